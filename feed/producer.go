@@ -1,0 +1,285 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// ProducerConfig says where ticks go.
+type ProducerConfig struct {
+	Brokers  []string // host:port of the first brokers to ask; required
+	Topic    string   // default Topic
+	ClientID string   // what the broker's logs call this client; default hypertick
+	// DeliveryTimeout is how long the broker may acknowledge nothing at all,
+	// while ticks wait, before the producer gives up. Default 30 s.
+	DeliveryTimeout time.Duration
+	// MaxBuffered is how many unacknowledged ticks may wait before Produce
+	// blocks. Default 65,536.
+	MaxBuffered int
+	Log         *slog.Logger // default slog.Default()
+}
+
+// ErrProducerClosed is returned by Produce and Flush after Close.
+var ErrProducerClosed = errors.New("producer is closed")
+
+// Producer writes ticks to the topic: idempotent, acknowledged by all
+// replicas, keyed by symbol with Kafka's own partitioner, compressed with zstd.
+// Its methods are safe for concurrent use, but ticks of one symbol keep their
+// order only if one goroutine produces them.
+//
+// An idempotent client retries a dead broker without end, or it could not
+// promise order. Producer bounds that: see ProducerConfig.DeliveryTimeout.
+// After an error it is of no more use; a new one goes on from Positions.
+type Producer struct {
+	cfg    ProducerConfig
+	client *kgo.Client
+	// ctx ends when the producer has failed or was closed; its cause is why.
+	ctx      context.Context
+	fail     context.CancelCauseFunc
+	watching sync.WaitGroup
+
+	records sync.Pool // of *kgo.Record whose Value keeps its buffer
+	room    chan struct{}
+	finish  func(*kgo.Record, error)
+
+	produced, delivered, waiting atomic.Int64
+	valueBytes, wireBytes        atomic.Int64
+	dialErr                      atomic.Pointer[error] // of the newest attempt to connect
+}
+
+// ProducerStats counts what a Producer has done.
+type ProducerStats struct {
+	Produced   int64 // ticks accepted by Produce
+	Delivered  int64 // of these, acknowledged by the broker
+	Waiting    int64 // of these, neither acknowledged nor failed yet
+	ValueBytes int64 // JSON bytes accepted
+	WireBytes  int64 // bytes of record batches acknowledged, compressed
+}
+
+// NewProducer returns a Producer. It does not wait for the broker: a broker
+// that is not there shows in EnsureTopic, Produce or Flush.
+func NewProducer(cfg ProducerConfig) (*Producer, error) {
+	if len(cfg.Brokers) == 0 {
+		return nil, errors.New("producer: no broker address given")
+	}
+	if cfg.Topic == "" {
+		cfg.Topic = Topic
+	}
+	if cfg.ClientID == "" {
+		cfg.ClientID = "hypertick"
+	}
+	if cfg.DeliveryTimeout <= 0 {
+		cfg.DeliveryTimeout = 30 * time.Second
+	}
+	if cfg.MaxBuffered <= 0 {
+		cfg.MaxBuffered = 1 << 16
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	p := &Producer{cfg: cfg, room: make(chan struct{}, 1)}
+	p.ctx, p.fail = context.WithCancelCause(context.Background())
+	p.records.New = func() any { return &kgo.Record{Value: make([]byte, 0, 160)} }
+	p.finish = p.finished
+	var err error
+	p.client, err = kgo.NewClient(
+		kgo.SeedBrokers(cfg.Brokers...),
+		kgo.ClientID(cfg.ClientID),
+		kgo.DefaultProduceTopicAlways(),
+		kgo.DefaultProduceTopic(cfg.Topic),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.SnappyCompression(), kgo.NoCompression()),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		// Long enough to fill batches at a high rate, too short to be seen on a chart.
+		kgo.ProducerLinger(5*time.Millisecond),
+		// Produce blocks at MaxBuffered itself, where it can also see p.ctx; the
+		// client's limit only has to be out of the way.
+		kgo.MaxBufferedRecords(cfg.MaxBuffered+1<<20),
+		kgo.WithHooks(producerHooks{p}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("producer: %w", err)
+	}
+	p.watching.Go(p.watch)
+	return p, nil
+}
+
+// Produce queues t, which should Validate. It blocks while MaxBuffered ticks
+// wait, until ctx ends. It returns the first error of any tick before, so that
+// a caller who just goes on producing does not go on in vain; only after Flush
+// without an error are all ticks known to be stored.
+func (p *Producer) Produce(ctx context.Context, t *Tick) error {
+	if p.waiting.Load() >= int64(p.cfg.MaxBuffered) {
+		if err := p.wait(ctx); err != nil {
+			return err
+		}
+	}
+	if p.ctx.Err() != nil {
+		return context.Cause(p.ctx)
+	}
+	r := p.records.Get().(*kgo.Record)
+	buf := AppendJSON(r.Value[:0], t)
+	n := len(buf)
+	buf = append(buf, t.Symbol...) // the key shares the value's buffer
+	// Value keeps the capacity, so that the buffer comes back with it.
+	*r = kgo.Record{Value: buf[:n], Key: buf[n:], Timestamp: t.Time()}
+	p.produced.Add(1)
+	p.waiting.Add(1)
+	p.valueBytes.Add(int64(n))
+	p.client.Produce(p.ctx, r, p.finish)
+	return nil
+}
+
+// finished runs once per record, in the client's goroutine.
+func (p *Producer) finished(r *kgo.Record, err error) {
+	if err == nil {
+		p.delivered.Add(1)
+	} else if p.ctx.Err() == nil {
+		p.fail(p.explain(err))
+	}
+	p.records.Put(r)
+	// Half empty, not one free place: waking a producer for one tick is dear.
+	if p.waiting.Add(-1) == int64(p.cfg.MaxBuffered/2) {
+		p.signal()
+	}
+}
+
+func (p *Producer) signal() {
+	select {
+	case p.room <- struct{}{}:
+	default:
+	}
+}
+
+func (p *Producer) wait(ctx context.Context) error {
+	for p.waiting.Load() > int64(p.cfg.MaxBuffered/2) {
+		select {
+		case <-p.room:
+		case <-ctx.Done():
+			return fmt.Errorf("produce: %w", ctx.Err())
+		case <-p.ctx.Done():
+			return context.Cause(p.ctx)
+		}
+	}
+	p.signal() // for the next goroutine that waits
+	return nil
+}
+
+// Flush waits until every tick produced before is acknowledged, and returns
+// the first error of any.
+func (p *Producer) Flush(ctx context.Context) error {
+	flushing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
+	err := p.client.Flush(flushing)
+	if p.ctx.Err() != nil {
+		return context.Cause(p.ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	return nil
+}
+
+// Stats returns counters since NewProducer.
+func (p *Producer) Stats() ProducerStats {
+	return ProducerStats{
+		Produced:   p.produced.Load(),
+		Delivered:  p.delivered.Load(),
+		Waiting:    p.waiting.Load(),
+		ValueBytes: p.valueBytes.Load(),
+		WireBytes:  p.wireBytes.Load(),
+	}
+}
+
+// Close gives the connections back. Ticks that still wait are lost: call Flush
+// before.
+func (p *Producer) Close() {
+	p.fail(ErrProducerClosed)
+	p.client.Close()
+	p.watching.Wait()
+}
+
+// watch ends the producer when ticks wait and none gets through any more.
+func (p *Producer) watch() {
+	tick := time.NewTicker(min(max(p.cfg.DeliveryTimeout/20, 5*time.Millisecond), time.Second))
+	defer tick.Stop()
+	seen, since, warned := int64(0), time.Now(), false
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case now := <-tick.C:
+			switch n := p.delivered.Load(); {
+			case n != seen || p.waiting.Load() == 0:
+				seen, since = n, now
+				if warned {
+					warned = false
+					p.cfg.Log.Info("broker answers again", slog.Any("brokers", p.cfg.Brokers))
+				}
+			case now.Sub(since) >= p.cfg.DeliveryTimeout:
+				p.fail(p.silent())
+			case !warned && now.Sub(since) >= p.cfg.DeliveryTimeout/10:
+				warned = true
+				p.cfg.Log.Warn("broker does not acknowledge ticks, waiting",
+					slog.Any("brokers", p.cfg.Brokers), slog.Int64("waiting", p.waiting.Load()),
+					slog.Duration("giving_up_after", p.cfg.DeliveryTimeout), slog.Any("error", p.lastDialErr()))
+			}
+		}
+	}
+}
+
+func (p *Producer) lastDialErr() error {
+	if err := p.dialErr.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (p *Producer) addr() string { return strings.Join(p.cfg.Brokers, ",") }
+
+// silent is the error of a broker that does not answer.
+func (p *Producer) silent() error {
+	hint := "is it running, and is the address right?"
+	if err := p.lastDialErr(); err != nil {
+		return fmt.Errorf("broker %s acknowledged nothing for %v, %d ticks wait: %s %w",
+			p.addr(), p.cfg.DeliveryTimeout, p.waiting.Load(), hint, err)
+	}
+	return fmt.Errorf("broker %s acknowledged nothing for %v, %d ticks wait: %s",
+		p.addr(), p.cfg.DeliveryTimeout, p.waiting.Load(), hint)
+}
+
+// explain adds where and what to do to an error of a record.
+func (p *Producer) explain(err error) error {
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return fmt.Errorf("topic %s does not exist on broker %s, create it first: %w", p.cfg.Topic, p.addr(), err)
+	}
+	return fmt.Errorf("produce to topic %s on broker %s: %w", p.cfg.Topic, p.addr(), err)
+}
+
+// producerHooks keeps the methods the client calls out of Producer's own.
+type producerHooks struct{ p *Producer }
+
+// OnBrokerConnect remembers why a broker cannot be reached.
+func (h producerHooks) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if err == nil {
+		h.p.dialErr.Store(nil)
+		return
+	}
+	h.p.dialErr.Store(&err)
+}
+
+// OnProduceBatchWritten counts what went over the wire.
+func (h producerHooks) OnProduceBatchWritten(_ kgo.BrokerMetadata, _ string, _ int32, m kgo.ProduceBatchMetrics) {
+	h.p.wireBytes.Add(int64(m.CompressedBytes))
+}
