@@ -1,0 +1,75 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// RunJobs stands in for TimescaleDB's scheduler where the server has none: it
+// runs the due jobs of timescaledb_information.jobs, one after the other, until
+// ctx ends. On a server that schedules jobs itself it returns at once. A job
+// that fails is tried again after its interval, and the others go on.
+func RunJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
+	var own bool
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for known := false; ; {
+		if !known {
+			if has, err := New(pool).HasScheduler(ctx); err == nil {
+				known, own = true, !has
+			} else if ctx.Err() == nil {
+				log.WarnContext(ctx, "jobs wait for the database", slog.Any("error", err))
+			}
+			if known && !own {
+				return nil
+			}
+		}
+		if known {
+			if _, err := RunDueJobs(ctx, pool, log); err != nil && ctx.Err() == nil {
+				log.WarnContext(ctx, "jobs could not be read", slog.Any("error", err))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// RunDueJobs runs each job that is due once and says how many there were. The
+// error is about reading them; a job's own failure is logged.
+func RunDueJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) (int, error) {
+	q := New(pool)
+	due, err := q.DueJobs(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read due jobs: %w", err)
+	}
+	for i, job := range due {
+		if ctx.Err() != nil {
+			return i, nil
+		}
+		start := time.Now()
+		err := q.RunJob(ctx, job.JobID)
+		attrs := []any{slog.Int("job", int(job.JobID)), slog.String("proc", job.Proc), slog.String("relation", job.Relation), slog.Duration("took", time.Since(start))}
+		var pgErr *pgconn.PgError
+		switch {
+		case err == nil:
+			log.DebugContext(ctx, "job done", attrs...)
+		case errors.As(err, &pgErr):
+			log.ErrorContext(ctx, "job failed", append(attrs, slog.Any("error", err))...)
+		default:
+			return i, fmt.Errorf("run job %d: %w", job.JobID, err)
+		}
+		if err := q.RescheduleJob(ctx, RescheduleJobParams{JobID: job.JobID, Seconds: job.EverySeconds}); err != nil {
+			return i, fmt.Errorf("reschedule job %d: %w", job.JobID, err)
+		}
+	}
+	return len(due), nil
+}

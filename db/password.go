@@ -1,0 +1,42 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// SetPasswords gives roles their passwords. An empty password leaves the role
+// as it is. Errors never hold a password.
+func SetPasswords(ctx context.Context, url string, passwords map[string]string) error {
+	var conn *pgx.Conn
+	for role, password := range passwords {
+		if password == "" {
+			continue
+		}
+		if conn == nil {
+			var err error
+			if conn, err = pgx.Connect(ctx, url); err != nil {
+				return fmt.Errorf("reach database: %w", err)
+			}
+			defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+		}
+		// ALTER ROLE takes no parameters, so the server does the quoting.
+		var stmt string
+		err := conn.QueryRow(ctx, "SELECT pg_catalog.format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", role, password).Scan(&stmt)
+		if err == nil {
+			_, err = conn.Exec(ctx, stmt)
+		}
+		if err != nil {
+			var pgErr *pgconn.PgError
+			if errors.As(err, &pgErr) {
+				return fmt.Errorf("set password of %s: %s (SQLSTATE %s)", role, pgErr.Message, pgErr.Code)
+			}
+			return fmt.Errorf("set password of %s: connection failed", role)
+		}
+	}
+	return nil
+}

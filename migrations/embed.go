@@ -1,0 +1,10 @@
+// Package migrations holds the goose migrations that make the database. They
+// are plain SQL: the stock goose command applies them as well.
+package migrations
+
+import "embed"
+
+// FS is this directory's SQL.
+//
+//go:embed *.sql
+var FS embed.FS

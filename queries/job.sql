@@ -1,0 +1,17 @@
+-- name: HasScheduler :one
+-- Whether TimescaleDB's own background workers run here: they need the library
+-- to be preloaded, which the embedded database cannot do.
+SELECT (current_setting('shared_preload_libraries') ~ 'timescaledb')::boolean;
+
+-- name: DueJobs :many
+SELECT job_id::int AS job_id, (proc_schema || '.' || proc_name)::text AS proc, coalesce(hypertable_name, '')::text AS relation,
+       extract(epoch FROM schedule_interval)::float8 AS every_seconds
+FROM timescaledb_information.jobs
+WHERE scheduled AND coalesce(next_start, '-infinity') <= now()
+ORDER BY job_id;
+
+-- name: RunJob :exec
+CALL run_job(@job_id::int);
+
+-- name: RescheduleJob :exec
+SELECT alter_job(@job_id::int, next_start => now() + make_interval(secs => @seconds::float8));
