@@ -204,10 +204,10 @@ func TestVolatility(t *testing.T) {
 			t.Errorf("%v: %.2f times the volatility of the table on average", step, ratio)
 		}
 	}
-	// The same hour, at a tick in 2 s and at 50 ticks a second a symbol: the
+	// The same hour, at a tick in 2 s and at some thirty a second: the
 	// same path, hence the same minutes but for the bounce of a cent.
 	slow := bySymbol(run(t, past(time.Hour, func(c *simulate.Config) { c.HistoryRate, c.Late = 12, 0 }), nil, all))
-	fast := bySymbol(run(t, past(time.Hour, func(c *simulate.Config) { c.HistoryRate, c.Late = 1200, 0 }), nil, all))
+	fast := bySymbol(run(t, past(time.Hour, func(c *simulate.Config) { c.HistoryRate, c.Late = 300, 0 }), nil, all))
 	for _, symbol := range []string{"NVDA", "TSLA", "AAPL"} {
 		a, b := yearly(returns(slow[symbol], time.Minute), time.Minute), yearly(returns(fast[symbol], time.Minute), time.Minute)
 		if a/b < 0.75 || a/b > 1.33 {
