@@ -1,0 +1,77 @@
+# Hypertick. `make` or `make help` lists what there is to do.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+SQLC     := go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
+GOOSE    := go run github.com/pressly/goose/v3/cmd/goose@v3.29.0
+LINT     := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+PKGS     := ./...
+FUZZTIME ?= 10s
+ARGS     ?=
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: bin/hypertick ## Run everything on the embedded stack (ARGS="--listen 127.0.0.1:9000" passes flags)
+	@exec bin/hypertick demo $(ARGS)
+
+.PHONY: build
+build: bin/hypertick ## Build the binary into bin/
+
+.PHONY: bin/hypertick
+bin/hypertick:
+	@mkdir -p bin
+	@CGO_ENABLED=0 go build -trimpath -o $@ .
+
+.PHONY: test
+test: test-js test-go ## Run every test, from nothing
+
+.PHONY: test-go
+test-go:
+	go test -race -timeout 20m $(PKGS)
+
+.PHONY: test-js
+test-js: embedded/pgserver/node_modules
+	cd embedded/pgserver && npm test --silent
+
+embedded/pgserver/node_modules: embedded/pgserver/package-lock.json
+	cd embedded/pgserver && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder, FUZZTIME each (10s)
+	@set -e; for pkg in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$pkg | grep ^Fuzz || true); do \
+	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: ## Measure, with ratios against a peer in the same run (on HYPERTICK_TEST_DATABASE_URL or the embedded database)
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./ingest ./db/... ./api
+	go test -run '^$$' -bench . ./feed/...
+
+.PHONY: lint
+lint: ## Run the linters
+	$(LINT) run
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+
+.PHONY: generate
+generate: ## Regenerate the code that sqlc makes of queries/
+	$(SQLC) generate
+
+.PHONY: check
+check: ## See that generated code is current
+	$(SQLC) diff
+	$(SQLC) vet
+
+.PHONY: goose
+goose: ## Apply the migrations with the stock goose CLI (DSN=postgres://...)
+	$(GOOSE) -dir migrations postgres "$(DSN)" up
+
+.PHONY: clean
+clean: ## Remove what was built; data in .hypertick/ stays
+	rm -rf bin embedded/pgserver/node_modules

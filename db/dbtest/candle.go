@@ -1,0 +1,119 @@
+package dbtest
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sort"
+	"testing"
+	"time"
+)
+
+// Tick is a trade as a test knows it.
+type Tick struct {
+	TS          time.Time
+	Symbol      string
+	Price, Size float64
+	Seq         int64
+	Venue       string
+}
+
+// Interval is one level of candles.
+type Interval struct {
+	Name string
+	Span time.Duration
+}
+
+// Intervals are the five levels.
+var Intervals = []Interval{
+	{"1m", time.Minute}, {"5m", 5 * time.Minute}, {"15m", 15 * time.Minute}, {"1h", time.Hour}, {"1d", 24 * time.Hour},
+}
+
+// Candle is a bar of one symbol.
+type Candle struct {
+	Symbol                 string
+	Bucket                 time.Time
+	Open, High, Low, Close float64
+	Volume, Notional       float64
+	Trades                 int64
+}
+
+// BruteForce makes the candles of ticks the plain way, by symbol and bucket.
+func BruteForce(ticks []Tick, span time.Duration) []Candle {
+	sorted := append([]Tick(nil), ticks...)
+	sort.SliceStable(sorted, func(i, j int) bool {
+		a, b := sorted[i], sorted[j]
+		if a.Symbol != b.Symbol {
+			return a.Symbol < b.Symbol
+		}
+		if !a.TS.Equal(b.TS) {
+			return a.TS.Before(b.TS)
+		}
+		return a.Seq < b.Seq
+	})
+	var out []Candle
+	for _, t := range sorted {
+		// Truncate counts from the year 1; all spans divide a day, so buckets
+		// start at midnight UTC as TimescaleDB's do.
+		bucket := t.TS.UTC().Truncate(span)
+		n := len(out) - 1
+		if n < 0 || out[n].Symbol != t.Symbol || !out[n].Bucket.Equal(bucket) {
+			out = append(out, Candle{Symbol: t.Symbol, Bucket: bucket, Open: t.Price, High: t.Price, Low: t.Price})
+			n++
+		}
+		c := &out[n]
+		c.High, c.Low, c.Close = max(c.High, t.Price), min(c.Low, t.Price), t.Price
+		c.Volume += t.Size
+		c.Notional += t.Price * t.Size
+		c.Trades++
+	}
+	return out
+}
+
+// Candles reads all candles of one level, by symbol and bucket.
+func (d *DB) Candles(t testing.TB, interval string) []Candle {
+	t.Helper()
+	rows, err := d.Pool.Query(context.Background(), fmt.Sprintf(
+		`SELECT symbol, bucket, open, high, low, close, volume, notional, trades FROM candles_%s ORDER BY symbol COLLATE "C", bucket`, interval))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var out []Candle
+	for rows.Next() {
+		var c Candle
+		if err := rows.Scan(&c.Symbol, &c.Bucket, &c.Open, &c.High, &c.Low, &c.Close, &c.Volume, &c.Notional, &c.Trades); err != nil {
+			t.Fatal(err)
+		}
+		c.Bucket = c.Bucket.UTC()
+		out = append(out, c)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// EqualCandles fails the test unless got is want: open, high, low, close and
+// trades exactly, sums to 1e-9, for the order of addition is free.
+func EqualCandles(t testing.TB, what string, got, want []Candle) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: got %d candles, want %d", what, len(got), len(want))
+	}
+	for i, w := range want {
+		if g := got[i]; !SameCandle(g, w) {
+			t.Fatalf("%s: candle %d:\n got %+v\nwant %+v", what, i, g, w)
+		}
+	}
+}
+
+// SameCandle compares two candles as EqualCandles does.
+func SameCandle(g, w Candle) bool {
+	return g.Symbol == w.Symbol && g.Bucket.Equal(w.Bucket) && g.Open == w.Open && g.High == w.High && g.Low == w.Low &&
+		g.Close == w.Close && g.Trades == w.Trades && near(g.Volume, w.Volume) && near(g.Notional, w.Notional)
+}
+
+func near(a, b float64) bool {
+	return a == b || math.Abs(a-b) <= 1e-9*max(math.Abs(a), math.Abs(b))
+}

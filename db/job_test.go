@@ -1,0 +1,53 @@
+package db_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/db/dbtest"
+)
+
+// TestRunJobs lets the stand-in for the scheduler carry a late tick up to the
+// daily candle, while one job of the database fails each time it runs.
+func TestRunJobs(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	d := dbtest.New(t)
+	if has, err := db.New(d.Pool).HasScheduler(ctx); err != nil || has != (d.Embedded == nil) {
+		t.Fatalf("has scheduler: %v, %v", has, err)
+	}
+	if _, err := d.Pool.Exec(ctx, `
+		CREATE PROCEDURE fails(job_id int, config jsonb) LANGUAGE plpgsql AS $$ BEGIN RAISE 'on purpose'; END $$;
+		SELECT add_job('fails', '1 hour');
+		SELECT alter_job(job_id, scheduled => true) FROM timescaledb_information.jobs WHERE job_id >= 1000`); err != nil {
+		t.Fatal(err)
+	}
+	if d.Embedded == nil {
+		t.Skip("this server runs its jobs itself")
+	}
+	ts := time.Now().Add(-48 * time.Hour).UTC()
+	insert(t, d, "late_ticks", []dbtest.Tick{{TS: ts, Symbol: "A", Price: 2, Size: 1, Seq: 1, Venue: "X"}})
+	first, err := db.RunDueJobs(ctx, d.Pool, dbtest.Log(t))
+	if err != nil || first < 10 {
+		t.Fatalf("%d jobs were due, %v", first, err)
+	}
+	again, err := db.RunDueJobs(ctx, d.Pool, dbtest.Log(t))
+	if err != nil || again != 0 {
+		t.Fatalf("%d jobs were due right after, %v", again, err)
+	}
+	// Materialised, not just seen through the real-time union.
+	var days int
+	if err := d.Pool.QueryRow(ctx, "SELECT count(*) FROM candles_1d WHERE bucket < now() - interval '1 day'").Scan(&days); err != nil || days != 1 {
+		t.Fatalf("%d daily candles, %v", days, err)
+	}
+	stopped := make(chan error)
+	run, stop := context.WithCancel(ctx)
+	go func() { stopped <- db.RunJobs(run, d.Pool, dbtest.Log(t)) }()
+	stop()
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+}
