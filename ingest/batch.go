@@ -1,0 +1,267 @@
+package ingest
+
+import (
+	"time"
+	"unsafe"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/hypertick/hypertick/feed"
+)
+
+// partition is what a member knows of a partition while it is assigned. A new
+// assignment, and every reset, makes a new one: records polled for an older
+// one are dropped and polled again.
+type partition struct {
+	id   int32
+	next int64 // the next offset, as if all that is planned were committed
+	lane lane
+}
+
+type feedKey struct{ symbol, venue string }
+
+// position is the cached row of feed_positions, as if all that is planned were
+// committed.
+type position struct {
+	feedKey
+	home   int32 // the partition that last brought it
+	stored bool  // whether the database has a row
+	seq    int64
+	ts     int64
+
+	part  uint64 // the part that last moved it
+	delta int    // and where in it
+}
+
+// delta moves one feed position in one part.
+type delta struct {
+	pos      *position
+	stored   bool
+	expected int64
+	seq, ts  int64
+}
+
+type gap struct {
+	feedKey
+	from, to      int64
+	before, after int64
+}
+
+// part is a run of records of one partition that is committed as a whole.
+type part struct {
+	id        uint64 // never used twice: parts themselves are
+	partition *partition
+	from, to  int64 // compare, set
+	direct    span
+	rows      []byte // for ticks
+	lateRows  []byte // for late_ticks
+	late      int
+	bytes     int
+	dups      int
+	newest    int64
+	deltas    []delta
+	gaps      []gap
+	dead      []deadLetter
+}
+
+func (p *part) reset(id uint64, of *partition) {
+	*p = part{
+		id: id, partition: of, from: of.next, to: of.next, newest: never,
+		rows: p.rows[:0], lateRows: p.lateRows[:0], deltas: p.deltas[:0], gaps: p.gaps[:0], dead: p.dead[:0],
+	}
+}
+
+// batch is what became of one poll.
+type batch struct {
+	epoch  uint64
+	chunks []chunk
+	parts  []*part
+	spare  []*part
+	groups [][]int // of parts, one transaction each, in order
+}
+
+// chunk is the polled records of one partition, decoded.
+type chunk struct {
+	partition *partition
+	records   []*kgo.Record
+	ticks     []tick
+	dead      []deadLetter // in record order, the reason a tick has no position
+}
+
+type tick struct {
+	feed.Tick
+	pos *position // nil: a dead letter
+}
+
+func (b *batch) reset() {
+	b.spare = append(b.spare, b.parts...)
+	b.parts, b.groups = b.parts[:0], nil
+	for i := range b.chunks {
+		c := &b.chunks[i]
+		clear(c.records)
+		clear(c.dead)
+		c.records, c.ticks, c.dead = c.records[:0], c.ticks[:0], c.dead[:0]
+	}
+	b.chunks = b.chunks[:0]
+}
+
+func (b *batch) addChunk(p *partition) *chunk {
+	if len(b.chunks) < cap(b.chunks) {
+		b.chunks = b.chunks[:len(b.chunks)+1]
+	} else {
+		b.chunks = append(b.chunks, chunk{})
+	}
+	c := &b.chunks[len(b.chunks)-1]
+	c.partition = p
+	return c
+}
+
+func (b *batch) addPart(id uint64, of *partition) *part {
+	var p *part
+	if n := len(b.spare); n > 0 {
+		p, b.spare = b.spare[n-1], b.spare[:n-1]
+	} else {
+		p = new(part)
+	}
+	p.reset(id, of)
+	b.parts = append(b.parts, p)
+	return p
+}
+
+const recentSlots = 1 << 11
+
+// positions caches feed positions. The decoder hands out the same string for
+// the same symbol, so its address finds most of them without hashing.
+type positions struct {
+	byKey  map[feedKey]*position
+	recent [recentSlots]*position
+}
+
+func newPositions() *positions { return &positions{byKey: make(map[feedKey]*position)} }
+
+func (c *positions) get(symbol, venue string) *position {
+	slot := &c.recent[(uintptr(unsafe.Pointer(unsafe.StringData(symbol)))>>4)%recentSlots]
+	if p := *slot; p != nil && p.symbol == symbol && p.venue == venue {
+		return p
+	}
+	p := c.byKey[feedKey{symbol, venue}]
+	if p != nil {
+		*slot = p
+	}
+	return p
+}
+
+func (c *positions) put(p *position) { c.byKey[p.feedKey] = p }
+
+// forget drops what the given partitions brought: another member may move it.
+func (c *positions) forget(gone map[int32]bool) {
+	for k, p := range c.byKey {
+		if gone[p.home] {
+			delete(c.byKey, k)
+		}
+	}
+	clear(c.recent[:])
+}
+
+// planner turns decoded chunks into parts.
+type planner struct {
+	now, head, horizon int64
+	after              int64
+	loose              map[string]bool
+	parts              uint64 // made so far
+}
+
+// plan decides about every tick of b: stored, late, duplicate or dead. It
+// moves partitions and positions as if the batch were committed.
+func (pl *planner) plan(b *batch) {
+	head := min(pl.head, pl.now)
+	border := head - pl.after
+	first := pl.parts + 1
+	shared := false // a feed in two partitions ties their parts together
+	for i := range b.chunks {
+		shared = pl.planChunk(b, &b.chunks[i], border, first) || shared
+	}
+	if shared {
+		all := make([]int, len(b.parts))
+		for i := range all {
+			all[i] = i
+		}
+		b.groups = [][]int{all}
+		return
+	}
+	spans := make([]span, len(b.parts))
+	for i, p := range b.parts {
+		spans[i] = p.direct
+	}
+	b.groups = group(spans, pl.after)
+}
+
+func (pl *planner) planChunk(b *batch, c *chunk, border int64, first uint64) (shared bool) {
+	p := pl.addPart(b, c.partition)
+	dead := c.dead
+	for i := range c.ticks {
+		t, offset := &c.ticks[i], c.records[i].Offset
+		if offset < c.partition.next {
+			if t.pos == nil {
+				dead = dead[1:]
+			}
+			continue // polled twice; the database has it
+		}
+		pos := t.pos
+		if pos == nil {
+			p.dead = append(p.dead, dead[0])
+			dead = dead[1:]
+			continue
+		}
+		if t.Seq <= pos.seq {
+			p.dups++
+			continue
+		}
+		if pos.stored && t.Seq > pos.seq+1 && !pl.loose[pos.venue] {
+			p.gaps = append(p.gaps, gap{pos.feedKey, pos.seq + 1, t.Seq - 1, pos.ts, t.TS})
+		}
+		tooOld := t.TS < pl.horizon
+		late := !tooOld && c.partition.lane.late(t.TS, pl.after, pl.now)
+		if !tooOld && !late && p.direct.crosses(t.TS, border) {
+			p.to, c.partition.next = offset, offset
+			gaps := p.gaps
+			next := pl.addPart(b, c.partition)
+			if n := len(gaps); n > 0 && gaps[n-1].feedKey == pos.feedKey && gaps[n-1].to == t.Seq-1 {
+				p.gaps, next.gaps = gaps[:n-1], append(next.gaps, gaps[n-1]) // it belongs to this tick
+			}
+			p = next
+		}
+		if pos.part != p.id {
+			shared = shared || pos.part >= first && pos.home != c.partition.id
+			pos.part, pos.delta = p.id, len(p.deltas)
+			p.deltas = append(p.deltas, delta{pos: pos, stored: pos.stored, expected: pos.seq})
+		}
+		d := &p.deltas[pos.delta]
+		d.seq, d.ts = t.Seq, max(d.ts, t.TS)
+		pos.seq, pos.ts, pos.stored, pos.home = t.Seq, t.TS, true, c.partition.id
+		switch {
+		case tooOld:
+			p.dead = append(p.dead, tooOldLetter(c.records[i], pl.horizon))
+			continue
+		case late:
+			p.lateRows = appendRow(p.lateRows, &t.Tick)
+			p.late++
+		default:
+			p.direct.add(t.TS)
+			p.rows = appendRow(p.rows, &t.Tick)
+		}
+		p.newest = max(p.newest, t.TS)
+		p.bytes += len(c.records[i].Value)
+	}
+	last := c.records[len(c.records)-1].Offset + 1
+	p.to = max(last, c.partition.next)
+	c.partition.next = p.to
+	return shared
+}
+
+func (pl *planner) addPart(b *batch, of *partition) *part {
+	pl.parts++
+	return b.addPart(pl.parts, of)
+}
+
+func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }

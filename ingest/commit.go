@@ -1,0 +1,157 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hypertick/hypertick/db"
+)
+
+// errFenced means that the database stands elsewhere than this member
+// believes: another one has moved on, or a commit whose answer was lost did
+// succeed.
+var errFenced = errors.New("positions in the database have moved")
+
+// writer commits groups of parts. Its buffers are reused.
+type writer struct {
+	in      *Ingester
+	reader  copyReader
+	bufs    [][]byte
+	args    db.AdvanceIngestParams
+	gaps    db.InsertFeedGapsParams
+	merged  []delta
+	indexOf map[*position]int
+}
+
+func newWriter(in *Ingester) *writer {
+	return &writer{in: in, indexOf: make(map[*position]int)}
+}
+
+// commit stores a group: rows, offsets and positions in one transaction.
+func (w *writer) commit(ctx context.Context, parts []*part) error {
+	w.collect(parts)
+	conn, err := w.in.cfg.Pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("get connection: %w", err)
+	}
+	defer conn.Release()
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	// On a broken connection Rollback only closes it.
+	defer func() {
+		done, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = tx.Rollback(done)
+	}()
+	// Positions first: a zombie must stop before it copies anything.
+	q := w.in.queries.WithTx(tx)
+	moved, err := q.AdvanceIngest(ctx, w.args)
+	if err != nil {
+		return fmt.Errorf("advance positions: %w", err)
+	}
+	if int(moved.Offsets) != len(w.args.Partitions) || int(moved.Moved) != len(w.args.Symbols) || int(moved.Added) != len(w.args.NewSymbols) {
+		return errFenced
+	}
+	if len(w.gaps.Venues) > 0 {
+		if err := q.InsertFeedGaps(ctx, w.gaps); err != nil {
+			return fmt.Errorf("record gaps: %w", err)
+		}
+	}
+	rows, late := 0, 0
+	for _, p := range parts {
+		rows, late = rows+p.direct.rows, late+p.late
+	}
+	if err := w.copy(ctx, tx, copyTicks, rows, parts, func(p *part) []byte { return p.rows }); err != nil {
+		return err
+	}
+	if err := w.copy(ctx, tx, copyLate, late, parts, func(p *part) []byte { return p.lateRows }); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+func (w *writer) copy(ctx context.Context, tx pgx.Tx, sql string, want int, parts []*part, rows func(*part) []byte) error {
+	if want == 0 {
+		return nil
+	}
+	w.bufs = w.bufs[:0]
+	for _, p := range parts {
+		if b := rows(p); len(b) > 0 {
+			w.bufs = append(w.bufs, b)
+		}
+	}
+	w.reader.reset(w.bufs...)
+	tag, err := tx.Conn().PgConn().CopyFrom(ctx, &w.reader, sql)
+	if err != nil {
+		return fmt.Errorf("copy rows: %w", err)
+	}
+	if got := tag.RowsAffected(); got != int64(want) {
+		return fmt.Errorf("copy rows: the database took %d of %d", got, want)
+	}
+	return nil
+}
+
+// collect fills the arguments from parts, which are in planning order.
+func (w *writer) collect(parts []*part) {
+	a := &w.args
+	*a = db.AdvanceIngestParams{
+		Topic: w.in.cfg.Topic, Partitions: a.Partitions[:0], ExpectedOffsets: a.ExpectedOffsets[:0], NextOffsets: a.NextOffsets[:0],
+		Symbols: a.Symbols[:0], Venues: a.Venues[:0], ExpectedSeqs: a.ExpectedSeqs[:0], Seqs: a.Seqs[:0], Tss: a.Tss[:0],
+		NewSymbols: a.NewSymbols[:0], NewVenues: a.NewVenues[:0], NewSeqs: a.NewSeqs[:0], NewTss: a.NewTss[:0],
+	}
+	g := &w.gaps
+	*g = db.InsertFeedGapsParams{
+		Venues: g.Venues[:0], Symbols: g.Symbols[:0], FromSeqs: g.FromSeqs[:0], ToSeqs: g.ToSeqs[:0],
+		BeforeTss: g.BeforeTss[:0], AfterTss: g.AfterTss[:0],
+	}
+	w.merged = w.merged[:0]
+	clear(w.indexOf)
+	for i, p := range parts {
+		// Parts of one partition are neighbours and follow each other.
+		if n := len(a.Partitions); i > 0 && parts[i-1].partition == p.partition {
+			a.NextOffsets[n-1] = p.to
+		} else {
+			a.Partitions = append(a.Partitions, p.partition.id)
+			a.ExpectedOffsets = append(a.ExpectedOffsets, p.from)
+			a.NextOffsets = append(a.NextOffsets, p.to)
+		}
+		for _, d := range p.deltas {
+			at, ok := 0, false
+			if len(parts) > 1 {
+				at, ok = w.indexOf[d.pos]
+			}
+			if ok {
+				m := &w.merged[at]
+				m.seq, m.ts = d.seq, max(m.ts, d.ts)
+				continue
+			}
+			if len(parts) > 1 {
+				w.indexOf[d.pos] = len(w.merged)
+			}
+			w.merged = append(w.merged, d)
+		}
+		for _, x := range p.gaps {
+			g.Venues, g.Symbols = append(g.Venues, x.venue), append(g.Symbols, x.symbol)
+			g.FromSeqs, g.ToSeqs = append(g.FromSeqs, x.from), append(g.ToSeqs, x.to)
+			g.BeforeTss, g.AfterTss = append(g.BeforeTss, fromMicros(x.before)), append(g.AfterTss, fromMicros(x.after))
+		}
+	}
+	for _, d := range w.merged {
+		if d.stored {
+			a.Symbols, a.Venues = append(a.Symbols, d.pos.symbol), append(a.Venues, d.pos.venue)
+			a.ExpectedSeqs, a.Seqs, a.Tss = append(a.ExpectedSeqs, d.expected), append(a.Seqs, d.seq), append(a.Tss, fromMicros(d.ts))
+		} else {
+			a.NewSymbols, a.NewVenues = append(a.NewSymbols, d.pos.symbol), append(a.NewVenues, d.pos.venue)
+			a.NewSeqs, a.NewTss = append(a.NewSeqs, d.seq), append(a.NewTss, fromMicros(d.ts))
+		}
+	}
+}

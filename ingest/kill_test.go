@@ -1,0 +1,3 @@
+package ingest
+
+func child() bool { return false }

@@ -1,0 +1,99 @@
+package ingest
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// never is older than any tick, and still far from overflowing.
+const never = math.MinInt64 / 4
+
+// lane decides, for one partition, which ticks are late. TimescaleDB
+// invalidates everything between the oldest and the newest row of a
+// transaction, so one old tick among live ones costs a refresh of all between.
+// A tick is late when the partition itself has been much further already;
+// history that comes in order is never late, however sparse.
+type lane struct {
+	newest int64 // the running maximum of ts in this partition
+}
+
+// late reports whether a tick of the given ts goes to the late lane. now bounds
+// what a feed that runs fast can do to the ticks of all others.
+func (l *lane) late(ts, after, now int64) bool {
+	if ts < l.newest-after {
+		return true
+	}
+	l.newest = max(l.newest, min(ts, now))
+	return false
+}
+
+// span is the range of ts of rows that go straight to the hypertable.
+type span struct {
+	oldest, newest int64
+	rows           int
+}
+
+func (s *span) add(ts int64) {
+	if s.rows == 0 {
+		s.oldest, s.newest = ts, ts
+	} else {
+		s.oldest, s.newest = min(s.oldest, ts), max(s.newest, ts)
+	}
+	s.rows++
+}
+
+// crosses reports whether a chunk must be cut before a direct row of ts: what
+// it holds so far is history, and ts is live. border lies between the two.
+func (s *span) crosses(ts, border int64) bool {
+	return s.rows > 0 && s.newest < border && ts >= border
+}
+
+// group says which parts share a transaction: those whose spans overlap or
+// lie within slack of each other, for joined they invalidate no more than
+// apart. The result holds indexes into spans, oldest group first, each in
+// rising order. Parts without rows join the last group. As the parts of a
+// partition follow each other in time where they do not overlap, a later part
+// is never in an earlier group.
+func group(spans []span, slack int64) [][]int {
+	order := make([]int, 0, len(spans))
+	for i := range spans {
+		if spans[i].rows > 0 {
+			order = append(order, i)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case spans[a].oldest < spans[b].oldest:
+			return -1
+		case spans[a].oldest > spans[b].oldest:
+			return 1
+		}
+		return 0
+	})
+	var groups [][]int
+	newest := int64(never)
+	for _, i := range order {
+		if len(groups) == 0 || spans[i].oldest-slack > newest {
+			groups = append(groups, nil)
+		}
+		last := len(groups) - 1
+		groups[last] = append(groups[last], i)
+		newest = max(newest, spans[i].newest)
+	}
+	for i := range spans {
+		if spans[i].rows == 0 {
+			if len(groups) == 0 {
+				groups = append(groups, nil)
+			}
+			last := len(groups) - 1
+			groups[last] = append(groups[last], i)
+		}
+	}
+	for _, g := range groups {
+		slices.Sort(g)
+	}
+	return groups
+}
+
+func micros(d time.Duration) int64 { return int64(d / time.Microsecond) }

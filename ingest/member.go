@@ -1,0 +1,238 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/hypertick/hypertick/feed"
+)
+
+const (
+	// drainFor is how long a member that must give up partitions waits for
+	// what it has in hand. Past it the compare-and-set decides.
+	drainFor = 5 * time.Second
+	// stopFor is how long a member that stops works on.
+	stopFor = 3 * time.Second
+)
+
+// member is one member of the consumer group. One goroutine polls, decodes and
+// plans; another writes. What is planned is written in order; when a write
+// finds the database elsewhere, all that was planned behind it is dropped and
+// the member starts again from what the database says.
+type member struct {
+	in  *Ingester
+	log *slog.Logger
+	cl  *kgo.Client
+
+	mu        sync.Mutex // guards what rebalance callbacks also touch
+	parts     map[int32]*partition
+	positions *positions
+	planner   planner
+	decoder   *feed.Decoder
+	joined    bool
+	wake      context.CancelFunc // ends the current poll
+
+	epoch    atomic.Uint64 // of plans; batches of another one are dropped
+	poisoned atomic.Bool   // the writer was fenced: plan anew
+	failing  atomic.Bool   // the last try of something needed did not succeed
+	resets   atomic.Int64  // in a row, without a commit between
+	holes    map[int32]int64
+	fatal    chan error
+
+	told   map[int32]kgo.EpochOffset // what to commit to the group next
+	toldAt time.Time
+
+	work   chan *batch
+	free   chan *batch
+	flight flight
+}
+
+func newMember(in *Ingester, n int) (*member, error) {
+	m := &member{
+		in: in, log: in.log.With(slog.Int("worker", n)),
+		parts: make(map[int32]*partition), positions: newPositions(), decoder: feed.NewDecoder(),
+		holes: make(map[int32]int64), told: make(map[int32]kgo.EpochOffset), fatal: make(chan error, 1),
+		// One batch is written, one waits, one is being made.
+		work: make(chan *batch, 1), free: make(chan *batch, 3),
+	}
+	for range cap(m.free) {
+		m.free <- new(batch)
+	}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(in.cfg.Brokers...),
+		kgo.ClientID("hypertick-ingest"),
+		kgo.ConsumerGroup(in.cfg.Group),
+		kgo.ConsumeTopics(in.cfg.Topic),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.DisableAutoCommit(),
+		kgo.SessionTimeout(in.cfg.SessionTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, in.cfg.SessionTimeout/4)),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // only the database says where to read
+		kgo.AdjustFetchOffsetsFn(m.adjust),
+		kgo.OnPartitionsAssigned(m.assigned),
+		kgo.OnPartitionsRevoked(m.revoked),
+		kgo.OnPartitionsLost(m.lost),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),   // or each would look like a hole in the offsets
+		kgo.FetchMaxBytes(4 << 20), // of compressed records: memory is bounded by a multiple of it
+		kgo.FetchMaxPartitionBytes(1 << 20),
+		kgo.FetchMaxWait(500 * time.Millisecond),
+	}
+	if in.cfg.Instance != "" {
+		opts = append(opts, kgo.InstanceID(fmt.Sprintf("%s-%d", in.cfg.Instance, n)))
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("make broker client: %w", err)
+	}
+	m.cl = cl
+	return m, nil
+}
+
+func (m *member) run(ctx context.Context) error {
+	// Writes go on for a moment after ctx has ended, so that what is in hand
+	// need not be read again.
+	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(stopFor, stop) })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.write(ctx, writing)
+	}()
+	err := m.poll(ctx)
+	close(m.work)
+	<-done
+	unhook()
+	stop()
+	m.cl.AllowRebalance()
+	leave, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if lerr := m.cl.LeaveGroupContext(leave); lerr != nil {
+		m.log.Debug("could not leave the group", slog.Any("error", lerr))
+	}
+	m.cl.CloseAllowingRebalance()
+	return err
+}
+
+// poll is the loop of the polling goroutine.
+func (m *member) poll(ctx context.Context) error {
+	for {
+		// Wait for a batch to fill before polling, not after: while the
+		// database is behind, nothing is fetched and rebalances go on.
+		var b *batch
+		select {
+		case b = <-m.free:
+		case err := <-m.fatal:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+		if m.poisoned.Load() {
+			m.free <- b
+			if err := m.reset(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		fetches := m.pollOnce(ctx)
+		unknown := m.take(b, fetches)
+		if len(unknown) > 0 {
+			m.cl.AllowRebalance()
+			if m.learn(ctx, unknown) != nil {
+				continue // ctx has ended
+			}
+		}
+		planned := m.plan(b)
+		m.cl.AllowRebalance()
+		if !planned {
+			b.reset()
+			m.free <- b
+			continue
+		}
+		m.flight.add()
+		m.work <- b
+	}
+}
+
+func (m *member) pollOnce(ctx context.Context) kgo.Fetches {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m.mu.Lock()
+	m.wake = cancel
+	m.mu.Unlock()
+	if m.poisoned.Load() || len(m.fatal) > 0 {
+		cancel()
+	}
+	return m.cl.PollRecords(ctx, m.in.cfg.MaxBatch)
+}
+
+// interrupt ends the poll that is under way.
+func (m *member) interrupt() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.wake != nil {
+		m.wake()
+	}
+}
+
+// die makes run return err.
+func (m *member) die(err error) {
+	select {
+	case m.fatal <- err:
+	default:
+	}
+	m.interrupt()
+}
+
+// poison makes the polling goroutine plan anew from what the database says.
+func (m *member) poison() {
+	m.poisoned.Store(true)
+	m.interrupt()
+}
+
+// flight counts the batches between plan and database.
+type flight struct {
+	mu   sync.Mutex
+	n    int
+	zero chan struct{} // closed when n is 0, nil when nobody waits
+}
+
+func (f *flight) add() {
+	f.mu.Lock()
+	f.n++
+	f.mu.Unlock()
+}
+
+func (f *flight) done() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.n--; f.n == 0 && f.zero != nil {
+		close(f.zero)
+		f.zero = nil
+	}
+}
+
+func (f *flight) wait(ctx context.Context) error {
+	f.mu.Lock()
+	if f.n == 0 {
+		f.mu.Unlock()
+		return nil
+	}
+	if f.zero == nil {
+		f.zero = make(chan struct{})
+	}
+	zero := f.zero
+	f.mu.Unlock()
+	select {
+	case <-zero:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,117 @@
+package ingest
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+type metrics struct {
+	registry *prometheus.Registry
+
+	rows, late, batches, bytes, dups, gaps, lost prometheus.Counter
+	fenced, retries, fetchErrors                 prometheus.Counter
+	dead                                         *prometheus.CounterVec
+	seconds                                      prometheus.Histogram
+	lag                                          *prometheus.GaugeVec
+
+	mu      sync.Mutex
+	members []*member
+	parts   map[int32]*progress
+}
+
+type progress struct{ next, end int64 }
+
+func newMetrics(in *Ingester) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry(), parts: make(map[int32]*progress)}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "hypertick", Subsystem: "ingest", Name: name, Help: help})
+		m.registry.MustRegister(c)
+		return c
+	}
+	m.rows = counter("rows_total", "Ticks stored, late ones included.")
+	m.late = counter("late_total", "Of these, ticks that took the late lane.")
+	m.batches = counter("batches_total", "Transactions committed.")
+	m.bytes = counter("bytes_total", "Bytes of the record values that were stored.")
+	m.dups = counter("duplicates_total", "Ticks dropped because their seq was stored before.")
+	m.gaps = counter("gaps_total", "Ranges of seq that never came.")
+	m.lost = counter("lost_records_total", "Records the broker dropped before they were ingested.")
+	m.fenced = counter("fenced_total", "Batches rolled back because another member had moved on.")
+	m.retries = counter("retries_total", "Tries that failed and were repeated.")
+	m.fetchErrors = counter("fetch_errors_total", "Errors of the broker while fetching.")
+	m.dead = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "hypertick", Subsystem: "ingest", Name: "dead_letters_total", Help: "Records sent to the dead-letter topic, by the field that was wrong.",
+	}, []string{"field"})
+	m.seconds = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: "hypertick", Subsystem: "ingest", Name: "batch_seconds", Help: "Time to commit a batch, retries included.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
+	})
+	m.lag = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "hypertick", Subsystem: "ingest", Name: "lag_records", Help: "Records of a partition that are not ingested yet.",
+	}, []string{"partition"})
+	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "hypertick", Subsystem: "ingest", Name: "last_tick_age_seconds", Help: "How long ago the newest tick known was traded; -1 before the first.",
+	}, func() float64 {
+		if h := in.head.Load(); h != never {
+			return in.cfg.Now().Sub(time.UnixMicro(h)).Seconds()
+		}
+		return -1
+	})
+	m.registry.MustRegister(m.dead, m.seconds, m.lag, age,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) addMember(x *member) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.members = append(m.members, x)
+}
+
+func (m *metrics) committed(parts []*part, took time.Duration) {
+	m.batches.Inc()
+	m.seconds.Observe(took.Seconds())
+	for _, p := range parts {
+		m.rows.Add(float64(p.direct.rows + p.late))
+		m.late.Add(float64(p.late))
+		m.bytes.Add(float64(p.bytes))
+		m.dups.Add(float64(p.dups))
+		m.gaps.Add(float64(len(p.gaps)))
+		for i := range p.dead {
+			m.dead.WithLabelValues(p.dead[i].field).Inc()
+		}
+		m.setNext(p.partition.id, p.to)
+	}
+}
+
+func (m *metrics) setNext(id int32, next int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.parts[id]
+	if p == nil {
+		p = new(progress)
+		m.parts[id] = p
+	}
+	p.next = next
+	m.lag.WithLabelValues(strconv.Itoa(int(id))).Set(float64(max(0, p.end-p.next)))
+}
+
+// setEnd ignores partitions that are not assigned here.
+func (m *metrics) setEnd(id int32, end int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.parts[id]; p != nil {
+		p.end = max(end, p.end)
+		m.lag.WithLabelValues(strconv.Itoa(int(id))).Set(float64(max(0, p.end-p.next)))
+	}
+}
+
+func (m *metrics) dropPartition(id int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.parts, id)
+	m.lag.DeleteLabelValues(strconv.Itoa(int(id)))
+}

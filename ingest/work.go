@@ -1,0 +1,215 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/hypertick/hypertick/db"
+)
+
+// take decodes what was polled into b and returns the feeds whose position is
+// not in the cache.
+func (m *member) take(b *batch, fetches kgo.Fetches) []feedKey {
+	now := m.in.cfg.Now()
+	b.epoch = m.epoch.Load()
+	var unknown []feedKey
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	fetches.EachPartition(func(fp kgo.FetchTopicPartition) {
+		if fp.Err != nil {
+			m.fetchError(fp.Partition, fp.Err)
+		}
+		p := m.parts[fp.Partition]
+		if p == nil || len(fp.Records) == 0 {
+			return
+		}
+		m.in.metrics.setEnd(fp.Partition, fp.HighWatermark)
+		c := b.addChunk(p)
+		for _, r := range fp.Records {
+			c.records = append(c.records, r)
+			c.ticks = append(c.ticks, tick{})
+			t := &c.ticks[len(c.ticks)-1]
+			var err error
+			switch {
+			case r.Attrs.IsControl():
+				t.pos = skipped
+				continue
+			case r.Value == nil:
+				err = errNoValue
+			default:
+				err = m.decoder.DecodeValid(r.Value, &t.Tick, now)
+			}
+			if err != nil {
+				c.dead = append(c.dead, newDeadLetter(r, err))
+				continue
+			}
+			if t.pos = m.positions.get(t.Symbol, t.Venue); t.pos == nil {
+				key := feedKey{t.Symbol, t.Venue}
+				t.pos = &position{feedKey: key, home: p.id}
+				m.positions.put(t.pos)
+				unknown = append(unknown, key)
+			}
+		}
+	})
+	return unknown
+}
+
+// skipped stands in for the position of a record that is not a tick: its seq
+// makes every one of them a duplicate.
+var skipped = &position{seq: 1<<63 - 1}
+
+func (m *member) fetchError(id int32, err error) {
+	log := m.log.With(slog.Int("partition", int(id)), slog.Any("error", err))
+	var lost *kgo.ErrDataLoss
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed):
+	case errors.Is(err, kerr.FencedInstanceID):
+		select {
+		case m.fatal <- fmt.Errorf("another process runs as instance %q of group %q: give each its own instance name: %w",
+			m.in.cfg.Instance, m.in.cfg.Group, err):
+		default:
+		}
+	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &lost):
+		log.Error("the broker does not have the offset to read next, comparing with the database")
+		m.poisoned.Store(true)
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		log.Warn("the topic does not exist yet, waiting")
+	default:
+		m.in.metrics.fetchErrors.Inc()
+		log.Warn("cannot fetch, trying again")
+	}
+}
+
+// learn reads the positions of feeds from the database.
+func (m *member) learn(ctx context.Context, unknown []feedKey) error {
+	arg := db.FeedPositionsParams{Symbols: make([]string, len(unknown)), Venues: make([]string, len(unknown))}
+	for i, k := range unknown {
+		arg.Symbols[i], arg.Venues[i] = k.symbol, k.venue
+	}
+	return m.in.patiently(ctx, "read feed positions", func(ctx context.Context) error {
+		rows, err := m.in.queries.FeedPositions(ctx, arg)
+		m.failing.Store(err != nil)
+		if err != nil {
+			return err
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for _, r := range rows {
+			// One that is gone belonged to a partition that is gone.
+			if p := m.positions.byKey[feedKey{r.Symbol, r.Venue}]; p != nil && p.seq == 0 {
+				p.stored, p.seq, p.ts = true, r.LastSeq, r.LastTs.UnixMicro()
+			}
+		}
+		return nil
+	})
+}
+
+// plan decides about all ticks of b and reports whether there is something to
+// write. Chunks whose partition has been given up or reset since are dropped.
+func (m *member) plan(b *batch) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.poisoned.Load() || b.epoch != m.epoch.Load() {
+		return false
+	}
+	kept := b.chunks[:0]
+	for _, c := range b.chunks {
+		if m.parts[c.partition.id] != c.partition {
+			continue
+		}
+		// A hole in the offsets may be a transaction that was aborted. So that
+		// it is never records this member has skipped, it looks twice.
+		if first := c.records[0].Offset; first > c.partition.next && m.holes[c.partition.id] != first {
+			m.holes[c.partition.id] = first
+			m.log.Warn("offsets are not contiguous, reading them again", slog.Int("partition", int(c.partition.id)),
+				slog.Int64("want", c.partition.next), slog.Int64("got", first))
+			m.poisoned.Store(true)
+			return false
+		}
+		kept = append(kept, c)
+	}
+	b.chunks = kept
+	if len(b.chunks) == 0 {
+		return false
+	}
+	m.planner.now, m.planner.head = m.in.cfg.Now().UnixMicro(), m.in.head.Load()
+	m.planner.after, m.planner.horizon = micros(m.in.cfg.LateAfter), m.in.horizon.Load()
+	m.planner.loose = *m.in.loose.Load()
+	m.planner.plan(b)
+	for _, p := range b.parts {
+		m.in.raiseHead(p.newest)
+	}
+	return true
+}
+
+// write is the loop of the writing goroutine. ctx ends patience, writing ends
+// the tries that are under way a little later.
+func (m *member) write(ctx, writing context.Context) {
+	w := newWriter(m.in)
+	for b := range m.work {
+		if !m.poisoned.Load() && b.epoch == m.epoch.Load() {
+			m.store(ctx, writing, w, b)
+		}
+		b.reset()
+		m.free <- b
+		m.flight.done()
+	}
+}
+
+func (m *member) store(ctx, writing context.Context, w *writer, b *batch) {
+	if err := m.in.bury(ctx, writing, b); err != nil {
+		m.poison() // ctx has ended: nothing behind it may be written either
+		return
+	}
+	parts := make([]*part, 0, len(b.parts))
+	for _, g := range b.groups {
+		parts = parts[:0]
+		for _, i := range g {
+			parts = append(parts, b.parts[i])
+		}
+		begin := time.Now()
+		err := m.in.patiently(ctx, "write batch", func(context.Context) error {
+			try, cancel := context.WithTimeout(writing, 60*time.Second)
+			defer cancel()
+			err := w.commit(try, parts)
+			m.failing.Store(err != nil && !errors.Is(err, errFenced))
+			if errors.Is(err, errFenced) {
+				return backoff.Permanent(err)
+			}
+			return err
+		})
+		if err != nil {
+			if errors.Is(err, errFenced) {
+				m.in.metrics.fenced.Inc()
+				m.log.Info("fenced: reading positions again", slog.Any("error", err))
+			}
+			m.poison()
+			return
+		}
+		m.resets.Store(0)
+		m.in.metrics.committed(parts, time.Since(begin))
+		m.tellBroker(parts)
+	}
+}
+
+// tellBroker commits offsets to the group now and then. Nothing here reads
+// them; tools that show lag do.
+func (m *member) tellBroker(parts []*part) {
+	for _, p := range parts {
+		m.told[p.partition.id] = kgo.EpochOffset{Epoch: -1, Offset: p.to}
+	}
+	if time.Since(m.toldAt) < time.Second {
+		return
+	}
+	m.toldAt = time.Now()
+	offsets := map[string]map[int32]kgo.EpochOffset{m.in.cfg.Topic: m.told}
+	m.told = make(map[int32]kgo.EpochOffset)
+	m.cl.CommitOffsets(context.Background(), offsets, nil)
+}

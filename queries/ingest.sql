@@ -1,0 +1,63 @@
+-- Ingest: positions, and what moves them. Several unnest in one SELECT go in
+-- step; sqlc does not know unnest with several arrays.
+
+-- name: InsertIngestOffsets :exec
+-- Adds partitions that are not known yet; those that are keep their offset.
+INSERT INTO ingest_offsets (topic, partition, next_offset)
+SELECT sqlc.arg(topic), u.partition, u.next_offset
+FROM (SELECT unnest(sqlc.arg(partitions)::int[]) AS partition, unnest(sqlc.arg(next_offsets)::bigint[]) AS next_offset) u
+ON CONFLICT (topic, partition) DO NOTHING;
+
+-- name: IngestOffsets :many
+SELECT partition, next_offset FROM ingest_offsets
+WHERE topic = $1 AND partition = ANY (sqlc.arg(partitions)::int[]);
+
+-- name: SkipIngestOffset :execrows
+-- Moves past records the broker no longer has.
+UPDATE ingest_offsets SET next_offset = sqlc.arg(next_offset), updated_at = now()
+WHERE topic = $1 AND partition = $2 AND next_offset = sqlc.arg(expected);
+
+-- name: FeedPositions :many
+SELECT p.venue, p.symbol, p.last_seq, p.last_ts FROM feed_positions p
+JOIN (SELECT unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(venues)::text[]) AS venue) u
+  ON p.symbol = u.symbol AND p.venue = u.venue;
+
+-- name: FeedHead :one
+-- The newest trade time of any feed.
+SELECT coalesce(max(last_ts), '1970-01-01')::timestamptz AS head FROM feed_positions;
+
+-- name: LooseVenues :many
+-- Venues in which a jump of seq is not a gap.
+SELECT venue FROM feed_venues WHERE NOT contiguous;
+
+-- name: TickHorizon :one
+SELECT coalesce(tick_horizon(), '1970-01-01')::timestamptz AS horizon;
+
+-- name: AdvanceIngest :one
+-- Compares and sets all positions of a batch in one round trip. The caller
+-- rolls back unless each count equals what it asked for.
+WITH offsets AS (
+    UPDATE ingest_offsets o SET next_offset = u.next_offset, updated_at = now()
+    FROM (SELECT unnest(sqlc.arg(partitions)::int[]) AS partition, unnest(sqlc.arg(expected_offsets)::bigint[]) AS expected, unnest(sqlc.arg(next_offsets)::bigint[]) AS next_offset) u
+    WHERE o.topic = sqlc.arg(topic) AND o.partition = u.partition AND o.next_offset = u.expected
+    RETURNING 1
+), moved AS (
+    UPDATE feed_positions p SET last_seq = u.seq, last_ts = greatest(p.last_ts, u.ts), updated_at = now()
+    FROM (SELECT unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(expected_seqs)::bigint[]) AS expected, unnest(sqlc.arg(seqs)::bigint[]) AS seq, unnest(sqlc.arg(tss)::timestamptz[]) AS ts) u
+    WHERE p.symbol = u.symbol AND p.venue = u.venue AND p.last_seq = u.expected
+    RETURNING 1
+), added AS (
+    INSERT INTO feed_positions (symbol, venue, last_seq, last_ts)
+    SELECT u.symbol, u.venue, u.seq, u.ts
+    FROM (SELECT unnest(sqlc.arg(new_symbols)::text[]) AS symbol, unnest(sqlc.arg(new_venues)::text[]) AS venue, unnest(sqlc.arg(new_seqs)::bigint[]) AS seq, unnest(sqlc.arg(new_tss)::timestamptz[]) AS ts) u
+    ON CONFLICT (symbol, venue) DO NOTHING
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM offsets) AS offsets,
+       (SELECT count(*) FROM moved) AS moved,
+       (SELECT count(*) FROM added) AS added;
+
+-- name: InsertFeedGaps :exec
+INSERT INTO feed_gaps (venue, symbol, from_seq, to_seq, before_ts, after_ts)
+SELECT u.venue, u.symbol, u.from_seq, u.to_seq, u.before_ts, u.after_ts
+FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(from_seqs)::bigint[]) AS from_seq, unnest(sqlc.arg(to_seqs)::bigint[]) AS to_seq, unnest(sqlc.arg(before_tss)::timestamptz[]) AS before_ts, unnest(sqlc.arg(after_tss)::timestamptz[]) AS after_ts) u;
