@@ -13,7 +13,7 @@ const dueJobs = `-- name: DueJobs :many
 SELECT job_id::int AS job_id, (proc_schema || '.' || proc_name)::text AS proc, coalesce(hypertable_name, '')::text AS relation,
        extract(epoch FROM schedule_interval)::float8 AS every_seconds
 FROM timescaledb_information.jobs
-WHERE scheduled AND coalesce(next_start, '-infinity') <= now()
+WHERE job_id >= 1000 AND scheduled AND coalesce(next_start, '-infinity') <= now()
 ORDER BY job_id
 `
 
@@ -24,6 +24,7 @@ type DueJobsRow struct {
 	EverySeconds float64
 }
 
+// Jobs below 1000 are TimescaleDB's own, about its scheduler's statistics.
 func (q *Queries) DueJobs(ctx context.Context) ([]DueJobsRow, error) {
 	rows, err := q.db.Query(ctx, dueJobs)
 	if err != nil {

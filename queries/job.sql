@@ -4,10 +4,11 @@
 SELECT (current_setting('shared_preload_libraries') ~ 'timescaledb')::boolean;
 
 -- name: DueJobs :many
+-- Jobs below 1000 are TimescaleDB's own, about its scheduler's statistics.
 SELECT job_id::int AS job_id, (proc_schema || '.' || proc_name)::text AS proc, coalesce(hypertable_name, '')::text AS relation,
        extract(epoch FROM schedule_interval)::float8 AS every_seconds
 FROM timescaledb_information.jobs
-WHERE scheduled AND coalesce(next_start, '-infinity') <= now()
+WHERE job_id >= 1000 AND scheduled AND coalesce(next_start, '-infinity') <= now()
 ORDER BY job_id;
 
 -- name: RunJob :exec

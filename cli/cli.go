@@ -1,0 +1,129 @@
+// Package cli is the hypertick command: it reads flags and environment, and
+// ties together packages that do not know each other.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+type root struct {
+	LogLevel  string `help:"Least level to log: ${enum}." enum:"debug,info,warn,error" default:"info"`
+	LogFormat string `help:"How to log, on standard error: ${enum}." enum:"text,json" default:"text"`
+
+	Demo      demoCmd      `cmd:"" help:"Run everything in one process, nothing to install: broker, database, simulator, ingest, api."`
+	Migrate   migrateCmd   `cmd:"" help:"Bring a database up to date, or back, or say where it stands."`
+	Ingest    ingestCmd    `cmd:"" help:"Move ticks from the broker into the database, each exactly once."`
+	API       apiCmd       `cmd:"" name:"api" help:"Serve the REST API."`
+	Simulate  simulateCmd  `cmd:"" help:"Produce the ticks of a simulated market."`
+	Replay    replayCmd    `cmd:"" help:"Produce the ticks of a CSV file of trades or bars."`
+	Retention retentionCmd `cmd:"" help:"Say or change how long ticks and candles are kept."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
+}
+
+// env is what every command gets.
+type env struct {
+	ctx    context.Context
+	out    io.Writer
+	errOut io.Writer
+	log    *slog.Logger
+}
+
+// usageError is a mistake in how the command was called.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exit carries an exit code out of kong, which wants to end the process itself.
+type exit int
+
+// Main runs the command and returns its exit code: 0, 1 when it failed, 2 when
+// it was called wrongly. It returns once ctx has ended and all is stopped.
+func Main(ctx context.Context, args []string, out, errOut io.Writer) (code int) {
+	defer func() {
+		if r := recover(); r != nil {
+			c, ok := r.(exit)
+			if !ok {
+				panic(r)
+			}
+			code = int(c)
+		}
+	}()
+	var r root
+	parser, err := kong.New(&r,
+		kong.Name("hypertick"),
+		kong.Description("Real-time market data centred on the database.\n\nEvery flag is also an environment variable: --data-dir is HYPERTICK_DATA_DIR."),
+		kong.DefaultEnvars("HYPERTICK"),
+		kong.Writers(out, errOut),
+		kong.Exit(func(c int) { panic(exit(c)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.Vars{"version": version()},
+	)
+	if err != nil {
+		fmt.Fprintf(errOut, "hypertick: %v\n", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(errOut, "hypertick: %v\n", oneLine(err))
+		return exitUsage
+	}
+	e := &env{ctx: ctx, out: out, errOut: errOut, log: newLogger(errOut, r.LogLevel, r.LogFormat)}
+	err = k.Run(e)
+	var usage usageError
+	switch {
+	case err == nil, ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintf(errOut, "hypertick: %v\n", oneLine(err))
+		return exitUsage
+	default:
+		fmt.Fprintf(errOut, "hypertick: %v\n", oneLine(err))
+		return exitFailed
+	}
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+func newLogger(w io.Writer, level, format string) *slog.Logger {
+	var l slog.Level
+	_ = l.UnmarshalText([]byte(level)) // kong has checked it
+	opts := &slog.HandlerOptions{Level: l}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(e *env) error {
+	fmt.Fprintln(e.out, "hypertick", version())
+	return nil
+}
+
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,111 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hypertick/hypertick/cli"
+)
+
+// asCommand makes this test binary the hypertick command: tests start it so,
+// in order to kill it.
+const asCommand = "HYPERTICK_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		code := cli.Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
+		stop()
+		os.Exit(code)
+	}
+	os.Exit(m.Run())
+}
+
+// run runs the command in this process.
+func run(ctx context.Context, args ...string) (code int, out, errOut string) {
+	var o, e bytes.Buffer
+	code = cli.Main(ctx, args, &o, &e)
+	return code, o.String(), e.String()
+}
+
+func TestUsageErrors(t *testing.T) {
+	t.Parallel()
+	const url = "postgres://nobody@127.0.0.1:1/none"
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"nonsense"}, "nonsense"},
+		{[]string{"migrate"}, "--database-url"},
+		{[]string{"migrate", "--database-url", url, "--dir", "/does/not/exist"}, "/does/not/exist"},
+		{[]string{"migrate", "--database-url", url, "--down-to", "-1"}, "down-to"},
+		{[]string{"retention", "--database-url", url, "--ticks", "90"}, "--ticks"},
+		{[]string{"retention", "--database-url", url, "--ticks", "1h"}, "at least 1d"},
+		{[]string{"simulate", "--rate", "0"}, "rate"},
+		{[]string{"simulate", "--symbols", "10001"}, "10,000"},
+		{[]string{"simulate", "--history", "soon"}, "--history"},
+		{[]string{"replay"}, "--file"},
+		{[]string{"replay", "--file", "/does/not/exist.csv"}, "--file"},
+		{[]string{"replay", "--file", "x.csv", "--timezone", "Mars/Olympus"}, "--timezone"},
+		{[]string{"replay", "--file", "x.csv", "--kind", "waffles"}, "--kind"},
+		{[]string{"api", "--log-level", "loud", "--database-url", url}, "--log-level"},
+	} {
+		code, _, errOut := run(context.Background(), c.args...)
+		if code != 2 || strings.Count(errOut, "\n") != 1 || !strings.Contains(errOut, c.want) {
+			t.Errorf("%q: exit code %d, want 2 and one line that has %q, got %q", c.args, code, c.want, errOut)
+		}
+	}
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	code, _, errOut := run(context.Background(), "migrate", "--database-url", "postgres://nobody:secret@127.0.0.1:1/none")
+	if code != 1 || strings.Contains(errOut, "secret") {
+		t.Errorf("exit code %d, %q; want 1 and no password", code, errOut)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	code, out, _ := run(context.Background())
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	for _, command := range []string{"migrate", "simulate", "replay", "ingest", "api", "demo", "retention"} {
+		if !strings.Contains(out, "\n  "+command) {
+			t.Errorf("help does not list %s", command)
+		}
+		code, help, _ := run(context.Background(), command, "--help")
+		if code != 0 || !strings.Contains(help, "($HYPERTICK_") {
+			t.Errorf("help of %s: exit code %d, want the variables named:\n%s", command, code, help)
+		}
+	}
+}
+
+// TestFlagFromEnvironment cannot run beside others: it changes the environment.
+func TestFlagFromEnvironment(t *testing.T) {
+	t.Setenv("HYPERTICK_DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")
+	if code, _, errOut := run(context.Background(), "retention"); code != 1 {
+		t.Errorf("exit code %d, %s; want 1: it should have tried the database", code, errOut)
+	}
+}
+
+// until waits for a condition, and fails the test when ctx ends first.
+func until(ctx context.Context, t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("gave up waiting until %s", what)
+		case <-tick.C:
+		}
+	}
+}

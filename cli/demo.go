@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hypertick/hypertick/api"
+	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/embedded"
+	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/ingest"
+)
+
+type demoCmd struct {
+	DataDir        string `help:"Where the data is kept; started again, the demo goes on where it was." default:".hypertick" placeholder:"DIR" type:"path"`
+	CacheDir       string `help:"Where the embedded database's program is installed once. Default: hypertick in your cache directory." placeholder:"DIR" type:"path"`
+	BrokerListen   string `help:"Where the embedded broker listens." default:"127.0.0.1:19092" placeholder:"HOST:PORT"`
+	DatabaseListen string `help:"Where the embedded database listens." default:"127.0.0.1:15432" placeholder:"HOST:PORT"`
+	Simulate       bool   `help:"Simulate a market. Without it the stack starts empty, for data of your own." default:"true" negatable:""`
+
+	listenFlag
+	ingestFlags
+	simulateFlags
+	produceFlags
+}
+
+// Run runs the whole stack in this process, with the database in a child.
+func (c *demoCmd) Run(e *env) error {
+	if c.CacheDir == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return fmt.Errorf("find the cache directory (name one with --cache-dir): %w", err)
+		}
+		c.CacheDir = filepath.Join(dir, "hypertick")
+	}
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	// All ports first: a port that is taken shall not stop a half-started stack.
+	for _, p := range []struct{ flag, addr string }{
+		{"--listen", c.Listen}, {"--broker-listen", c.BrokerListen},
+		{"--database-listen", c.DatabaseListen}, {"--metrics-listen", c.MetricsListen},
+	} {
+		if err := free(e.ctx, p.flag, p.addr); err != nil {
+			return err
+		}
+	}
+
+	start := time.Now()
+	broker, err := embedded.StartBroker(e.ctx, embedded.BrokerConfig{
+		Dir: filepath.Join(c.DataDir, "broker"), Listen: c.BrokerListen, Partitions: c.Partitions, Log: e.log,
+	})
+	if err != nil {
+		return inUse(c.DataDir, err)
+	}
+	defer broker.Close()
+	fmt.Fprintln(e.errOut, "starting the embedded database (the first time also installs it) ...")
+	database, err := embedded.StartDatabase(e.ctx, embedded.DatabaseConfig{
+		Dir: filepath.Join(c.DataDir, "database"), Listen: c.DatabaseListen, CacheDir: c.CacheDir, Relaxed: true, Restart: true, Log: e.log,
+	})
+	if err != nil {
+		return inUse(c.DataDir, err)
+	}
+	defer func() { _ = database.Close() }()
+	if err := db.Migrate(e.ctx, database.URL("postgres"), e.log); err != nil {
+		return err
+	}
+	err = c.serve(e, broker, database, start)
+	if e.ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// serve runs what lives on the broker and the database, until one part fails
+// or the command is told to stop.
+func (c *demoCmd) serve(e *env, broker *embedded.Broker, database *embedded.Database, start time.Time) error {
+	owner, err := db.NewPool(database.URL("postgres"), 2)
+	if err != nil {
+		return err
+	}
+	defer owner.Close()
+	writer, err := db.NewPool(database.URL("hypertick_writer"), 4)
+	if err != nil {
+		return err
+	}
+	defer writer.Close()
+	reader, err := db.NewPool(database.URL("hypertick_reader"), 8)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	brokers := []string{broker.Addr()}
+	in, err := ingest.New(ingest.Config{
+		Brokers: brokers, Topic: feed.Topic, DeadLetterTopic: feed.DeadLetterTopic, Group: c.Group, Workers: c.Workers,
+		Pool: writer, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, MetricsListen: c.MetricsListen, Log: e.log,
+	})
+	if err != nil {
+		return err
+	}
+	server, err := api.New(api.Config{Pool: reader, Listen: c.Listen, Log: e.log})
+	if err != nil {
+		return err
+	}
+
+	g, ctx := errgroup.WithContext(e.ctx)
+	// The parts that feed the others stop first, so that nothing waits on
+	// what is gone: the database and the broker close after Wait.
+	g.Go(func() error { return in.Run(ctx) })
+	g.Go(func() error { return server.Run(ctx) })
+	g.Go(func() error { return db.RunJobs(ctx, owner, e.log) })
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-database.Done():
+			return fmt.Errorf("embedded database: %w", database.Err())
+		}
+	})
+	if c.Simulate {
+		g.Go(func() error {
+			err := c.simulateFlags.run(ctx, brokerFlag{Brokers: brokers, Topic: feed.Topic}, c.produceFlags, e.errOut, e.log)
+			if err != nil && ctx.Err() == nil {
+				return fmt.Errorf("simulator: %w", err)
+			}
+			return nil
+		})
+	}
+	c.announce(e, broker, database, time.Since(start))
+	g.Go(func() error { return watch(ctx, e.out, brokers, reader) })
+	return g.Wait()
+}
+
+// announce says where to look.
+func (c *demoCmd) announce(e *env, broker *embedded.Broker, database *embedded.Database, took time.Duration) {
+	symbol := "AAPL"
+	if !c.Simulate {
+		symbol = "BTC-USDT"
+	}
+	fmt.Fprintf(e.out, `
+Hypertick is up, %[1].1f s after its start. Data is in %[2]s.
+
+  candles    curl 'http://%[3]s/v1/symbols/%[4]s/candles?interval=5m&limit=3'
+  symbols    curl 'http://%[3]s/v1/symbols'
+  API        http://%[3]s/docs
+  SQL        psql '%[5]s'
+  broker     %[6]s, topic %[7]s
+  metrics    http://%[8]s/metrics
+`, took.Seconds(), c.DataDir, c.Listen, symbol, database.URL("hypertick_reader"), broker.Addr(), feed.Topic, c.MetricsListen)
+	if !c.Simulate {
+		fmt.Fprintf(e.out, "\nNothing is simulated. Bring data of your own:\n\n  hypertick replay --file trades.csv --symbol BTC-USDT --venue BINANCE --brokers %s\n", broker.Addr())
+	}
+	fmt.Fprint(e.out, "\nCtrl-C stops it.\n\n")
+}
+
+// free says whether an address can be listened on.
+func free(ctx context.Context, flag, addr string) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		return fmt.Errorf("%s %s cannot be used (is a demo running already?): %w", flag, addr, err)
+	}
+	return l.Close()
+}
+
+// inUse explains why data cannot be opened.
+func inUse(dir string, err error) error {
+	var used *embedded.ErrInUse
+	if errors.As(err, &used) {
+		return fmt.Errorf("the data in %s is in use by another hypertick demo; stop that one, or give this one --data-dir: %w", dir, err)
+	}
+	return err
+}

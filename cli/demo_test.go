@@ -1,0 +1,195 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hypertick/hypertick/db/dbtest"
+)
+
+// demo is a demo running in a process of its own.
+type demo struct {
+	cmd      *exec.Cmd
+	exited   chan error
+	api      string
+	database string
+	broker   string
+	out      *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func startDemo(t *testing.T, dir string, args ...string) *demo {
+	t.Helper()
+	d := &demo{api: freeAddr(t), database: freeAddr(t), broker: freeAddr(t), exited: make(chan error, 1), out: &lockedBuffer{}}
+	d.cmd = exec.Command(os.Args[0], append([]string{"demo", "--data-dir", dir, "--cache-dir", dbtest.CacheDir(t),
+		"--listen", d.api, "--database-listen", d.database, "--broker-listen", d.broker, "--metrics-listen", freeAddr(t)}, args...)...)
+	d.cmd.Env = append(os.Environ(), asCommand+"=1")
+	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { d.exited <- d.cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = d.cmd.Process.Kill()
+		if t.Failed() {
+			t.Logf("demo printed:\n%s", d.out)
+		}
+	})
+	return d
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+type page[T any] struct {
+	Data []T     `json:"data"`
+	Next *string `json:"next"`
+}
+
+type candle struct {
+	Bucket                         time.Time
+	Open, High, Low, Close, Volume float64
+	VWAP                           *float64
+	Trades                         int64
+}
+
+// get reads one page; ok is false when the API does not answer with one.
+func get[T any](d *demo, path string) (p page[T], ok bool) {
+	resp, err := http.Get("http://" + d.api + path)
+	if err != nil {
+		return p, false
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return p, err == nil && resp.StatusCode == http.StatusOK && json.Unmarshal(body, &p) == nil
+}
+
+// newest returns the newest candles of AAPL.
+func (d *demo) newest(interval string, limit int) []candle {
+	p, _ := get[candle](d, fmt.Sprintf("/v1/symbols/AAPL/candles?interval=%s&limit=%d", interval, limit))
+	return p.Data
+}
+
+// TestDemo starts the whole stack as a user does, sees candles of every
+// interval move, kills it, starts it again and sees it go on; then stops it.
+func TestDemo(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
+	dir := filepath.Join(t.TempDir(), "demo")
+	d := startDemo(t, dir, "--history", "2d", "--rate", "200")
+	for _, i := range dbtest.Intervals {
+		until(ctx, t, i.Name+" has three candles", func() bool { return len(d.newest(i.Name, 3)) == 3 })
+	}
+	for _, i := range dbtest.Intervals {
+		before := d.newest(i.Name, 1)
+		until(ctx, t, "the last candle of "+i.Name+" moves", func() bool {
+			now := d.newest(i.Name, 1)
+			return len(now) == 1 && len(before) == 1 && (now[0].Bucket.After(before[0].Bucket) || now[0].Trades > before[0].Trades)
+		})
+	}
+
+	// A second start on the same data is refused, and says why.
+	second := startDemo(t, dir)
+	select {
+	case <-second.exited:
+	case <-ctx.Done():
+		t.Fatal("a second demo runs on the same data")
+	}
+	if out := second.out.String(); second.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(out, "in use by another hypertick demo") {
+		t.Fatalf("second start: exit code %d, %s", second.cmd.ProcessState.ExitCode(), out)
+	}
+
+	// SIGKILL for the whole tree: the database's process goes with its parent.
+	last := d.newest("1m", 1)[0]
+	if err := d.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-d.exited
+	d = startDemo(t, dir, "--history", "2d", "--rate", "200")
+	until(ctx, t, "it goes on where it was", func() bool {
+		now := d.newest("1m", 1)
+		return len(now) == 1 && (now[0].Bucket.After(last.Bucket) || now[0].Bucket.Equal(last.Bucket) && now[0].Trades > last.Trades)
+	})
+	conn, err := pgx.Connect(ctx, "postgres://hypertick_reader@"+d.database+"/postgres?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ticks, distinct, gaps int64
+	if err := conn.QueryRow(ctx, `SELECT count(*), count(DISTINCT (venue, symbol, seq)), (SELECT count(*) FROM feed_gaps) FROM ticks`).Scan(&ticks, &distinct, &gaps); err != nil {
+		t.Fatal(err)
+	}
+	if ticks != distinct || gaps != 0 || ticks < 100_000 {
+		t.Fatalf("%d ticks, %d of them distinct, %d gaps", ticks, distinct, gaps)
+	}
+	_ = conn.Close(ctx)
+
+	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-d.exited:
+		if err != nil {
+			t.Fatalf("stopped with %v", err)
+		}
+	case <-time.After(15 * time.Second):
+		t.Fatal("does not stop")
+	}
+}
+
+// TestDemoWithoutSimulator starts empty and takes a file of the user's own.
+func TestDemoWithoutSimulator(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	d := startDemo(t, filepath.Join(t.TempDir(), "demo"), "--no-simulate")
+	until(ctx, t, "the stack is up", func() bool { return strings.Contains(d.out.String(), "Hypertick is up") })
+	file := filepath.Join(t.TempDir(), "trades.csv")
+	if err := os.WriteFile(file, []byte("time,price,qty\n2026-01-05T10:00:00Z,100,1\n2026-01-05T10:00:30Z,102,2\n2026-01-05T10:01:00Z,99,3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errOut := run(ctx, "replay", "--file", file, "--symbol", "BTC-USDT", "--venue", "BINANCE", "--brokers", d.broker)
+	if code != 0 {
+		t.Fatalf("replay: %d, %s", code, errOut)
+	}
+	until(ctx, t, "the candles are there", func() bool {
+		p, _ := get[candle](d, "/v1/symbols/BTC-USDT/candles?interval=1d")
+		return len(p.Data) == 1 && p.Data[0].Open == 100 && p.Data[0].High == 102 && p.Data[0].Close == 99 && p.Data[0].Volume == 6
+	})
+}

@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/ingest"
+)
+
+type brokerFlag struct {
+	Brokers []string `help:"Brokers of the stream, host:port." default:"127.0.0.1:19092" placeholder:"HOST:PORT"`
+	Topic   string   `help:"Topic of the stream; dead letters go to the one with .dlq behind its name." default:"market.ticks" placeholder:"NAME"`
+}
+
+type ingestFlags struct {
+	Group         string        `help:"Consumer group; several ingests of one group share the partitions." default:"hypertick-ingest" placeholder:"NAME"`
+	Workers       int           `help:"Members of the group in this process, each with its share of the partitions." default:"1" placeholder:"N"`
+	MaxBatch      int           `help:"Most ticks in one transaction." default:"20000" placeholder:"N"`
+	LateAfter     time.Duration `help:"A tick this much older than the newest of its partition takes the late lane." default:"5m" placeholder:"DURATION"`
+	MetricsListen string        `help:"Where /metrics, /livez and /readyz are served." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
+}
+
+type ingestCmd struct {
+	databaseFlag
+	brokerFlag
+	ingestFlags
+}
+
+// Run ingests until it is told to stop.
+func (c *ingestCmd) Run(e *env) error {
+	pool, err := db.NewPool(c.DatabaseURL, 0)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	in, err := ingest.New(ingest.Config{
+		Brokers: c.Brokers, Topic: c.Topic, DeadLetterTopic: c.Topic + ".dlq", Group: c.Group, Workers: c.Workers,
+		Pool: pool, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, MetricsListen: c.MetricsListen, Log: e.log,
+	})
+	if err != nil {
+		return err
+	}
+	return in.Run(e.ctx)
+}

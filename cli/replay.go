@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/feed/replay"
+)
+
+type replayCmd struct {
+	brokerFlag
+	produceFlags
+	File       string            `help:"CSV file of trades or of bars (open, high, low, close); plain, gzip or zstd; - is standard input." required:"" placeholder:"FILE"`
+	Symbol     string            `help:"Symbol of rows that name none." placeholder:"SYMBOL"`
+	Venue      string            `help:"Venue of rows that name none." default:"FILE" placeholder:"VENUE"`
+	Map        map[string]string `help:"Which column holds a field, as in --map 'ts=Date+Time,price=Last'. Fields: ts price size seq symbol venue open high low close volume." mapsep:"," placeholder:"FIELD=COLUMN"`
+	Header     []string          `help:"Names of the columns of a file without a header line." placeholder:"NAME,..."`
+	Kind       string            `help:"What a row is: ${enum}." enum:"auto,trades,bars" default:"auto"`
+	TimeFormat string            `help:"Form of the times, as a layout of Go's package time; the usual ones are recognised." placeholder:"LAYOUT"`
+	Timezone   string            `help:"Zone of times that do not name one." default:"UTC" placeholder:"ZONE"`
+	Speed      float64           `help:"How many times faster than real time: 1 is real time, 0 as fast as possible." default:"0" placeholder:"N"`
+	SkipBad    bool              `help:"Report and skip rows that cannot be read, instead of stopping at the first."`
+	All        bool              `help:"Send every row, also those the topic has already; the database drops them."`
+}
+
+// Help is shown below the flags.
+func (replayCmd) Help() string {
+	return "Rows are numbered (seq) by the file's own column or by their place, so that replaying a file twice adds nothing. " +
+		"A bar becomes four ticks, and the candle of its interval equals it."
+}
+
+// Run replays a file.
+func (c *replayCmd) Run(e *env) (err error) {
+	zone, err := time.LoadLocation(c.Timezone)
+	if err != nil {
+		return usagef("--timezone: want a zone such as UTC or America/New_York, got %q", c.Timezone)
+	}
+	if c.Speed < 0 {
+		return usagef("--speed: want at least 0, got %v", c.Speed)
+	}
+	file, err := replay.Open(c.File)
+	if errors.Is(err, os.ErrNotExist) {
+		return usagef("--file: %w", err)
+	} else if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+
+	cfg := replay.Config{
+		Symbol: c.Symbol, Venue: c.Venue, Columns: c.Map, Header: c.Header, TimeFormat: c.TimeFormat, Zone: zone,
+		Speed: c.Speed, SkipBad: c.SkipBad,
+		OnBad: func(row *replay.RowError) { fmt.Fprintln(e.errOut, "skipped:", oneLine(row)) },
+	}
+	if c.Kind != "auto" {
+		cfg.Kind = replay.Kind(c.Kind)
+	}
+	if !c.All {
+		cfg.Positions = replay.FromTopic(e.ctx, c.Brokers, c.Topic)
+	}
+	r, err := replay.New(cfg, file)
+	if err != nil {
+		return usageError{err}
+	}
+	producer, err := openProducer(e.ctx, c.brokerFlag, c.produceFlags, e.log)
+	if err != nil {
+		return err
+	}
+	bar := newBar(e.errOut, "replay", true)
+	err = r.Run(e.ctx, func(t *feed.Tick) error { return producer.Produce(e.ctx, t) }, bar.set)
+	err = closeProducer(producer, err)
+	stats := r.Stats()
+	fmt.Fprintf(e.errOut, "%s: %d rows, %d ticks sent, %d sent before, %d bad rows\n",
+		file.Name(), stats.Rows, stats.Ticks, stats.Skipped, stats.Bad)
+	return err
+}

@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/feed/simulate"
+)
+
+type simulateFlags struct {
+	Symbols     int     `help:"How many companies: the first 24 are well known ones, more are made up, to 10,000." default:"24" placeholder:"N"`
+	Rate        float64 `help:"Live ticks per second in total, 1 to 500,000." default:"100" placeholder:"N"`
+	History     age     `help:"Produce this much of the past first, at full speed." default:"30d" placeholder:"AGE"`
+	HistoryRate float64 `help:"Ticks per second in total in the past." default:"2" placeholder:"N"`
+	Late        float64 `help:"Share of ticks that come seconds to hours late." default:"0.001" placeholder:"SHARE"`
+	Duplicates  float64 `help:"Share of ticks sent twice." default:"0.0005" placeholder:"SHARE"`
+	Seed        uint64  `help:"The same seed, start and symbols give the same ticks." default:"1" placeholder:"N"`
+}
+
+type produceFlags struct {
+	Partitions      int32         `help:"Partitions of the topic where it has to be created." default:"8" placeholder:"N"`
+	DeliveryTimeout time.Duration `help:"Give up when the broker has acknowledged nothing for so long." default:"30s" placeholder:"DURATION"`
+}
+
+type simulateCmd struct {
+	brokerFlag
+	simulateFlags
+	produceFlags
+}
+
+// Run simulates until it is told to stop.
+func (c *simulateCmd) Run(e *env) error {
+	return c.simulateFlags.run(e.ctx, c.brokerFlag, c.produceFlags, e.errOut, e.log)
+}
+
+func (f *simulateFlags) run(ctx context.Context, b brokerFlag, p produceFlags, errOut io.Writer, log *slog.Logger) (err error) {
+	cfg := simulate.Defaults()
+	cfg.Seed, cfg.Symbols, cfg.Rate, cfg.HistoryRate = f.Seed, f.Symbols, f.Rate, f.HistoryRate
+	cfg.Late, cfg.Duplicates, cfg.Log = f.Late, f.Duplicates, log
+	cfg.Start = time.Now().Add(-time.Duration(f.History))
+	// Wrong numbers are the caller's to mend: look before anything is asked of the broker.
+	if _, err := simulate.New(cfg, nil); err != nil {
+		return usageError{err}
+	}
+	producer, err := openProducer(ctx, b, p, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = closeProducer(producer, err) }()
+	names := make([]string, 0, f.Symbols)
+	for _, company := range simulate.Companies(f.Symbols) {
+		names = append(names, company.Symbol)
+	}
+	positions, err := feed.Positions(ctx, b.Brokers, b.Topic, cfg.Venue, names...)
+	if err != nil {
+		return fmt.Errorf("find where the simulation stopped: %w", err)
+	}
+	sim, err := simulate.New(cfg, positions)
+	if err != nil {
+		return usageError{err}
+	}
+	bar := newBar(errOut, "history", false)
+	return sim.Run(ctx, func(t *feed.Tick) error { return producer.Produce(ctx, t) }, bar.set)
+}
+
+// openProducer makes a producer whose topic exists.
+func openProducer(ctx context.Context, b brokerFlag, p produceFlags, log *slog.Logger) (*feed.Producer, error) {
+	producer, err := feed.NewProducer(feed.ProducerConfig{
+		Brokers: b.Brokers, Topic: b.Topic, DeliveryTimeout: p.DeliveryTimeout, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := producer.EnsureTopic(ctx, p.Partitions); err != nil {
+		producer.Close()
+		return nil, err
+	}
+	return producer, nil
+}
+
+// closeProducer delivers what waits, within the time a stop may take.
+func closeProducer(p *feed.Producer, err error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if flushErr := p.Flush(ctx); err == nil {
+		err = flushErr
+	}
+	p.Close()
+	return err
+}
+
+// bar shows progress on a terminal, and nothing elsewhere.
+type bar struct {
+	w     io.Writer
+	name  string
+	bytes bool
+	bar   *progressbar.ProgressBar
+}
+
+func newBar(w io.Writer, name string, bytes bool) *bar {
+	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		w = nil
+	}
+	return &bar{w: w, name: name, bytes: bytes}
+}
+
+func (b *bar) set(done, total int64) {
+	if b.w == nil || total <= 0 {
+		return
+	}
+	if b.bar == nil {
+		b.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(b.w), progressbar.OptionSetDescription(b.name),
+			progressbar.OptionShowBytes(b.bytes), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth())
+	}
+	if !b.bar.IsFinished() {
+		_ = b.bar.Set64(min(done, total))
+	}
+}
