@@ -1,0 +1,173 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/hypertick/hypertick/feed"
+)
+
+// bad makes the i-th malformed record and says what its error must begin with.
+func bad(i int) (value []byte, field string) {
+	const good = `{"symbol":"S00","ts":"2026-01-02T03:04:05Z","price":1.5,"size":1,"seq":%d,"venue":"SIM"}`
+	v := fmt.Sprintf(good, 1_000_000+i)
+	swap := func(old, new string) []byte { return []byte(strings.Replace(v, old, new, 1)) }
+	switch i % 12 {
+	case 0:
+		return nil, "value"
+	case 1:
+		return []byte("not json at all"), "value"
+	case 2:
+		return []byte(v[:len(v)-9]), "value"
+	case 3:
+		return []byte("[]"), "value"
+	case 4:
+		return swap(`"S00"`, `"lower case"`), "symbol"
+	case 5:
+		return swap("2026-01-02T03:04:05Z", "yesterday"), "ts"
+	case 6:
+		return swap("2026-01-02T03:04:05Z", "2999-01-01T00:00:00Z"), "ts"
+	case 7:
+		return swap("1.5", "-1.5"), "price"
+	case 8:
+		return swap("1.5", `"1.5"`), "price"
+	case 9:
+		return swap(`"size":1`, `"size":-1`), "size"
+	case 10:
+		return swap(strconv.Itoa(1_000_000+i), "0"), "seq"
+	default:
+		return swap(`"SIM"`, `"a venue with a long name"`), "venue"
+	}
+}
+
+func TestDeadLetters(t *testing.T) {
+	r := newRig(t)
+	good := series(10, 300, 1)
+	var recs []*kgo.Record
+	wantField := map[string]string{} // by the id header
+	values := map[string][]byte{}
+	for i := range good {
+		recs = append(recs, record(good[i]))
+		if i%3 == 0 {
+			n := i / 3
+			value, field := bad(n)
+			id := strconv.Itoa(n)
+			wantField[id], values[id] = field, value
+			recs = append(recs, &kgo.Record{
+				Topic: feed.Topic, Partition: int32(n % testPartitions), Key: []byte("k" + id), Value: value, Timestamp: time.UnixMilli(1_700_000_000_000 + int64(n)),
+				Headers: []kgo.RecordHeader{{Key: "id", Value: []byte(id)}},
+			})
+		}
+	}
+	r.produceRecords(recs...)
+	x := r.start(nil)
+	r.untilIngested()
+	x.stop()
+	r.wantStored(good)
+	if got := x.metric("dead_letters_total"); got != 1000 {
+		t.Errorf("dead_letters_total: %v", got)
+	}
+
+	letters := r.consume(feed.DeadLetterTopic, 1000)
+	source := map[string]*kgo.Record{}
+	for _, rec := range recs {
+		source[fmt.Sprint(rec.Partition, "/", rec.Offset)] = rec
+	}
+	for _, l := range letters {
+		h := headers(l)
+		id := h["id"]
+		if want := wantField[id]; !strings.HasPrefix(h[HeaderError], want+": ") {
+			t.Errorf("letter %s: error %q, want one of %s", id, h[HeaderError], want)
+		}
+		if !bytes.Equal(l.Value, values[id]) || (l.Value == nil) != (values[id] == nil) || string(l.Key) != "k"+id {
+			t.Errorf("letter %s: key %q value %q", id, l.Key, l.Value)
+		}
+		src := source[h[HeaderSourcePartition]+"/"+h[HeaderSourceOffset]]
+		if src == nil || headers(src)["id"] != id || h[HeaderSourceTopic] != feed.Topic {
+			t.Errorf("letter %s: wrong source %v", id, h)
+		} else if !l.Timestamp.Equal(src.Timestamp) {
+			t.Errorf("letter %s: timestamp %v, want %v", id, l.Timestamp, src.Timestamp)
+		}
+		delete(wantField, id)
+	}
+	if len(wantField) != 0 {
+		t.Errorf("%d records are not in the dead-letter topic", len(wantField))
+	}
+}
+
+func headers(r *kgo.Record) map[string]string {
+	h := map[string]string{}
+	for _, x := range r.Headers {
+		h[x.Key] = string(x.Value)
+	}
+	return h
+}
+
+func (r *rig) consume(topic string, n int) []*kgo.Record {
+	r.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(r.ctx, 20*time.Second)
+	defer cancel()
+	var out []*kgo.Record
+	for len(out) < n {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			r.t.Fatalf("after %d of %d records of %s: %v", len(out), n, topic, err)
+		}
+		out = append(out, fetches.Records()...)
+	}
+	return out
+}
+
+// A topic for dead letters that does not exist, or refuses large records,
+// must not stall anything either.
+func TestDeadLetterTopic(t *testing.T) {
+	r := newRig(t)
+	big := &kgo.Record{Topic: feed.Topic, Partition: 0, Value: bytes.Repeat([]byte("x"), 900_000)}
+	r.produceRecords(big, record(series(1, 1, 1)[0]))
+	x := r.start(func(c *Config) { c.DeadLetterTopic = "made.when.needed" })
+	r.untilIngested()
+	x.stop()
+	got := r.consume("made.when.needed", 1)[0]
+	if !bytes.Equal(got.Value, big.Value) {
+		t.Errorf("%d bytes", len(got.Value))
+	}
+}
+
+func TestHorizon(t *testing.T) {
+	r := newRig(t)
+	if _, err := r.db.Pool.Exec(r.ctx, "SELECT set_retention('ticks', INTERVAL '10 days')"); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	mk := func(seq int64, age time.Duration) feed.Tick {
+		return feed.Tick{Symbol: "A", Venue: "V", TS: now.Add(-age).UnixMicro(), Price: 1, Size: 1, Seq: seq}
+	}
+	day := 24 * time.Hour
+	ticks := []feed.Tick{mk(1, 11*day), mk(2, 9*day), mk(3, 12*day), mk(4, 0), mk(5, 11*day)}
+	x := r.start(nil)
+	r.produce(ticks...)
+	r.untilIngested()
+	x.stop()
+	r.wantStored([]feed.Tick{ticks[1], ticks[3]})
+	for _, l := range r.consume(feed.DeadLetterTopic, 3) {
+		if e := headers(l)[HeaderError]; !strings.HasPrefix(e, "ts: older than the retention horizon ") {
+			t.Errorf("error %q", e)
+		}
+	}
+	// They did come: no gap.
+	if got := x.metric("gaps_total"); got != 0 {
+		t.Errorf("gaps_total: %v", got)
+	}
+}

@@ -1,0 +1,181 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/hypertick/hypertick/feed"
+)
+
+// trickle produces ticks in pieces, concurrently with what the test does.
+func (r *rig) trickle(ticks []feed.Tick, piece int, between time.Duration) (wait func()) {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		pace := time.NewTicker(between)
+		defer pace.Stop()
+		for len(ticks) > 0 {
+			n := min(piece, len(ticks))
+			recs := ticks[:n]
+			ticks = ticks[n:]
+			r.produce(recs...)
+			<-pace.C
+		}
+	})
+	return wg.Wait
+}
+
+// Every third transaction or so fails, at its first statement, in the middle
+// or at its commit.
+func TestRollbacks(t *testing.T) {
+	r := newRig(t)
+	for _, sql := range []string{
+		`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF random() < 0.12 THEN RAISE EXCEPTION 'forced at %', TG_NAME; END IF; RETURN NULL; END $$`,
+		`CREATE TRIGGER early AFTER UPDATE ON ingest_offsets FOR EACH STATEMENT EXECUTE FUNCTION fail()`,
+		`CREATE TRIGGER middle AFTER INSERT ON late_ticks FOR EACH STATEMENT EXECUTE FUNCTION fail()`,
+		`CREATE CONSTRAINT TRIGGER at_commit AFTER UPDATE ON ingest_offsets DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()`,
+	} {
+		if _, err := r.db.Pool.Exec(r.ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ticks := series(10, 300, 1)
+	for i := range ticks {
+		if i%40 == 39 {
+			ticks[i].TS -= int64(3 * time.Hour / time.Microsecond)
+		}
+	}
+	wait := r.trickle(ticks, 100, 20*time.Millisecond)
+	x := r.start(func(c *Config) { c.MaxBatch = 50 })
+	wait()
+	r.untilIngested()
+	r.until("all counted", func() bool { return x.metric("rows_total") == float64(len(ticks)) })
+	x.stop()
+	r.wantStored(ticks)
+	if x.metric("retries_total") == 0 {
+		t.Error("no transaction failed: the test tests nothing")
+	}
+	if got := x.metric("late_total"); got != float64(len(ticks)/40) {
+		t.Errorf("late_total: %v", got)
+	}
+}
+
+// Backends die at any moment, so a commit may succeed without ingest hearing
+// of it.
+func TestTerminatedBackends(t *testing.T) {
+	r := newRig(t)
+	if r.db.Embedded != nil {
+		t.Skip("the embedded database has one backend; TestKillAll kills it whole")
+	}
+	ticks := series(10, 400, 1)
+	pool := openPool(t, r.db.URLAs(t, "hypertick_writer"))
+	x := r.start(func(c *Config) { c.MaxBatch, c.Pool = 20, pool })
+	wait := r.trickle(ticks, 100, 10*time.Millisecond)
+	ctx, cancel := context.WithCancel(r.ctx)
+	var killers sync.WaitGroup
+	killers.Go(func() {
+		pace := time.NewTicker(37 * time.Millisecond)
+		defer pace.Stop()
+		for ctx.Err() == nil {
+			_, _ = r.db.Pool.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'hypertick_writer'")
+			<-pace.C
+		}
+	})
+	wait()
+	cancel()
+	killers.Wait()
+	r.untilIngested()
+	x.stop()
+	r.wantStored(ticks)
+	if x.metric("retries_total") == 0 {
+		t.Error("no backend was hit: the test tests nothing")
+	}
+}
+
+// Two that both believe to own all partitions: each group hands them to its
+// only member.
+func TestZombies(t *testing.T) {
+	r := newRig(t)
+	ticks := series(10, 300, 1)
+	wait := r.trickle(ticks, 60, 10*time.Millisecond)
+	a := r.start(func(c *Config) { c.Group, c.MaxBatch = "a", 40 })
+	b := r.start(func(c *Config) { c.Group, c.MaxBatch = "b", 30 })
+	wait()
+	r.untilIngested()
+	a.stop()
+	b.stop()
+	r.wantStored(ticks)
+	if a.metric("fenced_total")+b.metric("fenced_total") == 0 {
+		t.Error("nobody was fenced: the test tests nothing")
+	}
+	t.Logf("fenced %v and %v times", a.metric("fenced_total"), b.metric("fenced_total"))
+}
+
+// Members come and go under load.
+func TestRebalances(t *testing.T) {
+	r := newRig(t)
+	ticks := series(10, 400, 1)
+	wait := r.trickle(ticks, 40, 10*time.Millisecond)
+	var members []*run
+	for i := range 3 {
+		members = append(members, r.start(func(c *Config) { c.MaxBatch, c.Workers = 50, 1+i%2 }))
+		r.until(fmt.Sprintf("member %d has partitions", i), func() bool { return members[i].Ready(r.ctx) == nil })
+	}
+	members[0].stop()
+	members[1].stop()
+	wait()
+	r.untilIngested()
+	members[2].stop()
+	r.wantStored(ticks)
+}
+
+func TestTopicMadeAnew(t *testing.T) {
+	r := newRig(t)
+	if _, err := r.db.Pool.Exec(r.ctx, "INSERT INTO ingest_offsets VALUES ($1, 2, 1000)", feed.Topic); err != nil {
+		t.Fatal(err)
+	}
+	x := r.start(nil)
+	err := <-x.done
+	x.done <- nil
+	if !errors.Is(err, errRecreated) {
+		t.Fatalf("got %v", err)
+	}
+	t.Log(err)
+}
+
+func TestRetentionOvertakes(t *testing.T) {
+	r := newRig(t)
+	ticks := series(1, 100, 1)
+	recs := make([]feed.Tick, 0, len(ticks))
+	recs = append(recs, ticks...)
+	for i := range recs {
+		rec := record(recs[i])
+		rec.Partition = 1
+		r.produceRecords(rec)
+	}
+	var offsets kadm.Offsets
+	offsets.AddOffset(feed.Topic, 1, 50, -1)
+	res, err := kadm.NewClient(r.client).DeleteRecords(r.ctx, offsets)
+	if err == nil {
+		err = res.Error()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.db.Pool.Exec(r.ctx, "INSERT INTO ingest_offsets VALUES ($1, 1, 10)", feed.Topic); err != nil {
+		t.Fatal(err)
+	}
+	x := r.start(nil)
+	r.untilIngested()
+	x.stop()
+	r.wantStored(ticks[50:])
+	if got := x.metric("lost_records_total"); got != 40 {
+		t.Errorf("lost_records_total: %v", got)
+	}
+}
