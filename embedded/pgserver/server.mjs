@@ -4,6 +4,7 @@ import {error} from './protocol.mjs'
 import {Session} from './session.mjs'
 import {Scheduler} from './scheduler.mjs'
 import {Channels} from './notify.mjs'
+import {Maintenance} from './maintenance.mjs'
 import {Roles} from './roles.mjs'
 import {REPORTED} from './settings.mjs'
 import {quoteString} from './sql.mjs'
@@ -20,6 +21,7 @@ export class Server {
   #nextPid = 1
   #listener
   #backend
+  #maintenance
 
   /** onAbort is called with the error after the clients have been told that the backend is dead. */
   constructor(backend, {password = '', idleLimit, onAbort}) {
@@ -33,6 +35,7 @@ export class Server {
         onAbort(e)
       },
     })
+    this.#maintenance = new Maintenance(backend, this.#scheduler)
     this.#listener = net.createServer(socket => this.#accept(socket))
   }
 
@@ -47,6 +50,7 @@ export class Server {
   /** Takes no more work and tells the clients. */
   stop() {
     this.#listener.close()
+    this.#maintenance.stop()
     this.#scheduler.stop()
     for (const s of [...this.#sessions.values()]) s.fatal('57P01', 'terminating connection due to administrator command')
   }

@@ -300,7 +300,7 @@ export class Session {
   #substitute(e, sql, build) {
     if (e.deallocateAll) return build(NO_OP)
     if (e.discardAll) return build('reset all')
-    if (e.prepared) return build(renamePrepared(sql, this.#backendName(e.prepared.name)))
+    if (e.prepared) return build(renamePrepared(sql, e.prepared, this.#backendName(e.prepared.name)))
     return null
   }
 
@@ -315,7 +315,7 @@ export class Session {
     if (e.prepared) {
       const name = this.#backendName(e.prepared.name)
       if (e.prepared.verb === 'prepare') this.names.add(name)
-      else if (e.prepared.verb === 'dealloc') this.names.delete(name)
+      else if (e.prepared.verb === 'deallocate') this.names.delete(name)
     }
     if (e.temp) this.temp = true
     if (e.deallocateAll) unit.tag = 'DEALLOCATE ALL'

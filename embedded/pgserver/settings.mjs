@@ -2,16 +2,6 @@
 // own differ from those in force.
 import {quoteName, quoteString} from './sql.mjs'
 
-/** In force for every client unless it says otherwise. PGlite starts its backend with a search_path of pg_catalog and with enable_seqscan
- * off, which spoils plans; there are no parallel workers to plan for. */
-const BASE = new Map([
-  ['search_path', '"$user", public'],
-  ['client_min_messages', 'notice'],
-  ['enable_seqscan', 'on'],
-  ['max_parallel_workers_per_gather', '0'],
-  ['work_mem', '32768'],
-])
-
 /** Reported to every client at its start. */
 export const REPORTED = ['server_version', 'server_encoding', 'client_encoding', 'application_name', 'DateStyle', 'IntervalStyle', 'TimeZone',
   'integer_datetimes', 'standard_conforming_strings', 'is_superuser', 'session_authorization', 'in_hot_standby',
@@ -48,16 +38,16 @@ export class Settings {
 
   /** The SQL that puts these settings on, whatever was in force. The user comes last: before it the backend is the superuser. */
   sql() {
-    const values = this.#values()
-    const set = [...values].map(([name, value]) => `pg_catalog.set_config(${quoteString(name)}, ${quoteString(value)}, false)`)
-    let sql = `reset session authorization; reset all; select ${set.join(', ')};`
+    const set = [...this.#values()].map(([name, value]) => `pg_catalog.set_config(${quoteString(name)}, ${quoteString(value)}, false)`)
+    let sql = 'reset session authorization; reset all;'
+    if (set.length) sql += ` select ${set.join(', ')};`
     if (this.user !== 'postgres') sql += ` set session authorization ${quoteName(this.user)};`
     if (this.#role !== 'none') sql += ` set role ${quoteName(this.#role)};`
     return sql
   }
 
   #values() {
-    return new Map([...BASE, ...this.defaults, ...this.#own])
+    return new Map([...this.defaults, ...this.#own])
   }
 
   #rekey() {
