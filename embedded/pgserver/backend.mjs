@@ -49,6 +49,10 @@ export class Backend {
     const db = await PGlite.create({dataDir, database: 'postgres', extensions: {timescaledb}})
     const backend = new Backend(db)
     for (const [name, value] of Object.entries(DEFAULTS)) backend.#configure(name, value)
+    // The user is looked up, which takes a transaction. Without this RESET SESSION AUTHORIZATION does nothing.
+    backend.run('begin')
+    backend.#configure('session_authorization', 'postgres')
+    backend.run('commit')
     if (!relaxed) backend.#syncFiles()
     // There is no shared_preload_libraries here: without LOAD the first insert into a hypertable after a restart fails.
     backend.run(`reset all; create extension if not exists timescaledb; load 'timescaledb'`)

@@ -1,7 +1,6 @@
 // Whose turn it is on the one backend. Clients take turns unit by unit; one with an open transaction, or an extended-query exchange that
 // it has not synced, keeps the backend until it is done.
 import {T, sync, messages, commandComplete, firstError, closeStatement} from './protocol.mjs'
-import {SNAPSHOT} from './settings.mjs'
 import {quoteName} from './sql.mjs'
 
 export class Scheduler {
@@ -172,6 +171,7 @@ export class Scheduler {
   #effects(session, unit, out) {
     for (const e of unit.effects) {
       if (e.settings || e.authorization) session.dirty = true
+      if (e.customs) session.settings.expect(e.customs)
       if (e.roles) this.#roles.forget()
       if (e.temp) this.#temps.add(session)
       if ((e.deallocateAll || e.discardAll) && session.names.size && !firstError(out)) {
@@ -185,7 +185,7 @@ export class Scheduler {
   /** Reads back the settings as the session has left them. */
   #snapshot(session) {
     session.dirty = false
-    session.settings.update(this.#backend.run(SNAPSHOT))
+    session.settings.update(this.#backend.run(session.settings.snapshot()))
     this.#inForce = '' // a RESET has taken away more than the session's own
   }
 

@@ -10,12 +10,13 @@ export const REPORTED = ['server_version', 'server_encoding', 'client_encoding',
 // application_name shows nowhere here and would only make clients differ.
 const IGNORED = new Set(['application_name'])
 
-export const SNAPSHOT = `select name, setting from pg_catalog.pg_settings where source = 'session'
+const SNAPSHOT = `select name, setting from pg_catalog.pg_settings where source = 'session'
   union all select 'role', pg_catalog.current_setting('role') union all select 'session_authorization', session_user`
 
 export class Settings {
   #role = 'none'
   #own = new Map()
+  #customs = new Set() // settings with a dot in their name are not in pg_settings
 
   /** user is the session's user, defaults what its role and its startup packet set: [name, value]. */
   constructor(user, defaults = []) {
@@ -24,7 +25,19 @@ export class Settings {
     this.#rekey()
   }
 
-  /** Takes over the rows of SNAPSHOT. */
+  /** The session has named these settings with a dot. */
+  expect(names) {
+    for (const name of names) this.#customs.add(name)
+  }
+
+  /** The SQL that reads the settings back. */
+  snapshot() {
+    if (!this.#customs.size) return SNAPSHOT
+    return SNAPSHOT + ` union all select name, pg_catalog.current_setting(name, true)
+      from pg_catalog.unnest(array[${[...this.#customs].map(quoteString)}]) c(name) where pg_catalog.current_setting(name, true) <> ''`
+  }
+
+  /** Takes over the rows of snapshot(). */
   update(rows) {
     this.#own = new Map()
     for (const [name, value] of rows) {

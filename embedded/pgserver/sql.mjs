@@ -6,7 +6,7 @@ const LIMIT = 64 * 1024
 const ANY = /copy|listen|set|discard|prepare|execute|deallocate|temp|role|user|group|database/i
 const TEMP = /\b(?:create\s+(?:local\s+|global\s+)?|into\s+)temp(?:orary)?\b/i
 const ROLE = /\b(?:create|alter|drop)\s+(?:role|user|group|database)\b/i // also inside a DO block
-const SET_CONFIG = /\bset_config\s*\(/i
+const SET_CONFIG = /\bset_config\s*\(\s*(?:'([\w.]*)')?/gi
 
 const NOTHING = Object.freeze({})
 
@@ -90,6 +90,7 @@ const isName = token => token !== undefined && (token.word !== null || token.tex
  *  copyIn, binary: it is a COPY FROM STDIN, and in which format
  *  listens:        [{listen: bool, channel}], channel '*' for all
  *  settings:       it may change settings of the session
+ *  customs:        names of settings with a dot among them
  *  authorization:  it changes the session's user
  *  prepared:       {verb, name, from, to}: PREPARE, EXECUTE or DEALLOCATE of a statement name of SQL, and where in sql it stands
  *  deallocateAll, discardAll, temp, roles */
@@ -100,7 +101,10 @@ export function effects(sql) {
   const all = statements(sql)
   for (const tokens of all) statementEffects(tokens, all.length === 1, e)
   if (e.copyIn) return e
-  if (SET_CONFIG.test(sql)) e.settings = true
+  for (const [, name] of sql.matchAll(SET_CONFIG)) {
+    e.settings = true
+    if (name?.includes('.')) (e.customs ??= []).push(name.toLowerCase())
+  }
   if (TEMP.test(sql)) e.temp = true
   if (ROLE.test(sql)) e.roles = true
   return e
@@ -123,6 +127,7 @@ function statementEffects(tokens, alone, e) {
     case 'set':
     case 'reset':
       if (second !== 'local' && second !== 'constraints' && second !== 'transaction') e.settings = true
+      if (e.settings) setCustom(second === 'session' ? tokens.slice(2) : tokens.slice(1), e)
       if (second === 'session' && third === 'authorization' || third === 'session') e.authorization = true
       break
     case 'discard':
@@ -140,6 +145,11 @@ function statementEffects(tokens, alone, e) {
       }
     }
   }
+}
+
+/** SET name . name */
+function setCustom([first, dot, second], e) {
+  if (dot?.text === '.' && isName(first) && isName(second)) (e.customs ??= []).push(`${foldName(first.text)}.${foldName(second.text)}`)
 }
 
 /** COPY [BINARY] name [. name] [(columns)] FROM STDIN */
