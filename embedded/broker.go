@@ -18,12 +18,21 @@ import (
 // defaultPartitions of the tick topic.
 const defaultPartitions = 8
 
+// topicConfig bounds the disk: at most 128 MiB a partition, some 70 million
+// ticks in all. Age must not count, for a record's timestamp is the time of its
+// trade, and history is older than any limit when it arrives.
+var topicConfig = map[string]string{
+	"retention.ms":    "-1",
+	"retention.bytes": "134217728",
+	"segment.bytes":   "16777216",
+}
+
 // BrokerConfig says how to start a Broker.
 type BrokerConfig struct {
 	// Dir holds the topics. Empty is a temporary directory that Close removes.
 	Dir string
 	// Listen is the address to serve and to tell clients, by default 127.0.0.1
-	// on a free port.
+	// on a free port. Clients of 0.0.0.0 are told the name of the machine.
 	Listen string
 	// Partitions of the tick topic when it is created, by default 8.
 	Partitions int32
@@ -44,6 +53,9 @@ type Broker struct {
 // they are missing. Where another process has the data directory open the error
 // is an *ErrInUse.
 func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
@@ -66,16 +78,20 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 		}
 		cfg.Dir = b.temp
 	}
-	if b.unlock, err = lockDir(cfg.Dir); err != nil {
+	unlock, err := lockDir(cfg.Dir)
+	if err != nil {
 		return nil, err
 	}
+	b.unlock = unlock
 	listen := func(network, _ string) (net.Listener, error) {
-		return net.Listen(network, net.JoinHostPort(host, strconv.Itoa(port)))
+		l, err := net.Listen(network, net.JoinHostPort(host, strconv.Itoa(port)))
+		return advertised{l}, err
 	}
 	b.cluster, err = kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.ListenFn(listen),
 		kfake.DataDir(filepath.Join(cfg.Dir, "topics")),
+		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "60000"}), // how often retention is applied
 		kfake.WithLogger(brokerLog{cfg.Log}),
 	)
 	if err != nil {
@@ -86,7 +102,7 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 		if b.cluster.TopicInfo(topic) != nil {
 			continue
 		}
-		if err := b.cluster.CreateTopic(topic, partitions, nil); err != nil {
+		if err := b.cluster.CreateTopic(topic, partitions, topicConfig); err != nil {
 			b.cluster.Close()
 			return nil, fmt.Errorf("create topic %s: %w", topic, err)
 		}
@@ -111,6 +127,29 @@ func (b *Broker) release() {
 		_ = os.RemoveAll(b.temp)
 	}
 }
+
+// advertised is a listener that clients are told to come to. Where it takes
+// connections for every address of the machine they need a name for it.
+type advertised struct{ net.Listener }
+
+func (l advertised) Addr() net.Addr {
+	tcp, ok := l.Listener.Addr().(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return l.Listener.Addr()
+	}
+	host := "127.0.0.1"
+	if name, err := os.Hostname(); err == nil {
+		if _, err := net.LookupHost(name); err == nil {
+			host = name
+		}
+	}
+	return hostPort(net.JoinHostPort(host, strconv.Itoa(tcp.Port)))
+}
+
+type hostPort string
+
+func (hostPort) Network() string  { return "tcp" }
+func (a hostPort) String() string { return string(a) }
 
 // brokerLog hands kfake's messages on.
 type brokerLog struct{ log *slog.Logger }
