@@ -78,6 +78,25 @@ func (q *Queries) AdvanceIngest(ctx context.Context, arg AdvanceIngestParams) (A
 	return i, err
 }
 
+const directCompress = `-- name: DirectCompress :one
+SELECT coalesce((
+    SELECT extract(epoch FROM (j.config ->> 'compress_after')::interval)
+    FROM timescaledb_information.jobs j
+    WHERE j.hypertable_name = 'ticks' AND j.proc_name = 'policy_compression'
+      AND current_setting('timescaledb.enable_direct_compress_copy', true) IS NOT NULL
+    LIMIT 1
+), 0)::float8 AS after_seconds
+`
+
+// The age at which ticks go to the columnstore, 0 if they never do or the
+// server cannot take a COPY straight into it.
+func (q *Queries) DirectCompress(ctx context.Context) (float64, error) {
+	row := q.db.QueryRow(ctx, directCompress)
+	var after_seconds float64
+	err := row.Scan(&after_seconds)
+	return after_seconds, err
+}
+
 const feedHead = `-- name: FeedHead :one
 SELECT coalesce(max(last_ts), '1970-01-01')::timestamptz AS head FROM feed_positions
 `

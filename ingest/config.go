@@ -65,6 +65,7 @@ type Ingester struct {
 	head    atomic.Int64                    // newest ts known
 	horizon atomic.Int64                    // older ticks are dead letters
 	loose   atomic.Pointer[map[string]bool] // venues in which a jump is no gap
+	pack    atomic.Int64                    // age in µs at which ticks go to the columnstore, 0: never
 }
 
 // New checks cfg and takes the listener. It does not wait for broker or
@@ -188,6 +189,9 @@ func (in *Ingester) prepare(ctx context.Context) error {
 		if err := in.readHorizon(ctx); err != nil {
 			return err
 		}
+		if err := in.readPack(ctx); err != nil {
+			return err
+		}
 		return in.readVenues(ctx)
 	})
 }
@@ -196,6 +200,14 @@ func (in *Ingester) readHorizon(ctx context.Context) error {
 	h, err := in.queries.TickHorizon(ctx)
 	if err == nil {
 		in.horizon.Store(h.UnixMicro())
+	}
+	return err
+}
+
+func (in *Ingester) readPack(ctx context.Context) error {
+	seconds, err := in.queries.DirectCompress(ctx)
+	if err == nil {
+		in.pack.Store(int64(seconds * 1e6))
 	}
 	return err
 }
@@ -229,6 +241,7 @@ func (in *Ingester) watch(ctx context.Context) {
 		}
 		if n%12 == 0 {
 			in.note("read venues", in.readVenues(step))
+			in.note("read columnstore policy", in.readPack(step))
 		}
 		in.note("read ends of partitions", in.readEnds(step))
 		cancel()

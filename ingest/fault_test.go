@@ -179,3 +179,31 @@ func TestRetentionOvertakes(t *testing.T) {
 		t.Errorf("lost_records_total: %v", got)
 	}
 }
+
+// A server that crashes may forget transactions it has confirmed, all of
+// their rows and positions at once.
+func TestForgottenCommits(t *testing.T) {
+	r := newRig(t)
+	ticks := series(10, 200, 1)
+	x := r.start(nil)
+	r.produce(ticks[:800]...)
+	r.untilIngested()
+	if _, err := r.db.Pool.Exec(r.ctx, `CREATE TABLE kept_offsets AS TABLE ingest_offsets;
+		CREATE TABLE kept_positions AS TABLE feed_positions; CREATE TABLE kept_ticks AS TABLE ticks`); err != nil {
+		t.Fatal(err)
+	}
+	r.produce(ticks[800:1400]...)
+	r.untilIngested()
+	r.until("all counted", func() bool { return x.metric("rows_total") == 1400 })
+	if _, err := r.db.Pool.Exec(r.ctx, `BEGIN; TRUNCATE ticks, ingest_offsets, feed_positions;
+		INSERT INTO ingest_offsets TABLE kept_offsets; INSERT INTO feed_positions TABLE kept_positions; INSERT INTO ticks TABLE kept_ticks; COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	r.produce(ticks[1400:]...)
+	r.untilIngested()
+	x.stop()
+	r.wantStored(ticks)
+	if x.metric("fenced_total") == 0 {
+		t.Error("nothing was fenced: the test tests nothing")
+	}
+}

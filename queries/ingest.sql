@@ -61,3 +61,14 @@ SELECT (SELECT count(*) FROM offsets) AS offsets,
 INSERT INTO feed_gaps (venue, symbol, from_seq, to_seq, before_ts, after_ts)
 SELECT u.venue, u.symbol, u.from_seq, u.to_seq, u.before_ts, u.after_ts
 FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(from_seqs)::bigint[]) AS from_seq, unnest(sqlc.arg(to_seqs)::bigint[]) AS to_seq, unnest(sqlc.arg(before_tss)::timestamptz[]) AS before_ts, unnest(sqlc.arg(after_tss)::timestamptz[]) AS after_ts) u;
+
+-- name: DirectCompress :one
+-- The age at which ticks go to the columnstore, 0 if they never do or the
+-- server cannot take a COPY straight into it.
+SELECT coalesce((
+    SELECT extract(epoch FROM (j.config ->> 'compress_after')::interval)
+    FROM timescaledb_information.jobs j
+    WHERE j.hypertable_name = 'ticks' AND j.proc_name = 'policy_compression'
+      AND current_setting('timescaledb.enable_direct_compress_copy', true) IS NOT NULL
+    LIMIT 1
+), 0)::float8 AS after_seconds;
