@@ -13,14 +13,15 @@ import (
 const candles = `-- name: Candles :many
 SELECT c.bucket::timestamptz AS bucket, c.open::float8 AS open, c.high::float8 AS high, c.low::float8 AS low,
        c.close::float8 AS close, c.volume::float8 AS volume, c.notional::float8 AS notional, c.trades::bigint AS trades
-FROM candles($1::text, $2::text, $3::timestamptz, $4::timestamptz, $5::int, $6::bigint) AS c
+FROM candles($1::text, $2::text, coalesce($3::timestamptz, 'infinity'),
+             coalesce($4::timestamptz, 'infinity'), $5::int, $6::bigint) AS c
 `
 
 type CandlesParams struct {
 	Symbol   string
 	Bar      string
-	FromTime time.Time
-	ToTime   time.Time
+	FromTime *time.Time
+	ToTime   *time.Time
 	Warmup   int32
 	MaxBars  *int64
 }
@@ -37,6 +38,7 @@ type CandlesRow struct {
 }
 
 // Bars of one symbol, oldest first: see the function candles in the database.
+// No from is the end of time, so that warmup counts back from the newest bar.
 func (q *Queries) Candles(ctx context.Context, arg CandlesParams) ([]CandlesRow, error) {
 	rows, err := q.db.Query(ctx, candles,
 		arg.Symbol,
@@ -63,6 +65,39 @@ func (q *Queries) Candles(ctx context.Context, arg CandlesParams) ([]CandlesRow,
 			&i.Notional,
 			&i.Trades,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lastDays = `-- name: LastDays :many
+SELECT s.symbol::text AS symbol, c.bucket::timestamptz AS bucket, c.close::float8 AS close
+FROM (SELECT unnest($1::text[]) AS symbol) s
+CROSS JOIN LATERAL candles(s.symbol, '1d', 'infinity', warmup => 1) AS c
+`
+
+type LastDaysRow struct {
+	Symbol string
+	Bucket time.Time
+	Close  float64
+}
+
+// The newest daily bar of each symbol.
+func (q *Queries) LastDays(ctx context.Context, symbols []string) ([]LastDaysRow, error) {
+	rows, err := q.db.Query(ctx, lastDays, symbols)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LastDaysRow
+	for rows.Next() {
+		var i LastDaysRow
+		if err := rows.Scan(&i.Symbol, &i.Bucket, &i.Close); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -1,5 +1,13 @@
 -- name: Candles :many
 -- Bars of one symbol, oldest first: see the function candles in the database.
+-- No from is the end of time, so that warmup counts back from the newest bar.
 SELECT c.bucket::timestamptz AS bucket, c.open::float8 AS open, c.high::float8 AS high, c.low::float8 AS low,
        c.close::float8 AS close, c.volume::float8 AS volume, c.notional::float8 AS notional, c.trades::bigint AS trades
-FROM candles(@symbol::text, @bar::text, @from_time::timestamptz, @to_time::timestamptz, @warmup::int, sqlc.narg(max_bars)::bigint) AS c;
+FROM candles(@symbol::text, @bar::text, coalesce(sqlc.narg(from_time)::timestamptz, 'infinity'),
+             coalesce(sqlc.narg(to_time)::timestamptz, 'infinity'), @warmup::int, sqlc.narg(max_bars)::bigint) AS c;
+
+-- name: LastDays :many
+-- The newest daily bar of each symbol.
+SELECT s.symbol::text AS symbol, c.bucket::timestamptz AS bucket, c.close::float8 AS close
+FROM (SELECT unnest(sqlc.arg(symbols)::text[]) AS symbol) s
+CROSS JOIN LATERAL candles(s.symbol, '1d', 'infinity', warmup => 1) AS c;

@@ -1,0 +1,15 @@
+-- name: Symbols :many
+-- Symbols after the given one that contain search, in the order of their bytes.
+SELECT p.symbol, array_agg(p.venue ORDER BY p.venue)::text[] AS venues, max(p.last_ts)::timestamptz AS last_ts
+FROM feed_positions p
+WHERE p.symbol > @after AND (@search::text = '' OR strpos(p.symbol, @search::text) > 0)
+GROUP BY p.symbol
+ORDER BY p.symbol LIMIT @max_rows;
+
+-- name: KnowsSymbol :one
+-- Whether a feed has ever brought the symbol.
+SELECT EXISTS (SELECT FROM feed_positions p WHERE p.symbol = @symbol) AS known;
+
+-- name: Ready :one
+-- Whether the database answers and has been migrated.
+SELECT EXISTS (SELECT FROM feed_positions) AS any_tick;
