@@ -1,0 +1,300 @@
+// Package replay turns a CSV file of trades or of bars into ticks: one row at a
+// time, in the order of the file, always with the same sequence numbers, so
+// that what the topic has already can be left out.
+package replay
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/hypertick/hypertick/feed"
+)
+
+// Venue is what ticks carry where neither file nor Config says.
+const Venue = "FILE"
+
+// Config says how to read a file. The zero value suits a file whose header has
+// usual names, with a column for the symbol.
+type Config struct {
+	Name   string // what errors call the file; default File.Name
+	Symbol string // of rows without one
+	Venue  string // of rows without one; default Venue
+	// Columns maps a field (ts, price, size, seq, symbol, venue, open, high,
+	// low, close, volume) to the column that holds it, overriding what the
+	// header suggests; to "" for no column. Two columns with date and time of
+	// day are "Date+Time".
+	Columns map[string]string
+	// Header names the columns of a file that has no header line.
+	Header     []string
+	Kind       Kind           // default: bars if there are open, high, low and close
+	TimeFormat string         // a layout of package time; default: the usual ones
+	Zone       *time.Location // of times that do not tell; default UTC
+	// SkipBad counts bad rows and goes on. Otherwise the first ends the replay.
+	SkipBad bool
+	// OnBad is told of each row skipped.
+	OnBad func(*RowError)
+	// Speed is how many times faster than real time to go, 0 for no waiting.
+	Speed float64
+	// Positions returns the seq of the last tick the topic has of a source, 0
+	// for none: ticks up to it are left out. Default: nothing is.
+	Positions func(venue, symbol string) (int64, error)
+
+	// Clock and Sleep are the time of tests.
+	Clock func() time.Time
+	Sleep func(context.Context, time.Duration) error
+}
+
+// Stats counts what a replay has done.
+type Stats struct {
+	Rows    int64 // read, without the header
+	Ticks   int64 // emitted
+	Skipped int64 // ticks left out, because the topic has them
+	Bad     int64 // rows skipped, because something is wrong with them
+}
+
+// Replay reads one file. It is not safe for concurrent use.
+type Replay struct {
+	cfg     Config
+	file    *File // where the bytes are counted, if that is where they come from
+	csv     *csv.Reader
+	columns *columns
+	times   timeParser
+	sources map[[2]string]*source
+	ticks   []feed.Tick
+	stats   Stats
+	first   int64     // ts of the first tick emitted, and
+	started time.Time // when that was
+}
+
+// New reads the header. Progress is known if in is a *File.
+func New(cfg Config, in io.Reader) (*Replay, error) {
+	r := &Replay{cfg: cfg, sources: map[[2]string]*source{}}
+	r.file, _ = in.(*File)
+	if r.cfg.Name == "" && r.file != nil {
+		r.cfg.Name = r.file.Name()
+	}
+	if r.cfg.Name == "" {
+		r.cfg.Name = "input"
+	}
+	if r.cfg.Venue == "" {
+		r.cfg.Venue = Venue
+	}
+	if r.cfg.Zone == nil {
+		r.cfg.Zone = time.UTC
+	}
+	if r.cfg.Clock == nil {
+		r.cfg.Clock = time.Now
+	}
+	if r.cfg.Sleep == nil {
+		r.cfg.Sleep = sleep
+	}
+	r.times = timeParser{format: cfg.TimeFormat, zone: r.cfg.Zone}
+	if err := r.begin(in); err != nil {
+		return nil, fmt.Errorf("replay %s: %w", r.cfg.Name, err)
+	}
+	return r, nil
+}
+
+func (r *Replay) begin(in io.Reader) error {
+	if !(r.cfg.Speed >= 0) {
+		return fmt.Errorf("speed: want 0 or more, got %v", r.cfg.Speed)
+	}
+	// A symbol or venue from a flag is wrong once, not in every row.
+	probe := feed.Tick{Symbol: r.cfg.Symbol, Venue: r.cfg.Venue, Price: 1, Seq: 1}
+	if probe.Symbol == "" {
+		probe.Symbol = "X"
+	}
+	if err := probe.Validate(r.cfg.Clock()); err != nil {
+		return err
+	}
+	buffered := bufio.NewReaderSize(in, 1<<16)
+	start, err := buffered.Peek(1 << 15)
+	if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
+		return err
+	}
+	r.csv = csv.NewReader(buffered)
+	r.csv.Comma = delimiter(start)
+	r.csv.FieldsPerRecord = -1 // checked with a better message
+	r.csv.ReuseRecord = true
+	r.csv.TrimLeadingSpace = r.csv.Comma != '\t'
+	names := r.cfg.Header
+	if names == nil {
+		row, err := r.csv.Read()
+		if err == io.EOF {
+			return errors.New("the file is empty")
+		}
+		if err != nil {
+			return err
+		}
+		for _, name := range row {
+			names = append(names, strings.Clone(strings.TrimPrefix(name, "\ufeff")))
+		}
+	}
+	if r.columns, err = find(names, r.cfg.Kind, r.cfg.Columns); err != nil {
+		return err
+	}
+	if r.columns.symbol < 0 && r.cfg.Symbol == "" {
+		return fmt.Errorf("no column found for symbol among %s; give the symbol of all rows, or name it with symbol=<column>", list(names))
+	}
+	return nil
+}
+
+// delimiter is what separates the names of the header.
+func delimiter(start []byte) rune {
+	line, _, _ := bytes.Cut(start, []byte{'\n'})
+	best, most := ',', 0
+	for _, c := range ",;\t|" {
+		if n := bytes.Count(line, []byte(string(c))); n > most {
+			best, most = c, n
+		}
+	}
+	return best
+}
+
+// Mapping says which columns were taken for what, for the user to see.
+func (r *Replay) Mapping() string { return r.columns.String() }
+
+// Kind says what the rows are.
+func (r *Replay) Kind() Kind { return r.columns.kind }
+
+// Stats returns counters since New.
+func (r *Replay) Stats() Stats { return r.stats }
+
+// checkEvery is how many rows go by between looks at context and clock.
+const checkEvery = 1024
+
+// Run emits the ticks of the file until its end, the first bad row, an error of
+// emit, or the end of ctx. emit must not keep its argument. progress (which may
+// be nil) is told how many bytes of how many are read, where that is known.
+func (r *Replay) Run(ctx context.Context, emit func(*feed.Tick) error, progress func(done, total int64)) error {
+	now := r.cfg.Clock()
+	for {
+		if r.stats.Rows%checkEvery == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			now = r.cfg.Clock()
+			if progress != nil && r.file != nil {
+				progress(r.file.Progress())
+			}
+		}
+		row, err := r.csv.Read()
+		if err == io.EOF {
+			if progress != nil && r.file != nil {
+				_, total := r.file.Progress()
+				progress(total, total)
+			}
+			return nil
+		}
+		r.stats.Rows++
+		var (
+			ticks []feed.Tick
+			src   *source
+		)
+		if err == nil {
+			ticks, src, err = r.parse(row, now)
+		}
+		if err != nil {
+			if err = r.bad(err); err != nil {
+				return err
+			}
+			continue
+		}
+		for i := range ticks {
+			if ticks[i].Seq <= src.position {
+				r.stats.Skipped++
+				continue
+			}
+			if r.cfg.Speed > 0 {
+				if err := r.pace(ctx, ticks[i].TS); err != nil {
+					return err
+				}
+			}
+			if err := emit(&ticks[i]); err != nil {
+				return err
+			}
+			r.stats.Ticks++
+		}
+	}
+}
+
+// bad places an error in the file. It returns nil if the row may be skipped.
+func (r *Replay) bad(err error) error {
+	row := &RowError{File: r.cfg.Name}
+	if e, ok := errors.AsType[*csv.ParseError](err); ok {
+		row.Line, row.Want = e.Line, e.Err.Error()
+	} else if e, ok := errors.AsType[*cellError](err); ok {
+		row.Line, _ = r.csv.FieldPos(0)
+		row.Want = e.want
+		if e.column >= 0 {
+			row.Column = r.columns.names[e.column]
+		}
+	} else {
+		return fmt.Errorf("replay %s: %w", r.cfg.Name, err)
+	}
+	if !r.cfg.SkipBad {
+		return row
+	}
+	r.stats.Bad++
+	if r.cfg.OnBad != nil {
+		r.cfg.OnBad(row)
+	}
+	return nil
+}
+
+// pace waits until a tick of time ts is due. Times that jump back do not wait.
+func (r *Replay) pace(ctx context.Context, ts int64) error {
+	if r.started.IsZero() {
+		r.first, r.started = ts, r.cfg.Clock()
+	}
+	due := r.started.Add(time.Duration(float64(ts-r.first) * 1000 / r.cfg.Speed))
+	// Shorter waits would cost more than they are worth.
+	if wait := due.Sub(r.cfg.Clock()); wait > time.Millisecond {
+		return r.cfg.Sleep(ctx, wait)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// FromTopic returns Config.Positions for a topic. The first symbol of a venue
+// is looked for from the topic's end; for a second one the whole topic is read.
+func FromTopic(ctx context.Context, brokers []string, topic string) func(venue, symbol string) (int64, error) {
+	type scanned struct {
+		all  bool
+		last map[string]feed.Tick
+	}
+	venues := map[string]*scanned{}
+	return func(venue, symbol string) (int64, error) {
+		v := venues[venue]
+		if v != nil && v.all {
+			return v.last[symbol].Seq, nil
+		}
+		var only []string
+		if v == nil {
+			only = []string{symbol}
+		}
+		last, err := feed.Positions(ctx, brokers, topic, venue, only...)
+		if err != nil {
+			return 0, err
+		}
+		venues[venue] = &scanned{all: v != nil, last: last}
+		return last[symbol].Seq, nil
+	}
+}
