@@ -115,8 +115,12 @@ func (r *Replay) begin(in io.Reader) error {
 		return err
 	}
 	buffered := bufio.NewReaderSize(in, 1<<16)
-	start, err := buffered.Peek(1 << 15)
-	if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
+	// What one read brings, not more: a pipe may be slow.
+	if _, err := buffered.Peek(1); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	start, err := buffered.Peek(buffered.Buffered())
+	if err != nil {
 		return err
 	}
 	r.csv = csv.NewReader(buffered)
@@ -127,7 +131,7 @@ func (r *Replay) begin(in io.Reader) error {
 	names := r.cfg.Header
 	if names == nil {
 		row, err := r.csv.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return errors.New("the file is empty")
 		}
 		if err != nil {
@@ -186,7 +190,7 @@ func (r *Replay) Run(ctx context.Context, emit func(*feed.Tick) error, progress 
 			}
 		}
 		row, err := r.csv.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if progress != nil && r.file != nil {
 				_, total := r.file.Progress()
 				progress(total, total)

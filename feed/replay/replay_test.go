@@ -2,24 +2,19 @@ package replay_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/goleak"
-	"pgregory.net/rapid"
 
 	"github.com/hypertick/hypertick/feed"
 	"github.com/hypertick/hypertick/feed/replay"
@@ -181,103 +176,6 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// rows in the form of npm vega-datasets data/sp500-2000.csv.
-const sp500 = `date,open,high,low,close,adjclose,volume
-2000-01-03,1469.250000,1478.000000,1438.359985,1455.219971,1455.219971,931800000
-2000-01-04,1455.219971,1455.219971,1397.430054,1399.420044,1399.420044,1009000000
-2000-01-05,1399.420044,1413.270020,1377.680054,1402.109985,1402.109985,1085500000
-`
-
-func TestBars(t *testing.T) {
-	day := at("2000-01-03T00:00:00Z")
-	got := mustRead(t, replay.Config{Symbol: "SPX", Venue: "INDEX"}, sp500)
-	for i, want := range []feed.Tick{
-		{Symbol: "SPX", Venue: "INDEX", TS: day, Price: 1469.25, Seq: 1},
-		{Symbol: "SPX", Venue: "INDEX", TS: day + 1, Price: 1478, Seq: 2},
-		{Symbol: "SPX", Venue: "INDEX", TS: day + 2, Price: 1438.359985, Seq: 3},
-		{Symbol: "SPX", Venue: "INDEX", TS: day + 3, Price: 1455.219971, Size: 931800000, Seq: 4},
-	} {
-		if got[i] != want {
-			t.Errorf("tick %d: %+v, want %+v", i, got[i], want)
-		}
-	}
-	r, err := replay.New(replay.Config{Symbol: "SPX"}, strings.NewReader(sp500))
-	if err != nil || r.Kind() != replay.Bars || r.Mapping() != "bars: ts=date open=open high=high low=low close=close volume=volume" {
-		t.Errorf("%v", err)
-	}
-	// As trades, the same file is its closes.
-	closes := mustRead(t, replay.Config{Symbol: "SPX", Kind: replay.Trades, Columns: map[string]string{"price": "close"}}, sp500)
-	if len(closes) != 3 || closes[2].Price != 1402.109985 || closes[2].Size != 1085500000 {
-		t.Errorf("%+v", closes)
-	}
-}
-
-// candle is what a database would keep of a stretch of time.
-type candle struct{ open, high, low, close, volume float64 }
-
-// candles folds ticks by (ts, seq) with no regard to the order they come in.
-func candles(ticks []feed.Tick, interval int64) map[int64]candle {
-	slices.SortFunc(ticks, func(a, b feed.Tick) int {
-		if a.TS != b.TS {
-			return int(a.TS - b.TS)
-		}
-		return int(a.Seq - b.Seq)
-	})
-	out := map[int64]candle{}
-	for _, tick := range ticks {
-		fold(out, tick.TS/interval*interval, candle{tick.Price, tick.Price, tick.Price, tick.Price, tick.Size})
-	}
-	return out
-}
-
-func fold(into map[int64]candle, bucket int64, c candle) {
-	if old, ok := into[bucket]; ok {
-		c.open, c.high, c.low, c.volume = old.open, max(old.high, c.high), min(old.low, c.low), old.volume+c.volume
-	}
-	into[bucket] = c
-}
-
-func TestCandlesOfBarsAreTheBars(t *testing.T) {
-	const minute = int64(60e6)
-	rapid.Check(t, func(rt *rapid.T) {
-		interval := minute * rapid.SampledFrom([]int64{1, 5, 60}).Draw(rt, "minutes")
-		price := rapid.Map(rapid.IntRange(1, 500), func(v int) float64 { return float64(v) / 100 }) // few: ties are likely
-		var text strings.Builder
-		text.WriteString("time,open,high,low,close,volume\n")
-		bars := map[int64]candle{}
-		var order []int64
-		start := at("2020-01-02T00:00:00Z")
-		for range rapid.IntRange(1, 60).Draw(rt, "bars") {
-			start += interval * rapid.Int64Range(1, 5).Draw(rt, "step")
-			o, c := price.Draw(rt, "open"), price.Draw(rt, "close")
-			b := candle{o, max(o, c) + price.Draw(rt, "up"), min(o, c), c, float64(rapid.IntRange(0, 1e6).Draw(rt, "volume"))}
-			if rapid.Bool().Draw(rt, "flat") {
-				b.high = max(o, c)
-			}
-			bars[start] = b
-			order = append(order, start)
-			fmt.Fprintf(&text, "%d,%v,%v,%v,%v,%v\n", start, b.open, b.high, b.low, b.close, b.volume)
-		}
-		ticks := mustRead(t, replay.Config{Symbol: "X"}, text.String())
-		if rapid.Bool().Draw(rt, "shuffled") {
-			ticks = rapid.Permutation(ticks).Draw(rt, "order")
-		}
-		for _, longer := range []int64{1, 5, 15, 60, 1440} {
-			length := minute * longer
-			if length%interval != 0 {
-				continue
-			}
-			want := map[int64]candle{}
-			for _, start := range order {
-				fold(want, start/length*length, bars[start])
-			}
-			if got := candles(ticks, length); !reflect.DeepEqual(got, want) {
-				rt.Fatalf("%d minutes of %d\n got %v\nwant %v", longer, interval/minute, got, want)
-			}
-		}
-	})
-}
-
 // Real trades with ties, where the folder of shared data is at hand.
 func TestRealTrades(t *testing.T) {
 	path := filepath.Join("..", "..", "..", "shared", "data", "btcusdt-2020-11-16.csv")
@@ -306,60 +204,6 @@ func TestRealTrades(t *testing.T) {
 	}
 }
 
-func TestOpen(t *testing.T) {
-	dir := t.TempDir()
-	var gz, zst bytes.Buffer
-	z := gzip.NewWriter(&gz)
-	io.WriteString(z, sp500)
-	z.Close()
-	s, _ := zstd.NewWriter(&zst)
-	io.WriteString(s, sp500)
-	s.Close()
-	for name, content := range map[string][]byte{"plain.gz": []byte(sp500), "gzip.csv": gz.Bytes(), "zstd": zst.Bytes()} {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		f, err := replay.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := replay.New(replay.Config{Symbol: "SPX"}, f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, done, total := 0, int64(0), int64(0)
-		err = r.Run(t.Context(), func(*feed.Tick) error { n++; return nil }, func(d, all int64) { done, total = d, all })
-		if err != nil || n != 12 || done != total || total != int64(len(content)) {
-			t.Errorf("%s: %d ticks, %d of %d bytes, %v", name, n, done, total, err)
-		}
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	cut := filepath.Join(dir, "cut")
-	if err := os.WriteFile(cut, gz.Bytes()[:gz.Len()-20], 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f, err := replay.Open(cut)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := replay.New(replay.Config{Symbol: "SPX", SkipBad: true}, f)
-	if err == nil {
-		err = r.Run(t.Context(), func(*feed.Tick) error { return nil }, nil)
-	}
-	if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), cut) {
-		t.Errorf("a file cut short: %v", err)
-	}
-	for _, path := range []string{filepath.Join(dir, "absent"), dir} {
-		if _, err := replay.Open(path); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: %v", path, err)
-		}
-	}
-}
-
 func TestReplayTwiceAddsNothing(t *testing.T) {
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, feed.Topic))
 	if err != nil {
@@ -384,7 +228,7 @@ func TestReplayTwiceAddsNothing(t *testing.T) {
 			}
 			return p.Produce(t.Context(), tick)
 		}, nil)
-		if err != nil && err != enough {
+		if err != nil && !errors.Is(err, enough) {
 			t.Fatal(err)
 		}
 		if err := p.Flush(t.Context()); err != nil {

@@ -79,9 +79,9 @@ func newPath(key uint64) path { return path{key: key, last: math.MinInt64} }
 
 // at returns the walk at time t, microseconds since 1970.
 func (p *path) at(t int64) float64 {
-	level := levels
 	if diff := uint64(t^p.last) >> leafBits; diff != 0 {
-		if level = levels - bits.Len64(diff); level < 0 {
+		level := levels - bits.Len64(diff) // of the lowest node that holds both times
+		if level < 0 {
 			p.enter(t)
 			level = 0
 		}

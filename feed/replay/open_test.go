@@ -1,0 +1,71 @@
+package replay_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/feed/replay"
+)
+
+func TestOpen(t *testing.T) {
+	dir := t.TempDir()
+	var gz, zst bytes.Buffer
+	z := gzip.NewWriter(&gz)
+	io.WriteString(z, sp500)
+	z.Close()
+	s, _ := zstd.NewWriter(&zst)
+	io.WriteString(s, sp500)
+	s.Close()
+	for name, content := range map[string][]byte{"plain.gz": []byte(sp500), "gzip.csv": gz.Bytes(), "zstd": zst.Bytes()} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := replay.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := replay.New(replay.Config{Symbol: "SPX"}, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, done, total := 0, int64(0), int64(0)
+		err = r.Run(t.Context(), func(*feed.Tick) error { n++; return nil }, func(d, all int64) { done, total = d, all })
+		if err != nil || n != 12 || done != total || total != int64(len(content)) {
+			t.Errorf("%s: %d ticks, %d of %d bytes, %v", name, n, done, total, err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	cut := filepath.Join(dir, "cut")
+	if err := os.WriteFile(cut, gz.Bytes()[:gz.Len()-20], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := replay.Open(cut)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := replay.New(replay.Config{Symbol: "SPX", SkipBad: true}, f)
+	if err == nil {
+		err = r.Run(t.Context(), func(*feed.Tick) error { return nil }, nil)
+	}
+	if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), cut) {
+		t.Errorf("a file cut short: %v", err)
+	}
+	for _, path := range []string{filepath.Join(dir, "absent"), dir} {
+		if _, err := replay.Open(path); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
