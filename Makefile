@@ -30,8 +30,12 @@ bin/hypertick:
 test: test-js test-go ## Run every test, from nothing
 
 .PHONY: test-go
-test-go:
+test-go: testdata/npm/node_modules
 	go test -race -timeout 20m $(PKGS)
+
+testdata/npm/node_modules: testdata/npm/package-lock.json
+	cd testdata/npm && npm ci --no-audit --no-fund --silent
+	@touch $@
 
 .PHONY: test-js
 test-js: embedded/pgserver/node_modules

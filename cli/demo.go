@@ -145,7 +145,7 @@ func (c *demoCmd) announce(e *env, broker *embedded.Broker, database *embedded.D
 		symbol = "BTC-USDT"
 	}
 	fmt.Fprintf(e.out, `
-Hypertick is up, %[1].1f s after its start. Data is in %[2]s.
+Hypertick is up, %.1[1]f s after its start. Data is in %[2]s.
 
   candles    curl 'http://%[3]s/v1/symbols/%[4]s/candles?interval=5m&limit=3'
   symbols    curl 'http://%[3]s/v1/symbols'

@@ -9,7 +9,7 @@
 -- The upper levels start a little after the one they read, so that one round
 -- carries a late tick all the way up.
 SELECT add_continuous_aggregate_policy('candles_1m', start_offset => NULL, end_offset => INTERVAL '1 minute',
-    schedule_interval => INTERVAL '15 seconds', buckets_per_batch => 1440);
+    schedule_interval => INTERVAL '15 seconds', buckets_per_batch => 10080);
 SELECT add_continuous_aggregate_policy('candles_5m', start_offset => NULL, end_offset => INTERVAL '1 minute',
     schedule_interval => INTERVAL '30 seconds', buckets_per_batch => 2016);
 SELECT add_continuous_aggregate_policy('candles_15m', start_offset => NULL, end_offset => INTERVAL '1 minute',
