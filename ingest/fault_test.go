@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/hypertick/hypertick/feed"
 )
@@ -206,4 +207,33 @@ func TestForgottenCommits(t *testing.T) {
 	if x.metric("fenced_total") == 0 {
 		t.Error("nothing was fenced: the test tests nothing")
 	}
+}
+
+// Stopping takes less than 5 s whatever is down.
+func TestStopWhileDown(t *testing.T) {
+	t.Run("broker", func(t *testing.T) {
+		r := newRig(t)
+		x := r.start(nil)
+		r.produce(series(2, 10, 1)...)
+		r.untilIngested()
+		r.broker.Close()
+		x.stop()
+	})
+	t.Run("broker, with a dead letter in hand", func(t *testing.T) {
+		r := newRig(t)
+		x := r.start(func(c *Config) { c.DeadLetterTopic = "never made" }) // not a legal name
+		r.produceRecords(&kgo.Record{Topic: feed.Topic, Partition: 0, Value: []byte("bad")})
+		r.until("it cannot be produced", func() bool { return x.metric("retries_total") > 0 })
+		r.broker.Close()
+		x.stop()
+	})
+	t.Run("database", func(t *testing.T) {
+		r := newRig(t)
+		x := r.start(func(c *Config) { c.Pool = openPool(t, "postgres://nobody@127.0.0.1:1/none") })
+		r.until("it tries", func() bool { return x.metric("retries_total") > 0 })
+		if x.Ready(r.ctx) == nil {
+			t.Error("ready without a database")
+		}
+		x.stop()
+	})
 }

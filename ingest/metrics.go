@@ -83,7 +83,17 @@ func (m *metrics) committed(parts []*part, took time.Duration) {
 		for i := range p.dead {
 			m.dead.WithLabelValues(p.dead[i].field).Inc()
 		}
-		m.setNext(p.partition.id, p.to)
+		m.advance(p.partition.id, p.to)
+	}
+}
+
+// advance ignores partitions that have been given up since.
+func (m *metrics) advance(id int32, next int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.parts[id]; p != nil {
+		p.next = next
+		m.lag.WithLabelValues(strconv.Itoa(int(id))).Set(float64(max(0, p.end-p.next)))
 	}
 }
 
