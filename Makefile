@@ -24,7 +24,7 @@ build: bin/hypertick ## Build the binary into bin/
 .PHONY: bin/hypertick
 bin/hypertick:
 	@mkdir -p bin
-	@CGO_ENABLED=0 go build -trimpath -o $@ .
+	@go build -o $@ .
 
 .PHONY: test
 test: test-js test-go ## Run every test, from nothing

@@ -100,7 +100,7 @@ func (c *demoCmd) serve(e *env, broker *embedded.Broker, database *embedded.Data
 	brokers := []string{broker.Addr()}
 	in, err := ingest.New(ingest.Config{
 		Brokers: brokers, Topic: feed.Topic, DeadLetterTopic: feed.DeadLetterTopic, Group: c.Group, Workers: c.Workers,
-		Pool: writer, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, MetricsListen: c.MetricsListen, Log: e.log,
+		Instance: "demo", Pool: writer, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, MetricsListen: c.MetricsListen, Log: e.log,
 	})
 	if err != nil {
 		return err

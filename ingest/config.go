@@ -235,7 +235,7 @@ func (in *Ingester) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		step, cancel := context.WithTimeout(ctx, 5*time.Second)
+		step, cancel := context.WithTimeout(ctx, 30*time.Second)
 		if n%2 == 0 {
 			in.note("read retention horizon", in.readHorizon(step))
 		}

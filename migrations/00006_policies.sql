@@ -13,11 +13,11 @@ SELECT add_continuous_aggregate_policy('candles_1m', start_offset => NULL, end_o
 SELECT add_continuous_aggregate_policy('candles_5m', start_offset => NULL, end_offset => INTERVAL '1 minute',
     schedule_interval => INTERVAL '30 seconds', buckets_per_batch => 2016);
 SELECT add_continuous_aggregate_policy('candles_15m', start_offset => NULL, end_offset => INTERVAL '1 minute',
-    schedule_interval => INTERVAL '1 minute', buckets_per_batch => 2880);
+    schedule_interval => INTERVAL '30 seconds', buckets_per_batch => 2880);
 SELECT add_continuous_aggregate_policy('candles_1h', start_offset => NULL, end_offset => INTERVAL '1 minute',
-    schedule_interval => INTERVAL '1 minute', buckets_per_batch => 2160);
+    schedule_interval => INTERVAL '30 seconds', buckets_per_batch => 2160);
 SELECT add_continuous_aggregate_policy('candles_1d', start_offset => NULL, end_offset => INTERVAL '1 minute',
-    schedule_interval => INTERVAL '1 minute', buckets_per_batch => 3650);
+    schedule_interval => INTERVAL '30 seconds', buckets_per_batch => 3650);
 
 -- Columnstore: a compressed tick is about 14 bytes. Late ticks still get in:
 -- they wait beside the compressed rows until the policy packs them too.
