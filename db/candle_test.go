@@ -23,7 +23,7 @@ func seededDay(r *rand.Rand, day time.Time, symbols, each int) []dbtest.Tick {
 		ts := day
 		for i := range each {
 			if i > 0 && r.IntN(5) > 0 {
-				ts = ts.Add(time.Duration(r.Int64N(int64(2*24*time.Hour)/int64(each)))).Truncate(time.Microsecond)
+				ts = ts.Add(time.Duration(r.Int64N(int64(2*24*time.Hour) / int64(each)))).Truncate(time.Microsecond)
 			}
 			if ts.Sub(day) >= 24*time.Hour {
 				break

@@ -40,7 +40,7 @@ func BenchmarkDatabaseCopy(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)*batch/b.Elapsed().Seconds(), "rows/s")
-	b.ReportMetric(float64((serverCPU(b, d) - cpu).Microseconds())/float64(b.N*batch), "server-µs/row")
+	b.ReportMetric(float64((serverCPU(b, d)-cpu).Microseconds())/float64(b.N*batch), "server-µs/row")
 }
 
 // BenchmarkDatabaseQuery runs a small prepared query from several connections.
@@ -71,7 +71,7 @@ func BenchmarkDatabaseQuery(b *testing.B) {
 				}
 			})
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "queries/s")
-			b.ReportMetric(float64((serverCPU(b, d) - cpu).Microseconds())/float64(b.N), "server-µs/query")
+			b.ReportMetric(float64((serverCPU(b, d)-cpu).Microseconds())/float64(b.N), "server-µs/query")
 		})
 	}
 }

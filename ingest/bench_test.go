@@ -32,12 +32,10 @@ type cost struct {
 // bench has the same rows in a topic, in memory and in a file.
 type bench struct {
 	*rig
-	ticks   []feed.Tick
-	file    string
-	addr    string
-	rounds  int
-	pids    []int
-	initial map[int]time.Duration
+	ticks  []feed.Tick
+	file   string
+	addr   string
+	rounds int
 }
 
 // BenchmarkIngest compares topic-to-hypertable ingest with pgx CopyFrom of the
@@ -175,8 +173,11 @@ func (x *bench) measure(f func() error) (cost, error) {
 		return c, err
 	}
 	var n int
-	if err := x.db.Pool.QueryRow(x.ctx, "SELECT count(*) FROM ticks").Scan(&n); err != nil || n != len(x.ticks) {
-		return c, fmt.Errorf("%d rows in ticks, want %d (%v)", n, len(x.ticks), err)
+	if err := x.db.Pool.QueryRow(x.ctx, "SELECT count(*) FROM ticks").Scan(&n); err != nil {
+		return c, err
+	}
+	if n != len(x.ticks) {
+		return c, fmt.Errorf("%d rows in ticks, want %d", n, len(x.ticks))
 	}
 	return c, nil
 }

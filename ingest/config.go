@@ -60,7 +60,6 @@ type Ingester struct {
 	metrics  *metrics
 	listener net.Listener
 	admin    *kgo.Client // produces dead letters and asks for offsets
-	members  []*member
 
 	head    atomic.Int64                    // newest ts known
 	horizon atomic.Int64                    // older ticks are dead letters

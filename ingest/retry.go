@@ -2,15 +2,11 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 )
-
-// errGone ends a retry that has lost its purpose.
-var errGone = errors.New("no longer wanted")
 
 func newBackOff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
