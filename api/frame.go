@@ -102,6 +102,8 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 		p.Detail = fmt.Sprintf("This path does not answer %s; it answers %s.", clip(c.Method()), allow)
 	case p.Status == http.StatusNotFound && p.Detail == "":
 		p.Detail = fmt.Sprintf("There is nothing at %s; /openapi.json lists what there is.", clip(c.Path()))
+	case p.Detail == "":
+		p.Detail = "The request cannot be read: " + strings.ToLower(p.Title) + "."
 	}
 	if p.RequestID = requestID(c.UserContext()); p.RequestID == "" {
 		p.RequestID = rand.Text()
