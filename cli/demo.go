@@ -126,7 +126,8 @@ func (c *demoCmd) serve(e *env, broker *embedded.Broker, database *embedded.Data
 	})
 	if c.Simulate {
 		g.Go(func() error {
-			err := c.simulateFlags.run(ctx, brokerFlag{Brokers: brokers, Topic: feed.Topic}, c.produceFlags, e.errOut, e.log)
+			// No bar: the line of status says how far it is.
+			err := c.simulateFlags.run(ctx, brokerFlag{Brokers: brokers, Topic: feed.Topic}, c.produceFlags, nil, e.log)
 			if err != nil && ctx.Err() == nil {
 				return fmt.Errorf("simulator: %w", err)
 			}

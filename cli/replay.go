@@ -68,8 +68,7 @@ func (c *replayCmd) Run(e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	bar := newBar(e.errOut, "replay", true)
-	err = r.Run(e.ctx, func(t *feed.Tick) error { return producer.Produce(e.ctx, t) }, bar.set)
+	err = r.Run(e.ctx, func(t *feed.Tick) error { return producer.Produce(e.ctx, t) }, feed.ProgressBar("replay", true))
 	err = closeProducer(producer, err)
 	stats := r.Stats()
 	fmt.Fprintf(e.errOut, "%s: %d rows, %d ticks sent, %d sent before, %d bad rows\n",

@@ -3,13 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"time"
-
-	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"github.com/hypertick/hypertick/feed"
 	"github.com/hypertick/hypertick/feed/simulate"
@@ -38,10 +33,10 @@ type simulateCmd struct {
 
 // Run simulates until it is told to stop.
 func (c *simulateCmd) Run(e *env) error {
-	return c.simulateFlags.run(e.ctx, c.brokerFlag, c.produceFlags, e.errOut, e.log)
+	return c.simulateFlags.run(e.ctx, c.brokerFlag, c.produceFlags, feed.ProgressBar("history", false), e.log)
 }
 
-func (f *simulateFlags) run(ctx context.Context, b brokerFlag, p produceFlags, errOut io.Writer, log *slog.Logger) (err error) {
+func (f *simulateFlags) run(ctx context.Context, b brokerFlag, p produceFlags, progress func(done, total int64), log *slog.Logger) (err error) {
 	cfg := simulate.Defaults()
 	cfg.Seed, cfg.Symbols, cfg.Rate, cfg.HistoryRate = f.Seed, f.Symbols, f.Rate, f.HistoryRate
 	cfg.Late, cfg.Duplicates, cfg.Log = f.Late, f.Duplicates, log
@@ -67,8 +62,7 @@ func (f *simulateFlags) run(ctx context.Context, b brokerFlag, p produceFlags, e
 	if err != nil {
 		return usageError{err}
 	}
-	bar := newBar(errOut, "history", false)
-	return sim.Run(ctx, func(t *feed.Tick) error { return producer.Produce(ctx, t) }, bar.set)
+	return sim.Run(ctx, func(t *feed.Tick) error { return producer.Produce(ctx, t) }, progress)
 }
 
 // openProducer makes a producer whose topic exists.
@@ -95,33 +89,4 @@ func closeProducer(p *feed.Producer, err error) error {
 	}
 	p.Close()
 	return err
-}
-
-// bar shows progress on a terminal, and nothing elsewhere.
-type bar struct {
-	w     io.Writer
-	name  string
-	bytes bool
-	bar   *progressbar.ProgressBar
-}
-
-func newBar(w io.Writer, name string, bytes bool) *bar {
-	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		w = nil
-	}
-	return &bar{w: w, name: name, bytes: bytes}
-}
-
-func (b *bar) set(done, total int64) {
-	if b.w == nil || total <= 0 {
-		return
-	}
-	if b.bar == nil {
-		b.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(b.w), progressbar.OptionSetDescription(b.name),
-			progressbar.OptionShowBytes(b.bytes), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth())
-	}
-	if !b.bar.IsFinished() {
-		_ = b.bar.Set64(min(done, total))
-	}
 }
