@@ -48,7 +48,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"retention", "--database-url", url, "--ticks", "90"}, "--ticks"},
 		{[]string{"retention", "--database-url", url, "--ticks", "1h"}, "at least 1d"},
 		{[]string{"simulate", "--rate", "0"}, "rate"},
-		{[]string{"simulate", "--symbols", "10001"}, "10,000"},
+		{[]string{"simulate", "--symbols", "10001"}, "10000"},
 		{[]string{"simulate", "--history", "soon"}, "--history"},
 		{[]string{"replay"}, "--file"},
 		{[]string{"replay", "--file", "/does/not/exist.csv"}, "--file"},

@@ -69,7 +69,7 @@ func (c *replayCmd) Run(e *env) (err error) {
 		return err
 	}
 	err = r.Run(e.ctx, func(t *feed.Tick) error { return producer.Produce(e.ctx, t) }, feed.ProgressBar("replay", true))
-	err = closeProducer(producer, err)
+	err = closeProducer(e.ctx, producer, err)
 	stats := r.Stats()
 	fmt.Fprintf(e.errOut, "%s: %d rows, %d ticks sent, %d sent before, %d bad rows\n",
 		file.Name(), stats.Rows, stats.Ticks, stats.Skipped, stats.Bad)

@@ -49,7 +49,7 @@ func (f *simulateFlags) run(ctx context.Context, b brokerFlag, p produceFlags, p
 	if err != nil {
 		return err
 	}
-	defer func() { err = closeProducer(producer, err) }()
+	defer func() { err = closeProducer(ctx, producer, err) }()
 	names := make([]string, 0, f.Symbols)
 	for _, company := range simulate.Companies(f.Symbols) {
 		names = append(names, company.Symbol)
@@ -80,10 +80,14 @@ func openProducer(ctx context.Context, b brokerFlag, p produceFlags, log *slog.L
 	return producer, nil
 }
 
-// closeProducer delivers what waits, within the time a stop may take.
-func closeProducer(p *feed.Producer, err error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
+// closeProducer delivers what waits: as long as the broker moves on, or, told to
+// stop, within the time that a stop may take.
+func closeProducer(ctx context.Context, p *feed.Producer, err error) error {
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+	}
 	if flushErr := p.Flush(ctx); err == nil {
 		err = flushErr
 	}
