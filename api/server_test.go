@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -24,8 +25,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// fasthttp keeps one clock for the life of the process.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	goleak.VerifyTestMain(m,
+		// fasthttp keeps one clock for the life of the process,
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		// and what clears idle workers notices the end of a server within 10 s.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }
 
 // client speaks to a server over a socket.
@@ -210,10 +214,16 @@ func newMarket(t testing.TB) *market {
 	}
 	for i := range 60 {
 		// Silent between for longer than the windows of ticks reach.
-		add("X:Y", "SIM", now.AddDate(-3*(i%2), 0, 0).Add(-time.Duration(i*i)*time.Hour))
-		add("OLD.1", "SIM", now.AddDate(-3, 0, 0).Add(time.Duration(i)*time.Minute))
+		add("X:Y", "SIM", now.AddDate(-2*(i%2), 0, 0).Add(-time.Duration(i*i)*time.Hour))
+		add("OLD.1", "SIM", now.AddDate(-2, 0, 0).Add(time.Duration(i)*time.Minute))
 	}
 	add("_ONE", "SIM", now.Add(-time.Hour))
+	for i := range 30 {
+		// The same ts and seq on several venues: only venue orders them.
+		add("TIES", string(rune('A'+i%10)), now.Add(-time.Duration(i/10)*time.Hour))
+		m.ticks["TIES"][i].Seq = int64(1 + i/10)
+		m.ticks["TIES"][i].Price = 9
+	}
 	m.insert(t)
 	d.Settle(t)
 	// After the refresh: a late tick, and the forming bar.
@@ -236,8 +246,8 @@ func order(a, b dbtest.Tick) int {
 	if c := a.TS.Compare(b.TS); c != 0 {
 		return c
 	}
-	if a.Seq != b.Seq {
-		return int(a.Seq - b.Seq)
+	if c := cmp.Compare(a.Seq, b.Seq); c != 0 {
+		return c
 	}
 	return strings.Compare(a.Venue, b.Venue)
 }

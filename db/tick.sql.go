@@ -16,7 +16,7 @@ FROM (SELECT unnest($1::text[]) AS symbol) s
 CROSS JOIN LATERAL (
     SELECT t.ts, t.price FROM ticks t
     WHERE t.symbol = s.symbol AND t.ts >= $2
-    ORDER BY t.ts DESC, t.seq DESC, t.venue DESC LIMIT 1
+    ORDER BY t.ts DESC, t.seq DESC LIMIT 1
 ) l
 `
 
@@ -53,10 +53,13 @@ func (q *Queries) LastTicks(ctx context.Context, arg LastTicksParams) ([]LastTic
 }
 
 const ticksAfter = `-- name: TicksAfter :many
-SELECT t.ts, t.price, t.size, t.seq, t.venue FROM ticks t
-WHERE t.symbol = $1 AND t.ts >= $2 AND t.ts < $3
-  AND (t.ts > $2 OR (t.seq, t.venue) > ($4::bigint, $5::text))
-ORDER BY t.ts, t.seq, t.venue LIMIT $6
+SELECT t.ts, t.price, t.size, t.seq, t.venue FROM (
+    SELECT k.ts, k.price, k.size, k.seq, k.venue FROM ticks k
+    WHERE k.symbol = $1 AND k.ts >= $2 AND k.ts < $3
+      AND (k.ts > $2 OR (k.seq, k.venue) > ($4::bigint, $5::text))
+    ORDER BY k.ts, k.seq FETCH FIRST ($6::int) ROWS WITH TIES
+) t
+ORDER BY t.ts, t.seq, t.venue LIMIT $6::int
 `
 
 type TicksAfterParams struct {
@@ -76,10 +79,12 @@ type TicksAfterRow struct {
 	Venue string
 }
 
-// Ticks are read in bounded windows of time: the planner looks at every chunk
-// a query may touch, and that alone takes 80 ms for 20 years of them. Within a
-// window the index gives the order of ts, and ties are sorted as they come.
 // Oldest first, from (from_ts, after_seq, after_venue), exclusive, to to_ts, exclusive.
+//
+// Ticks are read in bounded windows of time: the planner looks at every chunk
+// a query may touch, and that alone takes 80 ms for 20 years of them. The index
+// and the columnstore give the order of (ts, seq), so LIMIT ends the read early;
+// venue in that order would sort a whole chunk, hence ties and a sort outside.
 func (q *Queries) TicksAfter(ctx context.Context, arg TicksAfterParams) ([]TicksAfterRow, error) {
 	rows, err := q.db.Query(ctx, ticksAfter,
 		arg.Symbol,
@@ -114,10 +119,13 @@ func (q *Queries) TicksAfter(ctx context.Context, arg TicksAfterParams) ([]Ticks
 }
 
 const ticksBefore = `-- name: TicksBefore :many
-SELECT t.ts, t.price, t.size, t.seq, t.venue FROM ticks t
-WHERE t.symbol = $1 AND t.ts >= $2 AND t.ts <= $3
-  AND (t.ts < $3 OR (t.seq, t.venue) < ($4::bigint, $5::text))
-ORDER BY t.ts DESC, t.seq DESC, t.venue DESC LIMIT $6
+SELECT t.ts, t.price, t.size, t.seq, t.venue FROM (
+    SELECT k.ts, k.price, k.size, k.seq, k.venue FROM ticks k
+    WHERE k.symbol = $1 AND k.ts >= $2 AND k.ts <= $3
+      AND (k.ts < $3 OR (k.seq, k.venue) < ($4::bigint, $5::text))
+    ORDER BY k.ts DESC, k.seq DESC FETCH FIRST ($6::int) ROWS WITH TIES
+) t
+ORDER BY t.ts DESC, t.seq DESC, t.venue DESC LIMIT $6::int
 `
 
 type TicksBeforeParams struct {
