@@ -102,11 +102,11 @@ func vwap(notional, volume float64) *float64 {
 // knowSymbol is nil when the symbol has ever been heard of. A page with rows
 // needs no such question.
 func (s *Server) knowSymbol(ctx context.Context, symbol string) error {
-	known, err := s.queries.KnowsSymbol(ctx, symbol)
+	known, err := s.queries.SymbolFeeds(ctx, symbol)
 	if err != nil {
 		return s.failed(ctx, "find symbol", err)
 	}
-	if known {
+	if known.Feeds > 0 {
 		return nil
 	}
 	// Ticks that came by another way than ingest.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -146,6 +147,16 @@ func TestMarket(t *testing.T) {
 		}
 		if a := c.get("/v1/symbols/BYHAND/ticks?to=2001-01-01T00:00:00Z"); a.status != http.StatusOK || string(a.body) != "{\"data\":[]}\n" {
 			t.Errorf("%d %q", a.status, a.body)
+		}
+	})
+	t.Run("before any refresh", func(t *testing.T) {
+		// No candle knows of it yet, but the feed does.
+		if _, err := m.db.Pool.Exec(context.Background(), `WITH k AS (INSERT INTO ticks VALUES ('1990-01-01', 'ANCIENT', 1, 1, 1, 'X') RETURNING *)
+			INSERT INTO feed_positions (venue, symbol, last_seq, last_ts) SELECT venue, symbol, seq, ts FROM k`); err != nil {
+			t.Fatal(err)
+		}
+		if a := c.get("/v1/symbols/ANCIENT/ticks"); !strings.Contains(string(a.body), "1990-01-01T00:00:00Z") {
+			t.Errorf("%d %s", a.status, a.body)
 		}
 	})
 	t.Run("stable under inserts", func(t *testing.T) { testInserts(t, m, c) })

@@ -74,7 +74,8 @@ func (s *Server) ticks(ctx context.Context, in *ticksInput) (*ticksOutput, error
 // A query may touch only a window of time, because planning alone looks at
 // every chunk within. The first window is that of an active symbol. After the
 // last, the gap is longer than a year: then the daily bars, whose chunks are
-// few, say where the next ticks are.
+// few, say where the next ticks are. So ticks imported into such a gap are
+// seen only once a refresh has seen them.
 var windows = []time.Duration{7 * day, 56 * day, 448 * day}
 
 const day = 24 * time.Hour
@@ -157,10 +158,22 @@ func (s *Server) ticksBefore(ctx context.Context, symbol string, sp span, n int)
 			if err != nil {
 				return nil, err
 			}
-			if len(bars) == 0 {
+			// The feed may know of a newer tick than the bars do.
+			feed, err := s.queries.SymbolFeeds(ctx, symbol)
+			if err != nil {
+				return nil, err
+			}
+			var end time.Time
+			if len(bars) > 0 {
+				end = bars[0].Bucket.UTC().Add(day)
+			}
+			if feed.Feeds > 0 && feed.LastTs.Before(arg.ToTs) && feed.LastTs.After(end) {
+				end = feed.LastTs.UTC().Add(time.Microsecond)
+			}
+			if end.IsZero() {
 				return out, nil
 			}
-			arg.ToTs = earlier(arg.ToTs, bars[0].Bucket.UTC().Add(day))
+			arg.ToTs = earlier(arg.ToTs, end)
 			w = 0
 		}
 		if w >= 0 {

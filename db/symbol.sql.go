@@ -10,18 +10,6 @@ import (
 	"time"
 )
 
-const knowsSymbol = `-- name: KnowsSymbol :one
-SELECT EXISTS (SELECT FROM feed_positions p WHERE p.symbol = $1) AS known
-`
-
-// Whether a feed has ever brought the symbol.
-func (q *Queries) KnowsSymbol(ctx context.Context, symbol string) (bool, error) {
-	row := q.db.QueryRow(ctx, knowsSymbol, symbol)
-	var known bool
-	err := row.Scan(&known)
-	return known, err
-}
-
 const ready = `-- name: Ready :one
 SELECT EXISTS (SELECT FROM feed_positions) AS any_tick
 `
@@ -32,6 +20,24 @@ func (q *Queries) Ready(ctx context.Context) (bool, error) {
 	var any_tick bool
 	err := row.Scan(&any_tick)
 	return any_tick, err
+}
+
+const symbolFeeds = `-- name: SymbolFeeds :one
+SELECT count(*) AS feeds, coalesce(max(p.last_ts), '1970-01-01')::timestamptz AS last_ts FROM feed_positions p WHERE p.symbol = $1
+`
+
+type SymbolFeedsRow struct {
+	Feeds  int64
+	LastTs time.Time
+}
+
+// How many feeds have brought the symbol, and their newest trade time (1970
+// when there is none).
+func (q *Queries) SymbolFeeds(ctx context.Context, symbol string) (SymbolFeedsRow, error) {
+	row := q.db.QueryRow(ctx, symbolFeeds, symbol)
+	var i SymbolFeedsRow
+	err := row.Scan(&i.Feeds, &i.LastTs)
+	return i, err
 }
 
 const symbols = `-- name: Symbols :many

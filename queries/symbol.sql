@@ -6,9 +6,10 @@ WHERE p.symbol > @after AND (@search::text = '' OR strpos(p.symbol, @search::tex
 GROUP BY p.symbol
 ORDER BY p.symbol LIMIT @max_rows;
 
--- name: KnowsSymbol :one
--- Whether a feed has ever brought the symbol.
-SELECT EXISTS (SELECT FROM feed_positions p WHERE p.symbol = @symbol) AS known;
+-- name: SymbolFeeds :one
+-- How many feeds have brought the symbol, and their newest trade time (1970
+-- when there is none).
+SELECT count(*) AS feeds, coalesce(max(p.last_ts), '1970-01-01')::timestamptz AS last_ts FROM feed_positions p WHERE p.symbol = @symbol;
 
 -- name: Ready :one
 -- Whether the database answers and has been migrated.
