@@ -22,6 +22,9 @@ const DEFAULTS = {
   work_mem: '32MB',
   wal_sync_method: 'fsync', // fdatasync does nothing under Emscripten
 }
+/** The stack that PGlite gives PostgreSQL is 64 KiB, so small that 400 additions in one expression abort it, and PostgreSQL does not check
+ * its depth here. This one outlasts the stack of the thread (main.mjs), whose overflow is caught before memory is overwritten. */
+const STACK = 64 * 1024 * 1024
 const PGC_SIGHUP = 2
 const PGC_S_ARGV = 4
 
@@ -34,8 +37,8 @@ async function create(dataDir) {
 }
 
 export class Backend {
-  #db
   #module
+  #busySince
   #input = []     // buffers handed over in this call
   #at = 0         // index of the buffer being read
   #offset = 0     // bytes of it already read
@@ -43,11 +46,12 @@ export class Backend {
   #chunk = Buffer.allocUnsafeSlow(CHUNK)
   #fill = 0
 
-  /** Opens the database at dataDir, creating it if it is not there. */
-  static async open(dataDir, {relaxed = false} = {}) {
+  /** Opens the database at dataDir, creating it if it is not there. relaxed: leave syncing to the operating system. busySince: a
+   * BigInt64Array whose first element says when the call in progress began, in ms since 1970. */
+  static async open(dataDir, {relaxed = false, busySince} = {}) {
     if (!fs.existsSync(dataDir)) await create(dataDir)
     const db = await PGlite.create({dataDir, database: 'postgres', extensions: {timescaledb}})
-    const backend = new Backend(db)
+    const backend = new Backend(db, busySince)
     for (const [name, value] of Object.entries(DEFAULTS)) backend.#configure(name, value)
     // The user is looked up, which takes a transaction. Without this RESET SESSION AUTHORIZATION does nothing.
     backend.run('begin')
@@ -59,9 +63,10 @@ export class Backend {
     return backend
   }
 
-  constructor(db) {
-    this.#db = db
+  constructor(db, busySince = new BigInt64Array(1)) {
+    this.#busySince = busySince
     this.#module = db.Module
+    this.#module.___stack_pointer.value = (this.#module._malloc(STACK) + STACK) & ~15
     // PGlite's own callbacks parse every answer into objects and keep a second copy; these two move bytes only.
     const read = this.#module.addFunction((pointer, max) => this.#read(pointer, max), 'iii')
     const write = this.#module.addFunction((pointer, length) => this.#write(pointer, length), 'iii')
@@ -84,11 +89,6 @@ export class Backend {
     }
   }
 
-  /** Size of the WASM memory, which never shrinks. */
-  get memory() {
-    return this.#module.HEAPU8.length
-  }
-
   /** Hands over whole messages and returns all the backend answers. The call blocks this thread until it is done, so the input must
    * hold everything the backend will read: after COPY FROM STDIN also the data. An exception means that the WASM has aborted. */
   exec(bufs) {
@@ -96,6 +96,7 @@ export class Backend {
     this.#at = this.#offset = 0
     this.#output = []
     this.#fill = 0
+    Atomics.store(this.#busySince, 0, BigInt(Date.now()))
     try {
       // The backend's loop stops where a message ends exactly at its 8 KiB receive buffer; whatever is left is a new call.
       while (this.#at < this.#input.length) {
@@ -104,6 +105,7 @@ export class Backend {
       }
       return this.#take()
     } finally {
+      Atomics.store(this.#busySince, 0, 0n)
       this.#input = []
       this.#output = []
     }

@@ -31,6 +31,8 @@ export class Server {
     this.#scheduler = new Scheduler(backend, {
       channels: new Channels(), roles: this.#roles, idleLimit,
       onAbort: e => {
+        this.#listener.close()
+        this.#maintenance.stop()
         for (const s of [...this.#sessions.values()]) s.fatal('57P02', `the embedded database has crashed: ${e.message}`)
         onAbort(e)
       },
