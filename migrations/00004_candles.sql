@@ -10,7 +10,7 @@
 -- changes.
 
 CREATE MATERIALIZED VIEW candles_1m
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '14 days') AS
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '60 days') AS
 SELECT symbol,
        time_bucket(INTERVAL '1 minute', ts) AS bucket,
        first(price, timestamptz_send(ts) || int8send(seq)) AS open,
@@ -38,7 +38,7 @@ COMMENT ON COLUMN candles_1m.trades IS 'Number of ticks.';
 GRANT SELECT ON candles_1m TO hypertick_reader, hypertick_writer;
 
 CREATE MATERIALIZED VIEW candles_5m
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '60 days') AS
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '180 days') AS
 SELECT symbol,
        time_bucket(INTERVAL '5 minutes', bucket) AS bucket,
        first(open, bucket) AS open,
@@ -66,7 +66,7 @@ COMMENT ON COLUMN candles_5m.trades IS 'Number of ticks.';
 GRANT SELECT ON candles_5m TO hypertick_reader, hypertick_writer;
 
 CREATE MATERIALIZED VIEW candles_15m
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '180 days') AS
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '1 year') AS
 SELECT symbol,
        time_bucket(INTERVAL '15 minutes', bucket) AS bucket,
        first(open, bucket) AS open,
@@ -94,7 +94,7 @@ COMMENT ON COLUMN candles_15m.trades IS 'Number of ticks.';
 GRANT SELECT ON candles_15m TO hypertick_reader, hypertick_writer;
 
 CREATE MATERIALIZED VIEW candles_1h
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '2 years') AS
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '5 years') AS
 SELECT symbol,
        time_bucket(INTERVAL '1 hour', bucket) AS bucket,
        first(open, bucket) AS open,
@@ -122,7 +122,7 @@ COMMENT ON COLUMN candles_1h.trades IS 'Number of ticks.';
 GRANT SELECT ON candles_1h TO hypertick_reader, hypertick_writer;
 
 CREATE MATERIALIZED VIEW candles_1d
-WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '20 years') AS
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '30 years') AS
 SELECT symbol,
        time_bucket(INTERVAL '1 day', bucket) AS bucket,
        first(open, bucket) AS open,

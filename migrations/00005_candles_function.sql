@@ -17,6 +17,9 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 500
 -- and would sort a symbol's whole history; so it walks the index, and a read
 -- takes as long after ten years as after ten days.
 SET enable_sort = off
+-- The penalty that stands for "off" looks to the JIT like a query of hours, and
+-- compiling one costs seconds.
+SET jit = off
 AS $$
 BEGIN
     IF "interval" = '1m' THEN

@@ -5,17 +5,18 @@
 -- Refresh: start_offset NULL, so that no late tick is out of reach; a run with
 -- nothing invalidated costs milliseconds. end_offset is a minute for every
 -- level: a bucket is materialised as soon as it has closed. buckets_per_batch
--- is explicit, because the default walks history bucket by bucket.
+-- is explicit and large, because each batch has a cost of its own that grows
+-- with the number of chunks: by default a sparse history of years takes hours.
 -- The upper levels start a little after the one they read, so that one round
 -- carries a late tick all the way up.
 SELECT add_continuous_aggregate_policy('candles_1m', start_offset => NULL, end_offset => INTERVAL '1 minute',
-    schedule_interval => INTERVAL '15 seconds', buckets_per_batch => 10080);
+    schedule_interval => INTERVAL '15 seconds', buckets_per_batch => 100800);
 SELECT add_continuous_aggregate_policy('candles_5m', start_offset => NULL, end_offset => INTERVAL '1 minute',
-    schedule_interval => INTERVAL '30 seconds', buckets_per_batch => 2016);
+    schedule_interval => INTERVAL '30 seconds', buckets_per_batch => 20160);
 SELECT add_continuous_aggregate_policy('candles_15m', start_offset => NULL, end_offset => INTERVAL '1 minute',
-    schedule_interval => INTERVAL '30 seconds', buckets_per_batch => 2880);
+    schedule_interval => INTERVAL '30 seconds', buckets_per_batch => 17280);
 SELECT add_continuous_aggregate_policy('candles_1h', start_offset => NULL, end_offset => INTERVAL '1 minute',
-    schedule_interval => INTERVAL '30 seconds', buckets_per_batch => 2160);
+    schedule_interval => INTERVAL '30 seconds', buckets_per_batch => 17520);
 SELECT add_continuous_aggregate_policy('candles_1d', start_offset => NULL, end_offset => INTERVAL '1 minute',
     schedule_interval => INTERVAL '30 seconds', buckets_per_batch => 3650);
 
