@@ -105,7 +105,8 @@ func (c *demoCmd) serve(e *env, broker *embedded.Broker, database *embedded.Data
 	if err != nil {
 		return err
 	}
-	server, err := api.New(api.Config{Pool: reader, Listen: c.Listen, Log: e.log})
+	// A line for each request would bury the line of status.
+	server, err := api.New(api.Config{Pool: reader, Listen: c.Listen, Log: newLogger(e.errOut, "warn", "text")})
 	if err != nil {
 		return err
 	}
@@ -150,7 +151,7 @@ Hypertick is up, %.1[1]f s after its start. Data is in %[2]s.
 
   candles    curl 'http://%[3]s/v1/symbols/%[4]s/candles?interval=5m&limit=3'
   symbols    curl 'http://%[3]s/v1/symbols'
-  API        http://%[3]s/docs
+  API        http://%[3]s/openapi.json
   SQL        psql '%[5]s'
   broker     %[6]s, topic %[7]s
   metrics    http://%[8]s/metrics

@@ -67,7 +67,10 @@ func RunDueJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) (int,
 		default:
 			return i, fmt.Errorf("run job %d: %w", job.JobID, err)
 		}
-		if err := q.RescheduleJob(ctx, RescheduleJobParams{JobID: job.JobID, Seconds: job.EverySeconds}); err != nil {
+		// One backend serves all: a long job rests twice as long as it ran, so
+		// that a backfill is not refreshed again and again while it comes in.
+		rest := max(job.EverySeconds, 2*time.Since(start).Seconds())
+		if err := q.RescheduleJob(ctx, RescheduleJobParams{JobID: job.JobID, Seconds: rest}); err != nil {
 			return i, fmt.Errorf("reschedule job %d: %w", job.JobID, err)
 		}
 	}
