@@ -140,6 +140,7 @@ func TestCandlesFunction(t *testing.T) {
 		dbtest.EqualCandles(t, i.Name+" range", read(i.Name, quote(from)+", "+quote(to)), all[from:to])
 		dbtest.EqualCandles(t, i.Name+" warm-up", read(i.Name, quote(from)+", "+quote(to)+", warmup => 5"), all[max(0, from-5):to])
 		dbtest.EqualCandles(t, i.Name+" newest", read(i.Name, "'infinity', warmup => 7"), all[max(0, len(all)-7):])
+		dbtest.EqualCandles(t, i.Name+" nothing before all", read(i.Name, "'-infinity', warmup => 5"), all)
 		dbtest.EqualCandles(t, i.Name+" first", read(i.Name, "'-infinity', max_bars => 7"), all[:min(7, len(all))])
 	}
 	if _, err := d.Pool.Exec(ctx, "SELECT * FROM candles('S1', '2m')"); err == nil {

@@ -23,7 +23,7 @@ SET jit = off
 AS $$
 BEGIN
     IF "interval" = '1m' THEN
-        IF warmup > 0 THEN
+        IF warmup > 0 AND "from" > '-infinity' THEN
             RETURN QUERY
             SELECT w.* FROM (
                 SELECT c.* FROM public.candles_1m c
@@ -36,7 +36,7 @@ BEGIN
         WHERE c.symbol = candles.symbol AND c.bucket >= "from" AND c.bucket < "to"
         ORDER BY c.bucket LIMIT max_bars;
     ELSIF "interval" = '5m' THEN
-        IF warmup > 0 THEN
+        IF warmup > 0 AND "from" > '-infinity' THEN
             RETURN QUERY
             SELECT w.* FROM (
                 SELECT c.* FROM public.candles_5m c
@@ -49,7 +49,7 @@ BEGIN
         WHERE c.symbol = candles.symbol AND c.bucket >= "from" AND c.bucket < "to"
         ORDER BY c.bucket LIMIT max_bars;
     ELSIF "interval" = '15m' THEN
-        IF warmup > 0 THEN
+        IF warmup > 0 AND "from" > '-infinity' THEN
             RETURN QUERY
             SELECT w.* FROM (
                 SELECT c.* FROM public.candles_15m c
@@ -62,7 +62,7 @@ BEGIN
         WHERE c.symbol = candles.symbol AND c.bucket >= "from" AND c.bucket < "to"
         ORDER BY c.bucket LIMIT max_bars;
     ELSIF "interval" = '1h' THEN
-        IF warmup > 0 THEN
+        IF warmup > 0 AND "from" > '-infinity' THEN
             RETURN QUERY
             SELECT w.* FROM (
                 SELECT c.* FROM public.candles_1h c
@@ -75,7 +75,7 @@ BEGIN
         WHERE c.symbol = candles.symbol AND c.bucket >= "from" AND c.bucket < "to"
         ORDER BY c.bucket LIMIT max_bars;
     ELSIF "interval" = '1d' THEN
-        IF warmup > 0 THEN
+        IF warmup > 0 AND "from" > '-infinity' THEN
             RETURN QUERY
             SELECT w.* FROM (
                 SELECT c.* FROM public.candles_1d c
