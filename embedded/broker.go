@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/hypertick/hypertick/feed"
 )
@@ -87,9 +89,16 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 		l, err := net.Listen(network, net.JoinHostPort(host, strconv.Itoa(port)))
 		return advertised{l}, err
 	}
+	// The broker does not remember its producers over a crash. A broker of 2.5
+	// and later takes any first sequence from a producer it does not know, so a
+	// request sent again on a new connection could overtake the one before it.
+	// An older one refuses, and the client begins anew, in order.
+	versions := kversion.Tip()
+	versions.SetMaxKeyVersion(int16(kmsg.InitProducerID), 2)
 	b.cluster, err = kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.ListenFn(listen),
+		kfake.MaxVersions(versions),
 		kfake.DataDir(filepath.Join(cfg.Dir, "topics")),
 		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": "60000"}), // how often retention is applied
 		kfake.WithLogger(brokerLog{cfg.Log}),

@@ -105,6 +105,9 @@ func NewProducer(cfg ProducerConfig) (*Producer, error) {
 		// Produce blocks at MaxBuffered itself, where it can also see p.ctx; the
 		// client's limit only has to be out of the way.
 		kgo.MaxBufferedRecords(cfg.MaxBuffered+1<<20),
+		// A broker that dies while greeting is one that may come back;
+		// DeliveryTimeout bounds the wait.
+		kgo.AlwaysRetryEOF(),
 		// A topic just created, or a broker just back, is seen this soon.
 		kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.WithHooks(producerHooks{p}),

@@ -10,9 +10,12 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/db/dbtest"
@@ -200,9 +203,18 @@ func until(t testing.TB, ctx context.Context, what string, cond func() bool) {
 
 func wantSum(t *testing.T, ctx context.Context, d *dbtest.DB, want sum) {
 	t.Helper()
+	var offset int64
+	var stored int
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("last seen: %d ticks stored, offsets add up to %d; %d ticks produced", stored, offset, want.count)
+		}
+	})
 	until(t, ctx, fmt.Sprintf("%d ticks stored", want.count), func() bool {
-		_, n := watched(ctx, d)
-		return n >= want.count
+		if o, n := watched(ctx, d); o > 0 { // 0 while the database is down
+			offset, stored = o, n
+		}
+		return stored >= want.count
 	})
 	var got sum
 	for _, table := range []string{"ticks", "late_ticks"} {
@@ -267,6 +279,82 @@ func TestKillAll(t *testing.T) {
 		p.start()
 	}
 	wantSum(t, ctx, d, l.end(t))
+}
+
+// TestBrokerKillsKeepOrder kills the broker under load and expects the topic to
+// bring each symbol's ticks in the order of seq, repeats aside: ingest takes
+// what comes behind a newer tick for a repeat.
+func TestBrokerKillsKeepOrder(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
+	broker := newProcess(t, childEnv+"=broker", "CHILD_DIR="+t.TempDir(), "CHILD_LISTEN=127.0.0.1:0")
+	line, err := broker.out.ReadString('\n')
+	if err != nil {
+		t.Fatalf("broker did not start: %v", err)
+	}
+	addr := strings.TrimSpace(line)
+	broker.env = append(broker.env, "CHILD_LISTEN="+addr)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumeTopics(feed.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	decoder, newest := feed.NewDecoder(), map[string]int64{}
+	read, distinct, late := 0, 0, 0
+	l := startLoad(t, []string{addr})
+	// poll reads on until ok, and notes what comes out of order.
+	poll := func(what string, ok func() bool) {
+		t.Helper()
+		until(t, ctx, what, func() bool {
+			short, stop := context.WithTimeout(ctx, 200*time.Millisecond)
+			defer stop()
+			cl.PollFetches(short).EachRecord(func(r *kgo.Record) {
+				var x feed.Tick
+				if err := decoder.Decode(r.Value, &x); err != nil {
+					t.Fatal(err)
+				}
+				read++
+				switch last := newest[x.Symbol]; {
+				case x.Seq == last+1:
+					newest[x.Symbol] = x.Seq
+					distinct++
+				case x.Seq > last:
+					late += int(x.Seq - last - 1)
+					newest[x.Symbol] = x.Seq
+					distinct++
+				}
+			})
+			select {
+			case err := <-l.done:
+				l.done <- err // end wants it as well
+				if err != nil {
+					t.Fatalf("the producer gave up: %v", err)
+				}
+			default:
+			}
+			return ok()
+		})
+	}
+	for kill := range kills() {
+		before := read
+		poll(fmt.Sprintf("progress before kill %d", kill+1), func() bool { return read > before+2000 })
+		broker.kill()
+		broker.start()
+	}
+	want := l.end(t)
+	poll("the topic is read", func() bool { return distinct+late >= want.count })
+	if late > 0 {
+		t.Errorf("%d of %d ticks were overtaken by newer ones of their symbol, or are not there", late, want.count)
+	}
+	t.Logf("%d ticks, %d repeats", distinct, read-distinct)
+}
+
+// kills is how often the broker dies: HYPERTICK_TEST_KILLS, or a few times.
+func kills() int {
+	if n, err := strconv.Atoi(os.Getenv("HYPERTICK_TEST_KILLS")); err == nil {
+		return n
+	}
+	return 5
 }
 
 // restartable is an embedded database that comes back when it is killed.
