@@ -14,7 +14,7 @@ type simulateFlags struct {
 	Symbols     int     `help:"How many companies: the first 24 are well known ones, more are made up, to 10,000." default:"24" placeholder:"N"`
 	Rate        float64 `help:"Live ticks per second in total, 1 to 500,000." default:"100" placeholder:"N"`
 	History     age     `help:"Produce this much of the past first, at full speed." default:"30d" placeholder:"AGE"`
-	HistoryRate float64 `help:"Ticks per second in total in the past." default:"1" placeholder:"N"`
+	HistoryRate float64 `help:"Ticks per second in total in the past." default:"0.75" placeholder:"N"`
 	Late        float64 `help:"Share of ticks that come seconds to hours late." default:"0.001" placeholder:"SHARE"`
 	Duplicates  float64 `help:"Share of ticks sent twice." default:"0.0005" placeholder:"SHARE"`
 	Seed        uint64  `help:"The same seed, start and symbols give the same ticks." default:"1" placeholder:"N"`
