@@ -7,6 +7,17 @@ const CHECKPOINT_EVERY = 64 * 1024 * 1024
 /** A vacuum round begins no sooner than this after the last, and only when there were writes. */
 const VACUUM_EVERY = 10 * 60_000
 
+/** Bytes of write-ahead log between looks for chunks to analyze. */
+const ANALYZE_EVERY = 4 * 1024 * 1024
+
+/** The chunk that grew most since it was last analyzed, if it doubled: relpages is what that analysis saw. */
+const GROWN = `select pg_catalog.format('%I.%I', n.nspname, c.relname)
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace,
+       pg_catalog.int8(pg_catalog.pg_relation_size(c.oid) / 8192) pages
+  where c.relkind = 'r' and c.relpersistence = 'p' and n.nspname = '_timescaledb_internal'
+    and pages >= 2 * greatest(c.relpages, 32)
+  order by pages / greatest(c.relpages, 1) desc limit 1`
+
 /** The tables that change much and stay small: catalogs, TimescaleDB's books and ordinary tables. Chunks are written once and have
  * TimescaleDB's own policies. */
 const TABLES = `select pg_catalog.format('%I.%I', n.nspname, c.relname)
@@ -19,6 +30,7 @@ export class Maintenance {
   #scheduler
   #timer
   #checkpointed = null // position of the log at the last checkpoint
+  #analyzed = null     // position of the log at the last look for grown chunks
   #vacuumed = Date.now()
   #vacuumedAt = null   // position of the log then
   #tables = []
@@ -49,9 +61,15 @@ export class Maintenance {
     const log = Number(position)
     this.#checkpointed ??= log
     this.#vacuumedAt ??= log
+    this.#analyzed ??= 0
     if (log - this.#checkpointed >= CHECKPOINT_EVERY) {
       this.#run('checkpoint')
       this.#checkpointed = log
+    }
+    if (log - this.#analyzed >= ANALYZE_EVERY) {
+      const [grown] = this.#run(GROWN)
+      if (grown) this.#runIfThere(`analyze ${grown[0]}`)
+      else this.#analyzed = log
     }
     if (!this.#tables.length && Date.now() - this.#vacuumed >= VACUUM_EVERY && log !== this.#vacuumedAt) {
       this.#vacuumed = Date.now()
@@ -65,13 +83,18 @@ export class Maintenance {
     const table = this.#tables.pop()
     if (!table) return
     this.#scheduler.task(() => {
-      try {
-        this.#run(`vacuum (analyze) ${table}`)
-      } catch (e) {
-        if (!e.sql) throw e // it may have been dropped since
-      }
+      this.#runIfThere(`vacuum (analyze) ${table}`)
       setTimeout(() => this.#vacuumNext(), 20).unref() // clients first
     })
+  }
+
+  /** As run, about a table that may have been dropped since. */
+  #runIfThere(sql) {
+    try {
+      this.#run(sql)
+    } catch (e) {
+      if (!e.sql) throw e
+    }
   }
 
   #run(sql) {
