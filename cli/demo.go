@@ -79,6 +79,9 @@ func (c *demoCmd) Run(e *env) error {
 	return err
 }
 
+// backlog is the lag in records from which on the jobs let ingest go first.
+const backlog = 50_000
+
 // serve runs what lives on the broker and the database, until one part fails
 // or the command is told to stop.
 func (c *demoCmd) serve(e *env, broker *embedded.Broker, database *embedded.Database, start time.Time) error {
@@ -116,7 +119,7 @@ func (c *demoCmd) serve(e *env, broker *embedded.Broker, database *embedded.Data
 	// what is gone: the database and the broker close after Wait.
 	g.Go(func() error { return in.Run(ctx) })
 	g.Go(func() error { return server.Run(ctx) })
-	g.Go(func() error { return db.RunJobs(ctx, owner, e.log) })
+	g.Go(func() error { return db.RunJobs(ctx, owner, e.log, func() bool { return in.Lag() > backlog }) })
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():

@@ -11,12 +11,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// maxHold is how long a backlog may keep the jobs from running.
+const maxHold = time.Minute
+
 // RunJobs stands in for TimescaleDB's scheduler where the server has none: it
 // runs the due jobs of timescaledb_information.jobs, one after the other, until
 // ctx ends. On a server that schedules jobs itself it returns at once. A job
 // that fails is tried again after its interval, and the others go on.
-func RunJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
+//
+// While hold says so the jobs wait, a minute at most: one backend serves all,
+// and a backlog that comes in is better refreshed once than many times. hold
+// may be nil.
+func RunJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold func() bool) error {
 	var own bool
+	var held time.Time
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for known := false; ; {
@@ -30,7 +38,14 @@ func RunJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
 				return nil
 			}
 		}
-		if known {
+		switch {
+		case !known:
+		case hold != nil && hold() && (held.IsZero() || time.Since(held) < maxHold):
+			if held.IsZero() {
+				held = time.Now()
+			}
+		default:
+			held = time.Time{}
 			if _, err := RunDueJobs(ctx, pool, log); err != nil && ctx.Err() == nil {
 				log.WarnContext(ctx, "jobs could not be read", slog.Any("error", err))
 			}

@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,9 +44,33 @@ func TestRunJobs(t *testing.T) {
 	if err := d.Pool.QueryRow(ctx, "SELECT count(*) FROM candles_1d WHERE bucket < now() - interval '1 day'").Scan(&days); err != nil || days != 1 {
 		t.Fatalf("%d daily candles, %v", days, err)
 	}
+	// A job that is due waits while a backlog is said to come in, and no longer.
+	if _, err := d.Pool.Exec(ctx, "SELECT alter_job(job_id, next_start => now() - interval '1 second') FROM timescaledb_information.jobs WHERE proc_name = 'fails'"); err != nil {
+		t.Fatal(err)
+	}
+	due := func() int {
+		jobs, err := db.New(d.Pool).DueJobs(ctx)
+		if err != nil {
+			t.Error(err)
+		}
+		return len(jobs)
+	}
+	var asked, released atomic.Int32
 	stopped := make(chan error)
 	run, stop := context.WithCancel(ctx)
-	go func() { stopped <- db.RunJobs(run, d.Pool, dbtest.Log(t)) }()
+	go func() {
+		stopped <- db.RunJobs(run, d.Pool, dbtest.Log(t), func() bool { asked.Add(1); return released.Load() == 0 })
+	}()
+	for asked.Load() < 2 {
+		<-time.After(10 * time.Millisecond)
+	}
+	if due() == 0 {
+		t.Error("a held job ran")
+	}
+	released.Store(1)
+	for due() != 0 && ctx.Err() == nil {
+		<-time.After(10 * time.Millisecond)
+	}
 	stop()
 	if err := <-stopped; err != nil {
 		t.Fatal(err)

@@ -119,6 +119,19 @@ func (m *metrics) setEnd(id int32, end int64) {
 	}
 }
 
+// Lag is how many records of its partitions are not ingested yet, as of the
+// newest fetch.
+func (in *Ingester) Lag() int64 {
+	m := in.metrics
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var lag int64
+	for _, p := range m.parts {
+		lag += max(0, p.end-p.next)
+	}
+	return lag
+}
+
 func (m *metrics) dropPartition(id int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
