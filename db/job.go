@@ -12,14 +12,14 @@ import (
 )
 
 // maxHold is how long a backlog may keep the jobs from running.
-const maxHold = time.Minute
+const maxHold = 2 * time.Minute
 
 // RunJobs stands in for TimescaleDB's scheduler where the server has none: it
 // runs the due jobs of timescaledb_information.jobs, one after the other, until
 // ctx ends. On a server that schedules jobs itself it returns at once. A job
 // that fails is tried again after its interval, and the others go on.
 //
-// While hold says so the jobs wait, a minute at most: one backend serves all,
+// While hold says so the jobs wait, two minutes at most: one backend serves all,
 // and a backlog that comes in is better refreshed once than many times. hold
 // may be nil.
 func RunJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold func() bool) error {
