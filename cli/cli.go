@@ -32,6 +32,7 @@ type root struct {
 	Simulate  simulateCmd  `cmd:"" help:"Produce the ticks of a simulated market."`
 	Replay    replayCmd    `cmd:"" help:"Produce the ticks of a CSV file of trades or bars."`
 	Retention retentionCmd `cmd:"" help:"Say or change how long ticks and candles are kept."`
+	Indicator indicatorCmd `cmd:"" help:"Begin, check and list indicators."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
