@@ -138,7 +138,7 @@ func (c *checker) prepare(ctx context.Context, conn db.DBTX) error {
 		if symbol, err = c.q.BusiestSymbol(ctx, c.cfg.Interval); errors.Is(err, pgx.ErrNoRows) {
 			return fmt.Errorf("%w: no symbol has blocks of %s yet; feed ticks and let the jobs run, or name a symbol", ErrNoBars, c.cfg.Interval)
 		} else if err != nil {
-			return fmt.Errorf("find symbol with most bars: %w", err)
+			return fmt.Errorf("find symbol with most bars (or name one): %w", err)
 		}
 	}
 	c.cfg.Symbol = symbol
