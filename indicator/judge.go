@@ -29,8 +29,10 @@ func (c *checker) judge() {
 	c.judgeAhead()
 	c.judgeWarmup()
 	c.judgePieces()
+	whole := milliseconds(min(c.base.took, c.again.took))
 	c.report.Timing = Timing{
-		Per1000:     milliseconds(min(c.base.took, c.again.took)) * 1000 / float64(len(c.bars)),
+		Range:       whole,
+		Per1000:     whole * 1000 / float64(len(c.bars)),
 		BarsPer1000: milliseconds(c.plain) * 1000 / float64(len(c.bars)),
 		Newest:      milliseconds(c.latest),
 	}

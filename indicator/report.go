@@ -55,6 +55,8 @@ type SeriesReport struct {
 
 // Timing is in milliseconds, client and network included.
 type Timing struct {
+	// Range is the checked bars in one piece, warm-up included.
+	Range   float64 `json:"ms_range"`
 	Per1000 float64 `json:"ms_per_1000_bars"`
 	// BarsPer1000 is what reading just the bars takes.
 	BarsPer1000 float64 `json:"ms_per_1000_bars_read"`
@@ -102,7 +104,8 @@ func (r *Report) Print(w io.Writer) error {
 		if err := tw.Flush(); err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "\ntime: %.1f ms for 1,000 bars (reading the bars alone: %.1f), %.1f ms for the newest value\n", r.Timing.Per1000, r.Timing.BarsPer1000, r.Timing.Newest)
+		fmt.Fprintf(w, "\ntime: %.1f ms for the %d bars, %.1f per 1,000 (reading the bars alone: %.1f per 1,000), %.1f ms for the newest value\n",
+			r.Timing.Range, r.Bars, r.Timing.Per1000, r.Timing.BarsPer1000, r.Timing.Newest)
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(w, "note: %s\n", n)
