@@ -94,6 +94,9 @@ func New(cfg Config) (*Server, error) {
 	s.registerSymbols()
 	s.registerTicks()
 	s.registerCandles()
+	s.registerCatalog()
+	s.registerIndicator()
+	s.registerScreener()
 
 	ln, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
@@ -153,9 +156,13 @@ func (s *Server) config() huma.Config {
 	cfg.Info.License = &huma.License{Name: "MIT", Identifier: "MIT"}
 	cfg.Tags = []*huma.Tag{
 		{Name: "market", Description: "Symbols, ticks and candles."},
+		{Name: "indicators", Description: "Indicators the database keeps, and the screener over them."},
 		{Name: "health", Description: "For whoever supervises the server."},
 	}
-	cfg.RejectUnknownQueryParameters = true
+	// Only the database knows all parameters of an indicator.
+	cfg.OnAddOperation = append(cfg.OnAddOperation, func(_ *huma.OpenAPI, op *huma.Operation) {
+		op.RejectUnknownQueryParameters = op.OperationID != operationIndicator
+	})
 	cfg.CreateHooks = nil // no $schema in the answers
 	cfg.DocsPath = ""     // its page would load from a foreign host
 	cfg.SchemasPath = ""

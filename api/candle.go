@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/binary"
 	"math"
 	"net/http"
 	"time"
@@ -23,13 +24,26 @@ type Candle struct {
 	Trades int64     `json:"trades" doc:"Number of ticks." example:"117"`
 }
 
-type candlesInput struct {
-	SymbolPath
-	Interval string `query:"interval" enum:"1m,5m,15m,1h,1d" default:"1m" doc:"Length of a bar." example:"5m"`
-	RangeQuery
+// candleColumns are the fields of Candle. The query gives notional where vwap
+// belongs; addVWAP makes one of the other.
+var candleColumns = []column{
+	{"bucket", kindTime}, {"open", kindFloat}, {"high", kindFloat}, {"low", kindFloat}, {"close", kindFloat},
+	{"volume", kindFloat}, {"vwap", kindFloat}, {"trades", kindInt},
 }
 
-type candlesOutput struct{ Body page[Candle] }
+const columnVolume, columnVWAP = 5, 6
+
+// IntervalQuery is the length of bars. Exported as SymbolPath is.
+type IntervalQuery struct {
+	Interval string `query:"interval" enum:"1m,5m,15m,1h,1d" default:"1m" doc:"Length of a bar." example:"5m"`
+}
+
+type candlesInput struct {
+	SymbolPath
+	IntervalQuery
+	RangeQuery
+	Conditions
+}
 
 func (s *Server) registerCandles() {
 	huma.Register(s.api, huma.Operation{
@@ -37,58 +51,113 @@ func (s *Server) registerCandles() {
 		Summary: "Candles of a symbol",
 		Description: "Bars of one symbol, oldest first within a page, the forming bar included. There is no bar where nothing was traded. " +
 			"A bar belongs to the range when its start does. Without from: the newest bars, and pages go back in time.",
-		Errors: marketErrors,
+		Errors: tableErrors, Responses: tableResponses(pageSchema[Candle](s.api, "Candles")),
 	}, s.candles)
 }
 
-func (s *Server) candles(ctx context.Context, in *candlesInput) (*candlesOutput, error) {
+func (s *Server) candles(ctx context.Context, in *candlesInput) (*reply, error) {
+	if err := in.choose(); err != nil {
+		return nil, err
+	}
 	sp, err := in.span(kindCandles, in.Symbol, in.Interval)
 	if err != nil {
 		return nil, err
 	}
-	arg := db.CandlesParams{Symbol: in.Symbol, Bar: in.Interval, FromTime: sp.from, ToTime: sp.to}
-	if sp.forward() {
-		if sp.at != nil {
-			after := sp.at.time().Add(time.Microsecond)
-			arg.FromTime = &after
-		}
-		arg.MaxBars = new(int64)
-		*arg.MaxBars = int64(in.Limit) + 1
-	} else {
-		if sp.at != nil {
-			before := sp.at.time()
-			arg.ToTime = &before
-		}
-		arg.FromTime, arg.MaxBars, arg.Warmup = arg.ToTime, new(int64), int32(in.Limit)+1
+	w := sp.bars(in.Limit)
+	rows, err := db.Raw(ctx, s.queries, (*db.Queries).Candles, db.CandlesParams{
+		Symbol: in.Symbol, Bar: in.Interval, FromTime: w.from, ToTime: w.to, Warmup: w.warmup, MaxBars: w.max,
+	})
+	t := newTable(candleColumns, in.Limit+1)
+	if err == nil {
+		err = t.read(rows)
 	}
-	rows, err := s.queries.Candles(ctx, arg)
 	if err != nil {
 		return nil, s.failed(ctx, "read candles", err)
 	}
-	if len(rows) == 0 {
+	if t.rows() == 0 {
 		if err := s.knowSymbol(ctx, in.Symbol); err != nil {
 			return nil, err
 		}
 	}
-	out := &candlesOutput{}
-	more := len(rows) > in.Limit
-	if more && sp.forward() {
-		rows = rows[:in.Limit]
-	} else if more {
-		rows = rows[1:]
-	}
-	out.Body.Data = make([]Candle, len(rows))
-	for i, r := range rows {
-		out.Body.Data[i] = Candle{r.Bucket.UTC(), r.Open, r.High, r.Low, r.Close, r.Volume, vwap(r.Notional, r.Volume), r.Trades}
-	}
-	if more {
-		last := rows[0]
-		if sp.forward() {
-			last = rows[len(rows)-1]
+	t.addVWAP()
+	next, closed := sp.cut(t, in.Limit, cursor{Kind: kindCandles, Symbol: in.Symbol, Interval: in.Interval})
+	return s.reply(ctx, &in.Conditions, t, in.link("candles", in.Interval, in.Limit), next, closed)
+}
+
+// bars is what the function candles of the database is asked for.
+type bars struct {
+	from, to *time.Time
+	warmup   int32
+	max      *int64
+}
+
+// bars asks for a page of bars and one more, which tells whether there is a
+// next page. Bars counted back from an end are the warm-up of nothing.
+func (s *span) bars(limit int) bars {
+	b := bars{from: s.from, to: s.to}
+	if s.forward() {
+		if s.at != nil {
+			after := s.at.time().Add(time.Microsecond)
+			b.from = &after
 		}
-		out.Body.Next = sp.next(kindCandles, in.Symbol, in.Interval, position{TS: last.Bucket.UnixMicro()})
+		b.max = ptr(int64(limit) + 1)
+		return b
 	}
-	return out, nil
+	if s.at != nil {
+		before := s.at.time()
+		b.to = &before
+	}
+	b.from, b.max, b.warmup = b.to, new(int64), int32(limit)+1
+	return b
+}
+
+// cut takes the bar beyond the page off the table, and gives the cursor behind
+// the page and the time it closed: when the last bar that belongs to it, there
+// or not, was over.
+func (s *span) cut(t *table, limit int, c cursor) (next string, closed time.Time) {
+	more := t.rows() > limit
+	switch {
+	case more && s.forward():
+		t.keep(0, limit)
+	case more:
+		t.keep(t.rows()-limit, t.rows())
+	}
+	switch {
+	case more && s.forward():
+		closed = barEnd(time.UnixMicro(t.micros(t.row(limit - 1)[0])), c.Interval)
+	case !s.forward() && s.at != nil:
+		// The bar before the position at the latest.
+		closed = s.at.time()
+	case s.to != nil:
+		closed = barEnd(s.to.Add(-time.Microsecond), c.Interval)
+	}
+	if !more {
+		return "", closed
+	}
+	last := t.row(0)
+	if s.forward() {
+		last = t.row(t.rows() - 1)
+	}
+	return s.next(c, position{TS: t.micros(last[0])}), closed
+}
+
+// barEnd is the end of the bar that at lies in.
+func barEnd(at time.Time, interval string) time.Time {
+	width := map[string]time.Duration{"1m": time.Minute, "5m": 5 * time.Minute, "15m": 15 * time.Minute, "1h": time.Hour, "1d": day}[interval]
+	return at.UTC().Truncate(width).Add(width)
+}
+
+// addVWAP makes vwap of notional; null when there is none.
+func (t *table) addVWAP() {
+	for i := range t.rows() {
+		row := t.row(i)
+		v := vwap(t.float(row[columnVWAP]), t.float(row[columnVolume]))
+		if v == nil {
+			row[columnVWAP].n = -1
+			continue
+		}
+		binary.BigEndian.PutUint64(t.data[row[columnVWAP].at:], math.Float64bits(*v))
+	}
 }
 
 func vwap(notional, volume float64) *float64 {

@@ -16,9 +16,11 @@ const cursorVersion = 1
 
 // What a cursor pages through.
 const (
-	kindSymbols = "symbols"
-	kindTicks   = "ticks"
-	kindCandles = "candles"
+	kindSymbols    = "symbols"
+	kindTicks      = "ticks"
+	kindCandles    = "candles"
+	kindIndicators = "indicators"
+	kindScreener   = "screener"
 )
 
 // cursor says where a page ended. It names the last row and not a count of
@@ -32,6 +34,16 @@ type cursor struct {
 	From     *int64    `json:"f,omitempty"` // microseconds
 	To       *int64    `json:"t,omitempty"`
 	At       *position `json:"a,omitempty"`
+
+	// Of an indicator: what it is, and its parameters.
+	Name   string            `json:"n,omitempty"`
+	Params map[string]string `json:"p,omitempty"`
+	// Of the screener: its order and filters.
+	Sort       string   `json:"o,omitempty"`
+	Descending bool     `json:"d,omitempty"`
+	Filters    []string `json:"w,omitempty"`
+	Number     *uint64  `json:"x,omitempty"` // the bits of the last value
+	Text       *string  `json:"y,omitempty"`
 }
 
 var errCursor = errors.New("want the next of an earlier page, unchanged")
@@ -72,6 +84,14 @@ func parseCursor(s string) (cursor, error) {
 	}
 	if c.At != nil && (!validMicros(c.At.TS) || !plain(c.At.Venue)) || !plain(c.Symbol) || !plain(c.Search) {
 		return cursor{}, errCursor
+	}
+	if c.Text != nil && !printable(*c.Text) {
+		return cursor{}, errCursor
+	}
+	for k, v := range c.Params {
+		if !printable(k) || !printable(v) {
+			return cursor{}, errCursor
+		}
 	}
 	return c, nil
 }

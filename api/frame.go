@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
 )
@@ -132,9 +133,15 @@ func validRequestID(id string) bool {
 	return true
 }
 
-func clip(s string) string {
-	if len(s) > 64 {
-		return s[:64] + "…"
+func clip(s string) string { return clipTo(s, 64) }
+
+// clipTo cuts between characters.
+func clipTo(s string, n int) string {
+	if len(s) <= n {
+		return s
 	}
-	return s
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
 }

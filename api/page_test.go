@@ -141,6 +141,9 @@ func TestMarket(t *testing.T) {
 	})
 
 	t.Run("errors", func(t *testing.T) { testErrors(t, c) })
+	t.Run("indicators", func(t *testing.T) { testIndicators(t, m, c) })
+	t.Run("example in docs", func(t *testing.T) { testExampleInDocs(t, m, c) })
+	t.Run("screener", func(t *testing.T) { testScreener(t, m, c) })
 	t.Run("known without a feed", func(t *testing.T) {
 		if _, err := m.db.Pool.Exec(context.Background(), "INSERT INTO ticks VALUES ($1, 'BYHAND', 1, 1, 1, 'X')", now); err != nil {
 			t.Fatal(err)

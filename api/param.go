@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,7 +19,7 @@ type RangeQuery struct {
 	From   Time   `query:"from" doc:"Start, inclusive. With it, pages go forward in time; without it, the newest rows come first, and each next page lies before the last. RFC 3339; write the + of an offset as %2B." example:"2026-11-24T09:30:00Z"`
 	To     Time   `query:"to" doc:"End, exclusive. Without it, there is none." example:"2026-11-24T16:00:00Z"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"5000" default:"500" doc:"Rows in a page."`
-	Cursor string `query:"cursor" maxLength:"1024" doc:"The next of the page before. The other parameters must be the same, or absent."`
+	Cursor string `query:"cursor" maxLength:"4096" doc:"The next of the page before. The other parameters must be the same, or absent."`
 }
 
 // Time is a parameter that may be absent.
@@ -102,18 +103,26 @@ func (q *RangeQuery) span(kind, symbol, interval string) (span, error) {
 	return s, nil
 }
 
-// next is the cursor behind the row at.
-func (s *span) next(kind, symbol, interval string, at position) string {
-	c := cursor{Kind: kind, Symbol: symbol, Interval: interval, At: &at}
+// next is c, behind the row at.
+func (s *span) next(c cursor, at position) string {
+	c.At = &at
 	if s.from != nil {
-		c.From = new(int64)
-		*c.From = s.from.UnixMicro()
+		c.From = ptr(s.from.UnixMicro())
 	}
 	if s.to != nil {
-		c.To = new(int64)
-		*c.To = s.to.UnixMicro()
+		c.To = ptr(s.to.UnixMicro())
 	}
 	return c.String()
+}
+
+// link is the address of the next page of a resource of the symbol, but for
+// the cursor.
+func (p *SymbolPath) link(resource, interval string, limit int) string {
+	q := "?"
+	if interval != "" {
+		q += "interval=" + interval + "&"
+	}
+	return "/v1/symbols/" + p.Symbol + "/" + resource + q + "limit=" + strconv.Itoa(limit) + "&"
 }
 
 // sameBound is whether a given bound is the cursor's; one not given is.

@@ -332,7 +332,7 @@ func TestNew(t *testing.T) {
 			}
 		}
 	}
-	if n := len(s.OpenAPI().Paths); n != 5 {
+	if n := len(s.OpenAPI().Paths); n != 8 {
 		t.Errorf("%d paths", n)
 	}
 }

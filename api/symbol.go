@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,9 @@ var marketErrors = []int{
 	http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusInternalServerError,
 	http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 }
+
+// tableErrors are those of a read in several formats.
+var tableErrors = slices.Concat([]int{http.StatusNotAcceptable}, marketErrors)
 
 // recent is how far behind the page's newest symbol the last tick of another
 // is looked up in ticks; beyond, its daily bar answers, at a cost that does
@@ -33,7 +37,7 @@ type Symbol struct {
 type symbolsInput struct {
 	Q      string `query:"q" maxLength:"32" pattern:"^[A-Za-z0-9._:-]*$" doc:"Only symbols that contain this; case does not matter." example:"BTC"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"5000" default:"500" doc:"Rows in a page."`
-	Cursor string `query:"cursor" maxLength:"1024" doc:"The next of the page before. The other parameters must be the same, or absent."`
+	Cursor string `query:"cursor" maxLength:"4096" doc:"The next of the page before. The other parameters must be the same, or absent."`
 }
 
 type symbolsOutput struct{ Body page[Symbol] }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,12 +20,14 @@ type Tick struct {
 	Venue string    `json:"venue" doc:"Where the trade took place." example:"SIM"`
 }
 
+// tickColumns are the fields of Tick.
+var tickColumns = []column{{"ts", kindTime}, {"price", kindFloat}, {"size", kindFloat}, {"seq", kindInt}, {"venue", kindText}}
+
 type ticksInput struct {
 	SymbolPath
 	RangeQuery
+	Conditions
 }
-
-type ticksOutput struct{ Body page[Tick] }
 
 func (s *Server) registerTicks() {
 	huma.Register(s.api, huma.Operation{
@@ -34,11 +35,14 @@ func (s *Server) registerTicks() {
 		Summary: "Ticks of a symbol",
 		Description: "Trades of one symbol in the order of ts, seq and venue, oldest first within a page. " +
 			"Without from: the newest ticks, and pages go back in time.",
-		Errors: marketErrors,
+		Errors: tableErrors, Responses: tableResponses(pageSchema[Tick](s.api, "Ticks")),
 	}, s.ticks)
 }
 
-func (s *Server) ticks(ctx context.Context, in *ticksInput) (*ticksOutput, error) {
+func (s *Server) ticks(ctx context.Context, in *ticksInput) (*reply, error) {
+	if err := in.choose(); err != nil {
+		return nil, err
+	}
 	sp, err := in.span(kindTicks, in.Symbol, "")
 	if err != nil {
 		return nil, err
@@ -47,29 +51,44 @@ func (s *Server) ticks(ctx context.Context, in *ticksInput) (*ticksOutput, error
 	if sp.forward() {
 		read = s.ticksAfter
 	}
-	ticks, err := read(ctx, in.Symbol, sp, in.Limit+1)
-	if err != nil {
+	t := newTable(tickColumns, in.Limit+1)
+	if err := read(ctx, t, in.Symbol, sp, in.Limit+1); err != nil {
 		return nil, s.failed(ctx, "read ticks", err)
 	}
-	if len(ticks) == 0 {
+	if t.rows() == 0 {
 		if err := s.knowSymbol(ctx, in.Symbol); err != nil {
 			return nil, err
 		}
 	}
-	out := &ticksOutput{}
-	if len(ticks) > in.Limit {
-		ticks = ticks[:in.Limit]
-		last := ticks[in.Limit-1]
-		out.Body.Next = sp.next(kindTicks, in.Symbol, "", position{TS: last.TS.UnixMicro(), Seq: last.Seq, Venue: last.Venue})
+	next := ""
+	if t.rows() > in.Limit {
+		t.keep(0, in.Limit)
+		last := t.row(in.Limit - 1)
+		next = sp.next(cursor{Kind: kindTicks, Symbol: in.Symbol},
+			position{TS: t.micros(last[0]), Seq: t.int(last[3]), Venue: string(t.bytes(last[4]))})
 	}
+	closed := sp.ticksClosed(t, next != "")
 	if !sp.forward() {
-		slices.Reverse(ticks)
+		t.reverse()
 	}
-	if out.Body.Data = ticks; ticks == nil {
-		out.Body.Data = []Tick{}
-	}
-	return out, nil
+	return s.reply(ctx, &in.Conditions, t, in.link("ticks", "", in.Limit), next, closed)
 }
+
+// ticksClosed is when the range of a page was over.
+func (s *span) ticksClosed(t *table, more bool) time.Time {
+	switch {
+	case more && s.forward():
+		return time.UnixMicro(t.micros(t.row(t.rows() - 1)[0])).Add(tickGrace)
+	case !s.forward() && s.at != nil:
+		return s.at.time().Add(tickGrace)
+	case s.to != nil:
+		return s.to.Add(tickGrace)
+	}
+	return time.Time{}
+}
+
+// tickGrace is how long ticks of a moment are still on their way.
+const tickGrace = time.Minute
 
 // A query may touch only a window of time, because planning alone looks at
 // every chunk within. The first window is that of an active symbol. After the
@@ -87,7 +106,7 @@ var (
 )
 
 // ticksAfter reads n ticks from the span's start or position on.
-func (s *Server) ticksAfter(ctx context.Context, symbol string, sp span, n int) ([]Tick, error) {
+func (s *Server) ticksAfter(ctx context.Context, t *table, symbol string, sp span, n int) error {
 	end := lastTime
 	if sp.to != nil {
 		end = *sp.to
@@ -97,14 +116,13 @@ func (s *Server) ticksAfter(ctx context.Context, symbol string, sp span, n int) 
 	if sp.at != nil {
 		arg.FromTs, arg.AfterSeq, arg.AfterVenue = sp.at.time(), sp.at.Seq, sp.at.Venue
 	}
-	var out []Tick
 	for w := 0; arg.FromTs.Before(end); {
 		if w == len(windows) {
 			bars, err := s.queries.Candles(ctx, db.CandlesParams{
 				Symbol: symbol, Bar: "1d", FromTime: ptr(arg.FromTs.Truncate(day)), ToTime: &end, MaxBars: ptr(int64(1)),
 			})
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if len(bars) == 0 {
 				break
@@ -115,28 +133,27 @@ func (s *Server) ticksAfter(ctx context.Context, symbol string, sp span, n int) 
 			w = 0
 		}
 		arg.ToTs = earlier(arg.FromTs.Add(windows[w]), end)
-		arg.MaxRows = int32(n - len(out))
-		rows, err := s.queries.TicksAfter(ctx, arg)
+		arg.MaxRows = int32(n - t.rows())
+		rows, err := db.Raw(ctx, s.queries, (*db.Queries).TicksAfter, arg)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, r := range rows {
-			out = append(out, Tick{r.Ts.UTC(), r.Price, r.Size, r.Seq, r.Venue})
+		if err := t.read(rows); err != nil {
+			return err
 		}
-		if len(out) >= n {
+		if t.rows() >= n {
 			break
 		}
 		arg.FromTs, arg.AfterSeq, arg.AfterVenue = arg.ToTs, math.MinInt64, ""
 		w++
 	}
-	return out, nil
+	return nil
 }
 
 // ticksBefore reads n ticks back from the span's end or position, newest first.
-func (s *Server) ticksBefore(ctx context.Context, symbol string, sp span, n int) ([]Tick, error) {
+func (s *Server) ticksBefore(ctx context.Context, t *table, symbol string, sp span, n int) error {
 	// Without a position the end itself is excluded: no seq lies below.
 	arg := db.TicksBeforeParams{Symbol: symbol, BeforeSeq: math.MinInt64}
-	var out []Tick
 	w := 0
 	switch {
 	case sp.at != nil:
@@ -156,12 +173,12 @@ func (s *Server) ticksBefore(ctx context.Context, symbol string, sp span, n int)
 				Symbol: symbol, Bar: "1d", FromTime: &arg.ToTs, ToTime: &arg.ToTs, Warmup: 1, MaxBars: new(int64),
 			})
 			if err != nil {
-				return nil, err
+				return err
 			}
 			// The feed may know of a newer tick than the bars do.
 			feed, err := s.queries.SymbolFeeds(ctx, symbol)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			var end time.Time
 			if len(bars) > 0 {
@@ -171,7 +188,7 @@ func (s *Server) ticksBefore(ctx context.Context, symbol string, sp span, n int)
 				end = feed.LastTs.UTC().Add(time.Microsecond)
 			}
 			if end.IsZero() {
-				return out, nil
+				return nil
 			}
 			arg.ToTs = earlier(arg.ToTs, end)
 			w = 0
@@ -180,18 +197,18 @@ func (s *Server) ticksBefore(ctx context.Context, symbol string, sp span, n int)
 			arg.FromTs = arg.ToTs.Add(-windows[w])
 		}
 		if arg.ToTs.Before(firstTime) {
-			return out, nil
+			return nil
 		}
-		arg.MaxRows = int32(n - len(out))
-		rows, err := s.queries.TicksBefore(ctx, arg)
+		arg.MaxRows = int32(n - t.rows())
+		rows, err := db.Raw(ctx, s.queries, (*db.Queries).TicksBefore, arg)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, r := range rows {
-			out = append(out, Tick{r.Ts.UTC(), r.Price, r.Size, r.Seq, r.Venue})
+		if err := t.read(rows); err != nil {
+			return err
 		}
-		if len(out) >= n {
-			return out, nil
+		if t.rows() >= n {
+			return nil
 		}
 		arg.ToTs, arg.BeforeSeq, arg.BeforeVenue = arg.FromTs, math.MinInt64, ""
 		w++
