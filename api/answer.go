@@ -24,7 +24,7 @@ const (
 // parameters of embedded structs only then.
 type Conditions struct {
 	Accept      string `header:"Accept" doc:"application/json (the default), text/csv or application/vnd.apache.arrow.stream." example:"text/csv"`
-	IfNoneMatch string `header:"If-None-Match" doc:"ETags of copies the client has; 304 when one of them is still right."`
+	IfNoneMatch string `header:"If-None-Match" doc:"ETags of copies the client has; 304 when one of them is still right." example:"\"q3Zl2nXk0Ww7yQbJ1uVb8A\""`
 
 	format string
 }
@@ -110,16 +110,16 @@ func (s *Server) reply(ctx context.Context, c *Conditions, t *table, link, next 
 	if next != "" {
 		out.Link = "<" + link + "cursor=" + next + `>; rel="next"`
 	}
-	out.validate(c, closed)
+	out.validate(c.IfNoneMatch, closed)
 	return out, nil
 }
 
 // validate adds what caches need, and leaves the body out when the client has it.
-func (a *reply) validate(c *Conditions, closed time.Time) {
+func (a *reply) validate(ifNoneMatch string, closed time.Time) {
 	a.Status = http.StatusOK
 	a.ETag = etag(a.Body, a.Link)
 	a.CacheControl = cacheControl(closed, time.Now())
-	if matches(c.IfNoneMatch, a.ETag) {
+	if matches(ifNoneMatch, a.ETag) {
 		a.Status, a.Body = http.StatusNotModified, nil
 	}
 }
@@ -172,6 +172,8 @@ func tableResponses(body *huma.Schema) map[string]*huma.Response {
 }
 
 // pageSchema is the schema of a page of T, under a name of its own.
-func pageSchema[T any](api huma.API, name string) *huma.Schema {
-	return api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[page[T]](), true, name)
+func pageSchema[T any](api huma.API, name string) *huma.Schema { return schemaOf[page[T]](api, name) }
+
+func schemaOf[T any](api huma.API, name string) *huma.Schema {
+	return api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, name)
 }

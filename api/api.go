@@ -97,6 +97,7 @@ func New(cfg Config) (*Server, error) {
 	s.registerCatalog()
 	s.registerIndicator()
 	s.registerScreener()
+	s.registerSnapshot()
 
 	ln, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {

@@ -145,11 +145,11 @@ func testIndicatorErrors(t *testing.T, m *market, c *client) {
 		t.Fatal(err)
 	}
 	// Someone's indicators that fail in ways of their own.
-	exec(t, m, `CREATE FUNCTION indicator.broken(symbol text, "interval" text, "from" timestamptz, "to" timestamptz, n int DEFAULT 0)
+	execSQL(t, m, `CREATE FUNCTION indicator.broken(symbol text, "interval" text, "from" timestamptz, "to" timestamptz, n int DEFAULT 0)
 		RETURNS SETOF indicator.point LANGUAGE sql STABLE AS $$ SELECT "from", 'broken', 1.0 / n $$`)
-	exec(t, m, `CREATE FUNCTION indicator.lacking(symbol text, "interval" text, "from" timestamptz, "to" timestamptz)
+	execSQL(t, m, `CREATE FUNCTION indicator.lacking(symbol text, "interval" text, "from" timestamptz, "to" timestamptz)
 		RETURNS SETOF indicator.point LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN QUERY SELECT "from", 'x', nope(1); END $$`)
-	exec(t, m, `CREATE FUNCTION indicator.unsaid(symbol text, "interval" text, "from" timestamptz, "to" timestamptz, word text DEFAULT 'b')
+	execSQL(t, m, `CREATE FUNCTION indicator.unsaid(symbol text, "interval" text, "from" timestamptz, "to" timestamptz, word text DEFAULT 'b')
 		RETURNS SETOF indicator.point LANGUAGE sql STABLE AS $$
 		SELECT bucket, s, close FROM public.candles(symbol, "interval", "from", "to"), unnest(ARRAY['a', word]) s ORDER BY bucket $$`)
 	for _, k := range []struct {
@@ -202,7 +202,7 @@ func testIndicatorErrors(t *testing.T, m *market, c *client) {
 	}
 }
 
-func exec(t testing.TB, m *market, sql string) {
+func execSQL(t testing.TB, m *market, sql string) {
 	t.Helper()
 	if _, err := m.db.Pool.Exec(context.Background(), sql); err != nil {
 		t.Fatal(err)
@@ -272,15 +272,15 @@ func testExampleInDocs(t *testing.T, m *market, c *client) {
 // Go filters and sorts them.
 func testScreener(t *testing.T, m *market, c *client) {
 	// A later migration adds columns, of other types too.
-	exec(t, m, `DO $$ BEGIN EXECUTE replace(pg_get_functiondef('indicator.latest(text)'::regprocedure), 'latest', 'latest_before'); END $$`)
-	exec(t, m, `DROP FUNCTION indicator.latest(text)`)
-	exec(t, m, `CREATE FUNCTION indicator.latest("interval" text)
+	execSQL(t, m, `DO $$ BEGIN EXECUTE replace(pg_get_functiondef('indicator.latest(text)'::regprocedure), 'latest', 'latest_before'); END $$`)
+	execSQL(t, m, `DROP FUNCTION indicator.latest(text)`)
+	execSQL(t, m, `CREATE FUNCTION indicator.latest("interval" text)
 		RETURNS TABLE (symbol text, bucket timestamptz, close float8, rsi_14 float8, sma_20 float8, percent_b float8, trend float8,
 		               word text, big bigint, fine numeric, odd boolean)
 		LANGUAGE sql STABLE AS $$ SELECT b.symbol, b.bucket, b.close, b.rsi_14, b.sma_20, b.percent_b, b.trend,
 			nullif(substr(b.symbol, 1, 1), 'B') || '"é', length(b.symbol), 0.10 + length(b.symbol), length(b.symbol) % 2 = 1
 			FROM indicator.latest_before("interval") b $$`)
-	exec(t, m, `GRANT EXECUTE ON FUNCTION indicator.latest(text) TO hypertick_reader`)
+	execSQL(t, m, `GRANT EXECUTE ON FUNCTION indicator.latest(text) TO hypertick_reader`)
 
 	names := []string{"symbol", "bucket", "close", "rsi_14", "sma_20", "percent_b", "trend", "word", "big", "fine", "odd"}
 	rowsOf := map[string][]map[string]any{}

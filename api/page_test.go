@@ -141,6 +141,11 @@ func TestMarket(t *testing.T) {
 	})
 
 	t.Run("errors", func(t *testing.T) { testErrors(t, c) })
+	t.Run("formats", func(t *testing.T) { testFormats(t, c) })
+	t.Run("curl in docs", func(t *testing.T) { testCurlInDocs(t, c) })
+	t.Run("caching", func(t *testing.T) { testCaching(t, m, c) })
+	t.Run("snapshot", func(t *testing.T) { testSnapshot(t, m, c) })
+	t.Run("injection", func(t *testing.T) { testInjection(t, c) })
 	t.Run("indicators", func(t *testing.T) { testIndicators(t, m, c) })
 	t.Run("example in docs", func(t *testing.T) { testExampleInDocs(t, m, c) })
 	t.Run("screener", func(t *testing.T) { testScreener(t, m, c) })

@@ -18,8 +18,8 @@ type SymbolPath struct {
 type RangeQuery struct {
 	From   Time   `query:"from" doc:"Start, inclusive. With it, pages go forward in time; without it, the newest rows come first, and each next page lies before the last. RFC 3339; write the + of an offset as %2B." example:"2026-11-24T09:30:00Z"`
 	To     Time   `query:"to" doc:"End, exclusive. Without it, there is none." example:"2026-11-24T16:00:00Z"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"5000" default:"500" doc:"Rows in a page."`
-	Cursor string `query:"cursor" maxLength:"4096" doc:"The next of the page before. The other parameters must be the same, or absent."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"5000" default:"500" doc:"Rows in a page." example:"100"`
+	Cursor string `query:"cursor" maxLength:"4096" doc:"The next of the page before. The other parameters must be the same, or absent." example:"AYxgJ2t7ImsiOiJjYW5kbGVzIn0"`
 }
 
 // Time is a parameter that may be absent.

@@ -332,7 +332,7 @@ func TestNew(t *testing.T) {
 			}
 		}
 	}
-	if n := len(s.OpenAPI().Paths); n != 8 {
+	if n := len(s.OpenAPI().Paths); n != 9 {
 		t.Errorf("%d paths", n)
 	}
 }

@@ -30,8 +30,8 @@ type screenerInput struct {
 	Sort   string   `query:"sort" maxLength:"63" doc:"Column of the order; symbol when absent. Symbols without a value come last, ties go by symbol." example:"rsi_14"`
 	Order  string   `query:"order" enum:"asc,desc" doc:"Direction of the order; asc when absent." example:"asc"`
 	Filter []string `query:"filter,explode" maxItems:"10" doc:"Column, operator and value. The operators are < <= > >= = !=; write a time in RFC 3339. Several are given as several filter parameters, and all must hold; a symbol without a value passes none on it." example:"[\"rsi_14<30\",\"volume_ratio>=2\"]"`
-	Limit  int      `query:"limit" minimum:"1" maximum:"5000" default:"50" doc:"Rows in a page."`
-	Cursor string   `query:"cursor" maxLength:"4096" doc:"The next of the page before. The other parameters must be the same, or absent."`
+	Limit  int      `query:"limit" minimum:"1" maximum:"5000" default:"50" doc:"Rows in a page." example:"100"`
+	Cursor string   `query:"cursor" maxLength:"4096" doc:"The next of the page before. The other parameters must be the same, or absent." example:"AYxgJ2t7ImsiOiJjYW5kbGVzIn0"`
 	Conditions
 }
 

@@ -36,8 +36,8 @@ type Symbol struct {
 
 type symbolsInput struct {
 	Q      string `query:"q" maxLength:"32" pattern:"^[A-Za-z0-9._:-]*$" doc:"Only symbols that contain this; case does not matter." example:"BTC"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"5000" default:"500" doc:"Rows in a page."`
-	Cursor string `query:"cursor" maxLength:"4096" doc:"The next of the page before. The other parameters must be the same, or absent."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"5000" default:"500" doc:"Rows in a page." example:"100"`
+	Cursor string `query:"cursor" maxLength:"4096" doc:"The next of the page before. The other parameters must be the same, or absent." example:"AYxgJ2t7ImsiOiJjYW5kbGVzIn0"`
 }
 
 type symbolsOutput struct{ Body page[Symbol] }

@@ -1,0 +1,136 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hypertick/hypertick/db"
+)
+
+// testCurlInDocs runs each curl of docs/api.md in a shell.
+func testCurlInDocs(t *testing.T, c *client) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip(err)
+	}
+	doc, err := os.ReadFile(filepath.Join("..", "docs", "api.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	run := func(line string) []byte {
+		line = strings.Replace(line, "curl ", "curl -sS --fail-with-body ", 1)
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.ReplaceAll(line, "localhost:8080", strings.TrimPrefix(c.base, "http://")))
+		cmd.Dir = dir
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Errorf("%s: %v: %s %s", line, err, stderr.Bytes(), out)
+		}
+		return out
+	}
+	lines := regexp.MustCompile(`(?m)^curl [^|\n]*$`).FindAllString(string(doc), -1)
+	if len(lines) != 10 {
+		t.Errorf("%d examples, want 10", len(lines))
+	}
+	for _, line := range lines {
+		out := run(line)
+		switch {
+		case strings.Contains(line, " -o "):
+			b, err := os.ReadFile(filepath.Join(dir, "candles.arrows"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rows := arrowRows(t, b, "bucket,open,high,low,close,volume,vwap,trades"); len(rows) != 24 {
+				t.Errorf("%s: %d rows", line, len(rows))
+			}
+		case strings.Contains(line, typeCSV):
+			if rows := csvRows(t, out, "bucket,open,high,low,close,volume,vwap,trades"); len(rows) != 24 {
+				t.Errorf("%s: %d rows", line, len(rows))
+			}
+		case strings.Contains(line, "snapshot"):
+			var s Snapshot
+			if err := json.Unmarshal(out, &s); err != nil || s.Tick == nil {
+				t.Errorf("%s: %v %s", line, err, out)
+			}
+		default:
+			var p page[map[string]any]
+			if err := json.Unmarshal(out, &p); err != nil || len(p.Data) == 0 {
+				t.Errorf("%s: %v %s", line, err, out)
+			}
+		}
+	}
+	// The line for DuckDB, up to the pipe.
+	piped := regexp.MustCompile(`(?m)^(curl .*?) \| duckdb`).FindSubmatch(doc)
+	if piped == nil {
+		t.Fatal("no line for DuckDB")
+	}
+	if rows := csvRows(t, run(string(piped[1])), "bucket,open,high,low,close,volume,vwap,trades"); len(rows) < 24 {
+		t.Errorf("%d rows for DuckDB", len(rows))
+	}
+}
+
+// Every operation says what it takes, within which range, and how it can fail.
+func TestOperations(t *testing.T) {
+	pool, err := db.NewPool("postgres://nobody@127.0.0.1:1/none", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	s, err := New(Config{Pool: pool, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	table := []string{"/v1/symbols/{symbol}/candles", "/v1/symbols/{symbol}/ticks", "/v1/symbols/{symbol}/indicators/{name}", "/v1/screener"}
+	seen := 0
+	for path, item := range s.OpenAPI().Paths {
+		if !slices.Contains(table, path) && path != "/v1/symbols" && path != "/v1/indicators" && path != "/v1/symbols/{symbol}/snapshot" {
+			continue
+		}
+		seen++
+		op := item.Get
+		errors := []string{"500", "503", "504"}
+		if len(op.Parameters) > 0 {
+			errors = append(errors, "422")
+		}
+		if strings.Contains(path, "{") {
+			errors = append(errors, "404")
+		}
+		formats := []string{typeJSON}
+		if slices.Contains(table, path) {
+			errors = append(errors, "406")
+			formats = []string{typeJSON, typeCSV, typeArrow}
+		}
+		for _, status := range errors {
+			r := op.Responses[status]
+			if r == nil || r.Content[problemType] == nil || r.Content[problemType].Schema == nil {
+				t.Errorf("%s: does not say how it answers %s", path, status)
+			}
+		}
+		for _, format := range formats {
+			if m := op.Responses["200"].Content[format]; m == nil || m.Schema == nil {
+				t.Errorf("%s: does not describe %s", path, format)
+			}
+		}
+		for _, p := range op.Parameters {
+			if p.Description == "" || p.Example == nil && (p.Schema == nil || len(p.Schema.Examples) == 0) {
+				t.Errorf("%s: %s has no description or no example", path, p.Name)
+			}
+			if p.Schema.Type == "integer" && (p.Schema.Minimum == nil || p.Schema.Maximum == nil || p.Schema.Default == nil) {
+				t.Errorf("%s: %s has no range or no default", path, p.Name)
+			}
+		}
+	}
+	if seen != 7 {
+		t.Errorf("%d operations", seen)
+	}
+}

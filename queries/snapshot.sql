@@ -1,0 +1,3 @@
+-- name: Snapshot :one
+-- Null for a symbol without a bar.
+SELECT coalesce(snapshot(@symbol::text, @bar::text), 'null')::jsonb AS snapshot;
