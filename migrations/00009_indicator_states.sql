@@ -54,6 +54,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.ema_step(indicator.ema_state, float8, int) IS 'The EMA state with one more bar.';
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.ema_join(x indicator.ema_state, y indicator.ema_state) RETURNS indicator.ema_state
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
@@ -70,6 +71,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.ema_join(indicator.ema_state, indicator.ema_state) IS 'The EMA state of x and then y.';
 CREATE AGGREGATE indicator.ema_agg(x float8, period int) (sfunc = _hypertick.ema_step, stype = indicator.ema_state, parallel = safe);
 COMMENT ON AGGREGATE indicator.ema_agg(float8, int) IS 'State of an EMA with weight 2/(period+1) over bars: ema_agg(close, 12 ORDER BY bucket).';
 CREATE AGGREGATE indicator.rollup(indicator.ema_state) (sfunc = _hypertick.ema_join, stype = indicator.ema_state, parallel = safe);
@@ -112,6 +114,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.rsi_step(indicator.rsi_state, float8, int) IS 'The RSI state with one more bar.';
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.rsi_join(x indicator.rsi_state, y indicator.rsi_state) RETURNS indicator.rsi_state
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
@@ -138,6 +141,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.rsi_join(indicator.rsi_state, indicator.rsi_state) IS 'The RSI state of x and then y; the change from x to y falls between them.';
 CREATE AGGREGATE indicator.rsi_agg(x float8, period int) (sfunc = _hypertick.rsi_step, stype = indicator.rsi_state, parallel = safe);
 COMMENT ON AGGREGATE indicator.rsi_agg(float8, int) IS 'State of Wilder''s RSI over bars: rsi_agg(close, 14 ORDER BY bucket).';
 CREATE AGGREGATE indicator.rollup(indicator.rsi_state) (sfunc = _hypertick.rsi_join, stype = indicator.rsi_state, parallel = safe);
@@ -190,6 +194,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.atr_step(indicator.atr_state, float8, float8, float8, int) IS 'The ATR state with one more bar.';
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.atr_join(x indicator.atr_state, y indicator.atr_state) RETURNS indicator.atr_state
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
@@ -212,6 +217,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.atr_join(indicator.atr_state, indicator.atr_state) IS 'The ATR state of x and then y; the true range of the first bar of y needs the last close of x.';
 CREATE AGGREGATE indicator.atr_agg(high float8, low float8, close float8, period int) (sfunc = _hypertick.atr_step, stype = indicator.atr_state, parallel = safe);
 COMMENT ON AGGREGATE indicator.atr_agg(float8, float8, float8, int) IS 'State of Wilder''s ATR over bars: atr_agg(high, low, close, 14 ORDER BY bucket).';
 CREATE AGGREGATE indicator.rollup(indicator.atr_state) (sfunc = _hypertick.atr_join, stype = indicator.atr_state, parallel = safe);
@@ -249,6 +255,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.sum_step(indicator.sum_state, float8) IS 'The sums with one more value (Welford).';
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.sum_join(x indicator.sum_state, y indicator.sum_state) RETURNS indicator.sum_state
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
@@ -269,6 +276,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.sum_join(indicator.sum_state, indicator.sum_state) IS 'The sums of both (Chan).';
 -- Sums do commute, so these may be computed in parallel.
 CREATE AGGREGATE indicator.sum_agg(x float8) (sfunc = _hypertick.sum_step, stype = indicator.sum_state, combinefunc = _hypertick.sum_join, parallel = safe);
 COMMENT ON AGGREGATE indicator.sum_agg(float8) IS 'State behind SMA, variance and Bollinger bands: n, sum, sum of squares, min, max.';
@@ -314,6 +322,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.obv_step(indicator.obv_state, float8, float8) IS 'The OBV state with one more bar.';
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.obv_join(x indicator.obv_state, y indicator.obv_state) RETURNS indicator.obv_state
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
@@ -326,6 +335,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.obv_join(indicator.obv_state, indicator.obv_state) IS 'The OBV state of x and then y.';
 CREATE AGGREGATE indicator.obv_agg(close float8, volume float8) (sfunc = _hypertick.obv_step, stype = indicator.obv_state, parallel = safe);
 COMMENT ON AGGREGATE indicator.obv_agg(float8, float8) IS 'State of on-balance volume over bars: obv_agg(close, volume ORDER BY bucket).';
 CREATE AGGREGATE indicator.rollup(indicator.obv_state) (sfunc = _hypertick.obv_join, stype = indicator.obv_state, parallel = safe);

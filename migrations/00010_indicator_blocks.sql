@@ -57,6 +57,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.block_step(_hypertick.block_step, float8, float8, float8, float8) IS 'All the states of a block with one more bar.';
 CREATE FUNCTION _hypertick.block_final(st _hypertick.block_step) RETURNS _hypertick.block
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ROW((st).n,
@@ -66,6 +67,7 @@ RETURN ROW((st).n,
     ROW(14, (st).n, (st).high, (st).low, (st).last, (st).a_14, (st).range)::indicator.atr_state,
     ROW((st).n, (st).mean, (st).m2, (st).min, (st).max)::indicator.sum_state,
     ROW((st).n, (st).first, (st).volume, (st).last, (st).obv)::indicator.obv_state)::_hypertick.block;
+COMMENT ON FUNCTION _hypertick.block_final(_hypertick.block_step) IS 'The states of a finished block, each in its own type.';
 CREATE AGGREGATE _hypertick.block_agg(high float8, low float8, close float8, volume float8)
     (sfunc = _hypertick.block_step, stype = _hypertick.block_step, finalfunc = _hypertick.block_final, parallel = safe);
 COMMENT ON AGGREGATE _hypertick.block_agg(float8, float8, float8, float8) IS 'All the states of a block of bars in their order.';

@@ -3,10 +3,10 @@
 CREATE TYPE indicator.point AS (bucket timestamptz, series text, value float8);
 COMMENT ON TYPE indicator.point IS 'One value of one series of an indicator, for the bar that starts at bucket.';
 
--- After how many bars a recurrence has forgotten what came before, to 1e-13.
 CREATE FUNCTION _hypertick.forget(beta float8) RETURNS int
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE WHEN beta < 1e-13 THEN 1 ELSE pg_catalog.ceil(pg_catalog.ln(1e-13) / pg_catalog.ln(beta))::int END;
+COMMENT ON FUNCTION _hypertick.forget(float8) IS 'After how many bars a recurrence that keeps beta of its value per bar has forgotten what came before, to 1e-13.';
 
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.in_range(parameter text, value float8, lowest float8, highest float8) RETURNS void
@@ -20,11 +20,13 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.in_range(text, float8, float8, float8) IS 'Raises an error that names the parameter unless lowest <= value <= highest.';
 
 CREATE FUNCTION _hypertick.block_width("interval" text) RETURNS interval
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE "interval" WHEN '1m' THEN INTERVAL '1 hour' WHEN '5m' THEN INTERVAL '6 hours' WHEN '15m' THEN INTERVAL '12 hours'
                        WHEN '1h' THEN INTERVAL '2 days' WHEN '1d' THEN INTERVAL '60 days' END;
+COMMENT ON FUNCTION _hypertick.block_width(text) IS 'Length of the blocks of an interval, as in _hypertick.blocks, but a constant to the planner.';
 
 -- The blocks that end by before, newest first, until they hold that many bars.
 -- The newest ones that together hold up to skip bars are left out. A cursor,
