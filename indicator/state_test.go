@@ -64,11 +64,12 @@ func TestStatesJoin(t *testing.T) {
 				('atr', indicator.atr(j.a), indicator.atr(w.a)),
 				('mean', indicator.mean(j.s), w.mean), ('stddev', indicator.stddev(j.s), w.sd), ('min', indicator.min(j.s), w.lo), ('max', indicator.max(j.s), w.hi),
 				('obv', indicator.obv(j.o), indicator.obv(w.o)),
-				('fused ema 12', indicator.ema(f.ema_12), indicator.ema(p.e12)), ('fused ema 26', indicator.ema(f.ema_26), indicator.ema(p.e26)),
-				('fused ema 50', indicator.ema(f.ema_50), indicator.ema(p.e50)), ('fused ema 200', indicator.ema(f.ema_200), indicator.ema(p.e200)),
-				('fused ema 200 a', (f.ema_200).a, (p.e200).a), ('fused rsi a', (f.rsi_14).a, (p.r).a),
-				('fused gain', (f.rsi_14).g, (p.r).g), ('fused loss', (f.rsi_14).l, (p.r).l), ('fused atr', (f.atr_14).s, (p.a).s), ('fused atr high', (f.atr_14).high, (p.a).high),
-				('fused stddev', indicator.stddev(f.close_sum), w.sd), ('fused obv', indicator.obv(f.obv), indicator.obv(w.o))
+				('fused ema 12', f.ema_12, (p.e12).s), ('fused ema 26', f.ema_26, (p.e26).s), ('fused ema 50', f.ema_50, (p.e50).s), ('fused ema 200', f.ema_200, (p.e200).s),
+				('fused bars', f.n, (p.r).n), ('fused first', f.first, (p.r).first), ('fused last', f.last, (p.r).last),
+				('fused gain', f.gain, (p.r).g), ('fused loss', f.loss, (p.r).l), ('fused atr', f.range, (p.a).s),
+				('fused high', f.high, (p.a).high), ('fused low', f.low, (p.a).low),
+				('fused mean', f.mean, w.mean), ('fused stddev', sqrt(f.m2 / f.n), w.sd), ('fused min', f.min, w.lo), ('fused max', f.max, w.hi),
+				('fused volume', f.volume, (w.o).volume), ('fused obv', f.obv, (w.o).s)
 			) x(what, got, want)`, blocks, highs, lows, closes, volumes, period)
 		if err != nil {
 			rt.Fatal(err)

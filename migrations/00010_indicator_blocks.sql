@@ -3,8 +3,12 @@
 -- blocks of about 60 bars. A late tick re-materialises the one candle and the
 -- one block it falls into, and every later EMA, RSI and ATR is right again.
 --
--- All states in one row: the bars of a block are read and sorted once for all of
--- them. Materialised only, the block still open included: the screener reads
+-- All states in one row of plain numbers: the bars of a block are read and sorted
+-- once for all of them, the columnstore packs numbers well, and the screener,
+-- which goes through some ten rows of every symbol, need not take composites
+-- apart. The views indicator.blocks_* put the numbers together as states.
+--
+-- Materialised only, the block still open included: the screener reads
 -- nothing else. A reader of one symbol takes the blocks older than the newest one
 -- there is, which are final but for late ticks, and then the bars after them; so a
 -- block that is not there yet costs bars, never truth. That holds because the
@@ -15,20 +19,14 @@
 -- about as much for eight states as for one, so this fills blocks four times
 -- as fast as ema_agg, rsi_agg and so on beside each other (eight times on the
 -- embedded database). The arithmetic is theirs; the tests hold the two together.
-CREATE TYPE _hypertick.block_step AS (
-    n bigint, first float8, last float8, high float8, low float8, volume float8,
-    a_12 float8, s_12 float8, a_26 float8, s_26 float8, a_50 float8, s_50 float8, a_200 float8, s_200 float8,
-    a_14 float8, gain float8, loss float8, range float8, obv float8,
-    mean float8, m2 float8, min float8, max float8
-);
-COMMENT ON TYPE _hypertick.block_step IS 'The states of a block while it is being computed.';
 CREATE TYPE _hypertick.block AS (
-    bars bigint, ema_12 indicator.ema_state, ema_26 indicator.ema_state, ema_50 indicator.ema_state, ema_200 indicator.ema_state,
-    rsi_14 indicator.rsi_state, atr_14 indicator.atr_state, close_sum indicator.sum_state, obv indicator.obv_state
+    n bigint, first float8, last float8, high float8, low float8, volume float8,
+    ema_12 float8, ema_26 float8, ema_50 float8, ema_200 float8,
+    gain float8, loss float8, range float8, obv float8, mean float8, m2 float8, min float8, max float8
 );
-COMMENT ON TYPE _hypertick.block IS 'The states of a block.';
+COMMENT ON TYPE _hypertick.block IS 'The states of a block, without what follows from the number of its bars.';
 -- +goose StatementBegin
-CREATE FUNCTION _hypertick.block_step(st _hypertick.block_step, high float8, low float8, close float8, volume float8) RETURNS _hypertick.block_step
+CREATE FUNCTION _hypertick.block_step(st _hypertick.block, high float8, low float8, close float8, volume float8) RETURNS _hypertick.block
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
     c float8;
@@ -36,66 +34,73 @@ DECLARE
 BEGIN
     IF st IS NULL THEN
         RETURN ROW(1, close, close, high, low, volume,
-            1 - 2.0::float8 / 13, close * (2.0::float8 / 13), 1 - 2.0::float8 / 27, close * (2.0::float8 / 27),
-            1 - 2.0::float8 / 51, close * (2.0::float8 / 51), 1 - 2.0::float8 / 201, close * (2.0::float8 / 201),
-            1, 0, 0, 0, 0, close, 0, close, close)::_hypertick.block_step;
+            close * (2.0::float8 / 13), close * (2.0::float8 / 27), close * (2.0::float8 / 51), close * (2.0::float8 / 201),
+            0, 0, 0, 0, close, 0, close, close)::_hypertick.block;
     END IF;
     c := close - st.last;
     d := close - st.mean;
     RETURN ROW(st.n + 1, st.first, close, st.high, st.low, st.volume,
-        CASE WHEN st.a_12 < 1e-150 THEN 0 ELSE st.a_12 * (1 - 2.0::float8 / 13) END, st.s_12 + (close - st.s_12) * (2.0::float8 / 13),
-        CASE WHEN st.a_26 < 1e-150 THEN 0 ELSE st.a_26 * (1 - 2.0::float8 / 27) END, st.s_26 + (close - st.s_26) * (2.0::float8 / 27),
-        CASE WHEN st.a_50 < 1e-150 THEN 0 ELSE st.a_50 * (1 - 2.0::float8 / 51) END, st.s_50 + (close - st.s_50) * (2.0::float8 / 51),
-        CASE WHEN st.a_200 < 1e-150 THEN 0 ELSE st.a_200 * (1 - 2.0::float8 / 201) END, st.s_200 + (close - st.s_200) * (2.0::float8 / 201),
-        CASE WHEN st.a_14 < 1e-150 THEN 0 ELSE st.a_14 * (1 - 1.0::float8 / 14) END,
+        st.ema_12 + (close - st.ema_12) * (2.0::float8 / 13), st.ema_26 + (close - st.ema_26) * (2.0::float8 / 27),
+        st.ema_50 + (close - st.ema_50) * (2.0::float8 / 51), st.ema_200 + (close - st.ema_200) * (2.0::float8 / 201),
         CASE WHEN st.gain < 1e-150 THEN 0 ELSE st.gain * (1 - 1.0::float8 / 14) END + CASE WHEN c > 0 THEN c / 14 ELSE 0 END,
         CASE WHEN st.loss < 1e-150 THEN 0 ELSE st.loss * (1 - 1.0::float8 / 14) END - CASE WHEN c < 0 THEN c / 14 ELSE 0 END,
         CASE WHEN st.range < 1e-150 THEN 0 ELSE st.range * (1 - 1.0::float8 / 14) END + (greatest(high, st.last) - least(low, st.last)) / 14,
         st.obv + pg_catalog.sign(c) * volume,
         st.mean + d / (st.n + 1), st.m2 + CASE WHEN pg_catalog.abs(d) < 1e-150 THEN 0 ELSE d * d * (st.n::float8 / (st.n + 1)) END,
-        least(st.min, close), greatest(st.max, close))::_hypertick.block_step;
+        least(st.min, close), greatest(st.max, close))::_hypertick.block;
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION _hypertick.block_step(_hypertick.block_step, float8, float8, float8, float8) IS 'All the states of a block with one more bar.';
-CREATE FUNCTION _hypertick.block_final(st _hypertick.block_step) RETURNS _hypertick.block
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN ROW((st).n,
-    ROW(12, (st).n, (st).a_12, (st).s_12)::indicator.ema_state, ROW(26, (st).n, (st).a_26, (st).s_26)::indicator.ema_state,
-    ROW(50, (st).n, (st).a_50, (st).s_50)::indicator.ema_state, ROW(200, (st).n, (st).a_200, (st).s_200)::indicator.ema_state,
-    ROW(14, (st).n, (st).first, (st).last, (st).a_14, (st).gain, (st).loss)::indicator.rsi_state,
-    ROW(14, (st).n, (st).high, (st).low, (st).last, (st).a_14, (st).range)::indicator.atr_state,
-    ROW((st).n, (st).mean, (st).m2, (st).min, (st).max)::indicator.sum_state,
-    ROW((st).n, (st).first, (st).volume, (st).last, (st).obv)::indicator.obv_state)::_hypertick.block;
-COMMENT ON FUNCTION _hypertick.block_final(_hypertick.block_step) IS 'The states of a finished block, each in its own type.';
+COMMENT ON FUNCTION _hypertick.block_step(_hypertick.block, float8, float8, float8, float8) IS 'All the states of a block with one more bar.';
 CREATE AGGREGATE _hypertick.block_agg(high float8, low float8, close float8, volume float8)
-    (sfunc = _hypertick.block_step, stype = _hypertick.block_step, finalfunc = _hypertick.block_final, parallel = safe);
+    (sfunc = _hypertick.block_step, stype = _hypertick.block, parallel = safe);
 COMMENT ON AGGREGATE _hypertick.block_agg(float8, float8, float8, float8) IS 'All the states of a block of bars in their order.';
-REVOKE EXECUTE ON FUNCTION _hypertick.block_step(_hypertick.block_step, float8, float8, float8, float8),
-    _hypertick.block_final(_hypertick.block_step), _hypertick.block_agg(float8, float8, float8, float8) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION _hypertick.block_step(_hypertick.block, float8, float8, float8, float8),
+    _hypertick.block_agg(float8, float8, float8, float8) FROM PUBLIC;
 
-
-CREATE MATERIALIZED VIEW indicator.blocks_1m
+CREATE MATERIALIZED VIEW _hypertick.blocks_1m
 WITH (timescaledb.continuous, timescaledb.materialized_only = true, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '30 days') AS
 SELECT symbol,
        time_bucket(INTERVAL '1 hour', bucket) AS bucket,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).bars AS bars,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).n AS bars,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).first AS first,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).last AS last,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).high AS high,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).low AS low,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).volume AS volume,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_12 AS ema_12,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_26 AS ema_26,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_50 AS ema_50,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_200 AS ema_200,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).rsi_14 AS rsi_14,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).atr_14 AS atr_14,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).close_sum AS close_sum,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).gain AS gain,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).loss AS loss,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).range AS range,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).obv AS obv,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).mean AS mean,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).m2 AS m2,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).min AS min,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).max AS max,
        max(bucket) AS last_bucket,
        array_agg(close ORDER BY bucket) AS closes,
        array_agg(volume ORDER BY bucket) AS volumes
 FROM public.candles_1m
 GROUP BY symbol, time_bucket(INTERVAL '1 hour', bucket)
 WITH NO DATA;
-CREATE INDEX blocks_1m_symbol_bucket_idx ON indicator.blocks_1m (symbol, bucket DESC);
-CREATE INDEX blocks_1m_bucket_idx ON indicator.blocks_1m (bucket);
+CREATE INDEX blocks_1m_symbol_bucket_idx ON _hypertick.blocks_1m (symbol, bucket DESC);
+CREATE INDEX blocks_1m_bucket_idx ON _hypertick.blocks_1m (bucket);
+COMMENT ON VIEW _hypertick.blocks_1m IS 'The 1m bars in blocks of 1 hour, kept by TimescaleDB from candles_1m, the open block included. Read indicator.blocks_1m.';
+CREATE VIEW indicator.blocks_1m AS
+SELECT b.symbol, b.bucket, b.bars,
+       ROW(12, b.bars, (11 / 13.0::float8) ^ b.bars::float8, b.ema_12)::indicator.ema_state AS ema_12,
+       ROW(26, b.bars, (25 / 27.0::float8) ^ b.bars::float8, b.ema_26)::indicator.ema_state AS ema_26,
+       ROW(50, b.bars, (49 / 51.0::float8) ^ b.bars::float8, b.ema_50)::indicator.ema_state AS ema_50,
+       ROW(200, b.bars, (199 / 201.0::float8) ^ b.bars::float8, b.ema_200)::indicator.ema_state AS ema_200,
+       ROW(14, b.bars, b.first, b.last, (13 / 14.0::float8) ^ (b.bars - 1)::float8, b.gain, b.loss)::indicator.rsi_state AS rsi_14,
+       ROW(14, b.bars, b.high, b.low, b.last, (13 / 14.0::float8) ^ (b.bars - 1)::float8, b.range)::indicator.atr_state AS atr_14,
+       ROW(b.bars, b.mean, b.m2, b.min, b.max)::indicator.sum_state AS close_sum,
+       ROW(b.bars, b.first, b.volume, b.last, b.obv)::indicator.obv_state AS obv,
+       b.last_bucket, b.closes, b.volumes
+FROM _hypertick.blocks_1m b;
 COMMENT ON VIEW indicator.blocks_1m IS 'States of the 1m bars in blocks of 1 hour, kept by TimescaleDB from candles_1m, the open block included.';
 COMMENT ON COLUMN indicator.blocks_1m.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN indicator.blocks_1m.bucket IS 'Start of the block, UTC.';
@@ -112,27 +117,49 @@ COMMENT ON COLUMN indicator.blocks_1m.last_bucket IS 'Start of the last bar in i
 COMMENT ON COLUMN indicator.blocks_1m.closes IS 'The closes, for the averages of the screener, which begin within a block.';
 COMMENT ON COLUMN indicator.blocks_1m.volumes IS 'The volumes, likewise.';
 
-CREATE MATERIALIZED VIEW indicator.blocks_5m
+CREATE MATERIALIZED VIEW _hypertick.blocks_5m
 WITH (timescaledb.continuous, timescaledb.materialized_only = true, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '180 days') AS
 SELECT symbol,
        time_bucket(INTERVAL '6 hours', bucket) AS bucket,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).bars AS bars,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).n AS bars,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).first AS first,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).last AS last,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).high AS high,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).low AS low,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).volume AS volume,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_12 AS ema_12,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_26 AS ema_26,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_50 AS ema_50,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_200 AS ema_200,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).rsi_14 AS rsi_14,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).atr_14 AS atr_14,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).close_sum AS close_sum,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).gain AS gain,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).loss AS loss,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).range AS range,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).obv AS obv,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).mean AS mean,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).m2 AS m2,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).min AS min,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).max AS max,
        max(bucket) AS last_bucket,
        array_agg(close ORDER BY bucket) AS closes,
        array_agg(volume ORDER BY bucket) AS volumes
 FROM public.candles_5m
 GROUP BY symbol, time_bucket(INTERVAL '6 hours', bucket)
 WITH NO DATA;
-CREATE INDEX blocks_5m_symbol_bucket_idx ON indicator.blocks_5m (symbol, bucket DESC);
-CREATE INDEX blocks_5m_bucket_idx ON indicator.blocks_5m (bucket);
+CREATE INDEX blocks_5m_symbol_bucket_idx ON _hypertick.blocks_5m (symbol, bucket DESC);
+CREATE INDEX blocks_5m_bucket_idx ON _hypertick.blocks_5m (bucket);
+COMMENT ON VIEW _hypertick.blocks_5m IS 'The 5m bars in blocks of 6 hours, kept by TimescaleDB from candles_5m, the open block included. Read indicator.blocks_5m.';
+CREATE VIEW indicator.blocks_5m AS
+SELECT b.symbol, b.bucket, b.bars,
+       ROW(12, b.bars, (11 / 13.0::float8) ^ b.bars::float8, b.ema_12)::indicator.ema_state AS ema_12,
+       ROW(26, b.bars, (25 / 27.0::float8) ^ b.bars::float8, b.ema_26)::indicator.ema_state AS ema_26,
+       ROW(50, b.bars, (49 / 51.0::float8) ^ b.bars::float8, b.ema_50)::indicator.ema_state AS ema_50,
+       ROW(200, b.bars, (199 / 201.0::float8) ^ b.bars::float8, b.ema_200)::indicator.ema_state AS ema_200,
+       ROW(14, b.bars, b.first, b.last, (13 / 14.0::float8) ^ (b.bars - 1)::float8, b.gain, b.loss)::indicator.rsi_state AS rsi_14,
+       ROW(14, b.bars, b.high, b.low, b.last, (13 / 14.0::float8) ^ (b.bars - 1)::float8, b.range)::indicator.atr_state AS atr_14,
+       ROW(b.bars, b.mean, b.m2, b.min, b.max)::indicator.sum_state AS close_sum,
+       ROW(b.bars, b.first, b.volume, b.last, b.obv)::indicator.obv_state AS obv,
+       b.last_bucket, b.closes, b.volumes
+FROM _hypertick.blocks_5m b;
 COMMENT ON VIEW indicator.blocks_5m IS 'States of the 5m bars in blocks of 6 hours, kept by TimescaleDB from candles_5m, the open block included.';
 COMMENT ON COLUMN indicator.blocks_5m.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN indicator.blocks_5m.bucket IS 'Start of the block, UTC.';
@@ -149,27 +176,49 @@ COMMENT ON COLUMN indicator.blocks_5m.last_bucket IS 'Start of the last bar in i
 COMMENT ON COLUMN indicator.blocks_5m.closes IS 'The closes, for the averages of the screener, which begin within a block.';
 COMMENT ON COLUMN indicator.blocks_5m.volumes IS 'The volumes, likewise.';
 
-CREATE MATERIALIZED VIEW indicator.blocks_15m
+CREATE MATERIALIZED VIEW _hypertick.blocks_15m
 WITH (timescaledb.continuous, timescaledb.materialized_only = true, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '1 year') AS
 SELECT symbol,
        time_bucket(INTERVAL '12 hours', bucket) AS bucket,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).bars AS bars,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).n AS bars,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).first AS first,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).last AS last,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).high AS high,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).low AS low,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).volume AS volume,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_12 AS ema_12,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_26 AS ema_26,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_50 AS ema_50,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_200 AS ema_200,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).rsi_14 AS rsi_14,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).atr_14 AS atr_14,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).close_sum AS close_sum,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).gain AS gain,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).loss AS loss,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).range AS range,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).obv AS obv,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).mean AS mean,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).m2 AS m2,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).min AS min,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).max AS max,
        max(bucket) AS last_bucket,
        array_agg(close ORDER BY bucket) AS closes,
        array_agg(volume ORDER BY bucket) AS volumes
 FROM public.candles_15m
 GROUP BY symbol, time_bucket(INTERVAL '12 hours', bucket)
 WITH NO DATA;
-CREATE INDEX blocks_15m_symbol_bucket_idx ON indicator.blocks_15m (symbol, bucket DESC);
-CREATE INDEX blocks_15m_bucket_idx ON indicator.blocks_15m (bucket);
+CREATE INDEX blocks_15m_symbol_bucket_idx ON _hypertick.blocks_15m (symbol, bucket DESC);
+CREATE INDEX blocks_15m_bucket_idx ON _hypertick.blocks_15m (bucket);
+COMMENT ON VIEW _hypertick.blocks_15m IS 'The 15m bars in blocks of 12 hours, kept by TimescaleDB from candles_15m, the open block included. Read indicator.blocks_15m.';
+CREATE VIEW indicator.blocks_15m AS
+SELECT b.symbol, b.bucket, b.bars,
+       ROW(12, b.bars, (11 / 13.0::float8) ^ b.bars::float8, b.ema_12)::indicator.ema_state AS ema_12,
+       ROW(26, b.bars, (25 / 27.0::float8) ^ b.bars::float8, b.ema_26)::indicator.ema_state AS ema_26,
+       ROW(50, b.bars, (49 / 51.0::float8) ^ b.bars::float8, b.ema_50)::indicator.ema_state AS ema_50,
+       ROW(200, b.bars, (199 / 201.0::float8) ^ b.bars::float8, b.ema_200)::indicator.ema_state AS ema_200,
+       ROW(14, b.bars, b.first, b.last, (13 / 14.0::float8) ^ (b.bars - 1)::float8, b.gain, b.loss)::indicator.rsi_state AS rsi_14,
+       ROW(14, b.bars, b.high, b.low, b.last, (13 / 14.0::float8) ^ (b.bars - 1)::float8, b.range)::indicator.atr_state AS atr_14,
+       ROW(b.bars, b.mean, b.m2, b.min, b.max)::indicator.sum_state AS close_sum,
+       ROW(b.bars, b.first, b.volume, b.last, b.obv)::indicator.obv_state AS obv,
+       b.last_bucket, b.closes, b.volumes
+FROM _hypertick.blocks_15m b;
 COMMENT ON VIEW indicator.blocks_15m IS 'States of the 15m bars in blocks of 12 hours, kept by TimescaleDB from candles_15m, the open block included.';
 COMMENT ON COLUMN indicator.blocks_15m.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN indicator.blocks_15m.bucket IS 'Start of the block, UTC.';
@@ -186,27 +235,49 @@ COMMENT ON COLUMN indicator.blocks_15m.last_bucket IS 'Start of the last bar in 
 COMMENT ON COLUMN indicator.blocks_15m.closes IS 'The closes, for the averages of the screener, which begin within a block.';
 COMMENT ON COLUMN indicator.blocks_15m.volumes IS 'The volumes, likewise.';
 
-CREATE MATERIALIZED VIEW indicator.blocks_1h
+CREATE MATERIALIZED VIEW _hypertick.blocks_1h
 WITH (timescaledb.continuous, timescaledb.materialized_only = true, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '4 years') AS
 SELECT symbol,
        time_bucket(INTERVAL '2 days', bucket) AS bucket,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).bars AS bars,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).n AS bars,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).first AS first,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).last AS last,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).high AS high,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).low AS low,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).volume AS volume,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_12 AS ema_12,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_26 AS ema_26,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_50 AS ema_50,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_200 AS ema_200,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).rsi_14 AS rsi_14,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).atr_14 AS atr_14,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).close_sum AS close_sum,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).gain AS gain,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).loss AS loss,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).range AS range,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).obv AS obv,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).mean AS mean,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).m2 AS m2,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).min AS min,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).max AS max,
        max(bucket) AS last_bucket,
        array_agg(close ORDER BY bucket) AS closes,
        array_agg(volume ORDER BY bucket) AS volumes
 FROM public.candles_1h
 GROUP BY symbol, time_bucket(INTERVAL '2 days', bucket)
 WITH NO DATA;
-CREATE INDEX blocks_1h_symbol_bucket_idx ON indicator.blocks_1h (symbol, bucket DESC);
-CREATE INDEX blocks_1h_bucket_idx ON indicator.blocks_1h (bucket);
+CREATE INDEX blocks_1h_symbol_bucket_idx ON _hypertick.blocks_1h (symbol, bucket DESC);
+CREATE INDEX blocks_1h_bucket_idx ON _hypertick.blocks_1h (bucket);
+COMMENT ON VIEW _hypertick.blocks_1h IS 'The 1h bars in blocks of 2 days, kept by TimescaleDB from candles_1h, the open block included. Read indicator.blocks_1h.';
+CREATE VIEW indicator.blocks_1h AS
+SELECT b.symbol, b.bucket, b.bars,
+       ROW(12, b.bars, (11 / 13.0::float8) ^ b.bars::float8, b.ema_12)::indicator.ema_state AS ema_12,
+       ROW(26, b.bars, (25 / 27.0::float8) ^ b.bars::float8, b.ema_26)::indicator.ema_state AS ema_26,
+       ROW(50, b.bars, (49 / 51.0::float8) ^ b.bars::float8, b.ema_50)::indicator.ema_state AS ema_50,
+       ROW(200, b.bars, (199 / 201.0::float8) ^ b.bars::float8, b.ema_200)::indicator.ema_state AS ema_200,
+       ROW(14, b.bars, b.first, b.last, (13 / 14.0::float8) ^ (b.bars - 1)::float8, b.gain, b.loss)::indicator.rsi_state AS rsi_14,
+       ROW(14, b.bars, b.high, b.low, b.last, (13 / 14.0::float8) ^ (b.bars - 1)::float8, b.range)::indicator.atr_state AS atr_14,
+       ROW(b.bars, b.mean, b.m2, b.min, b.max)::indicator.sum_state AS close_sum,
+       ROW(b.bars, b.first, b.volume, b.last, b.obv)::indicator.obv_state AS obv,
+       b.last_bucket, b.closes, b.volumes
+FROM _hypertick.blocks_1h b;
 COMMENT ON VIEW indicator.blocks_1h IS 'States of the 1h bars in blocks of 2 days, kept by TimescaleDB from candles_1h, the open block included.';
 COMMENT ON COLUMN indicator.blocks_1h.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN indicator.blocks_1h.bucket IS 'Start of the block, UTC.';
@@ -223,27 +294,49 @@ COMMENT ON COLUMN indicator.blocks_1h.last_bucket IS 'Start of the last bar in i
 COMMENT ON COLUMN indicator.blocks_1h.closes IS 'The closes, for the averages of the screener, which begin within a block.';
 COMMENT ON COLUMN indicator.blocks_1h.volumes IS 'The volumes, likewise.';
 
-CREATE MATERIALIZED VIEW indicator.blocks_1d
+CREATE MATERIALIZED VIEW _hypertick.blocks_1d
 WITH (timescaledb.continuous, timescaledb.materialized_only = true, timescaledb.create_group_indexes = false, timescaledb.chunk_interval = '40 years') AS
 SELECT symbol,
        time_bucket(INTERVAL '60 days', bucket) AS bucket,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).bars AS bars,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).n AS bars,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).first AS first,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).last AS last,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).high AS high,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).low AS low,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).volume AS volume,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_12 AS ema_12,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_26 AS ema_26,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_50 AS ema_50,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).ema_200 AS ema_200,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).rsi_14 AS rsi_14,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).atr_14 AS atr_14,
-       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).close_sum AS close_sum,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).gain AS gain,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).loss AS loss,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).range AS range,
        (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).obv AS obv,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).mean AS mean,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).m2 AS m2,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).min AS min,
+       (_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).max AS max,
        max(bucket) AS last_bucket,
        array_agg(close ORDER BY bucket) AS closes,
        array_agg(volume ORDER BY bucket) AS volumes
 FROM public.candles_1d
 GROUP BY symbol, time_bucket(INTERVAL '60 days', bucket)
 WITH NO DATA;
-CREATE INDEX blocks_1d_symbol_bucket_idx ON indicator.blocks_1d (symbol, bucket DESC);
-CREATE INDEX blocks_1d_bucket_idx ON indicator.blocks_1d (bucket);
+CREATE INDEX blocks_1d_symbol_bucket_idx ON _hypertick.blocks_1d (symbol, bucket DESC);
+CREATE INDEX blocks_1d_bucket_idx ON _hypertick.blocks_1d (bucket);
+COMMENT ON VIEW _hypertick.blocks_1d IS 'The 1d bars in blocks of 60 days, kept by TimescaleDB from candles_1d, the open block included. Read indicator.blocks_1d.';
+CREATE VIEW indicator.blocks_1d AS
+SELECT b.symbol, b.bucket, b.bars,
+       ROW(12, b.bars, (11 / 13.0::float8) ^ b.bars::float8, b.ema_12)::indicator.ema_state AS ema_12,
+       ROW(26, b.bars, (25 / 27.0::float8) ^ b.bars::float8, b.ema_26)::indicator.ema_state AS ema_26,
+       ROW(50, b.bars, (49 / 51.0::float8) ^ b.bars::float8, b.ema_50)::indicator.ema_state AS ema_50,
+       ROW(200, b.bars, (199 / 201.0::float8) ^ b.bars::float8, b.ema_200)::indicator.ema_state AS ema_200,
+       ROW(14, b.bars, b.first, b.last, (13 / 14.0::float8) ^ (b.bars - 1)::float8, b.gain, b.loss)::indicator.rsi_state AS rsi_14,
+       ROW(14, b.bars, b.high, b.low, b.last, (13 / 14.0::float8) ^ (b.bars - 1)::float8, b.range)::indicator.atr_state AS atr_14,
+       ROW(b.bars, b.mean, b.m2, b.min, b.max)::indicator.sum_state AS close_sum,
+       ROW(b.bars, b.first, b.volume, b.last, b.obv)::indicator.obv_state AS obv,
+       b.last_bucket, b.closes, b.volumes
+FROM _hypertick.blocks_1d b;
 COMMENT ON VIEW indicator.blocks_1d IS 'States of the 1d bars in blocks of 60 days, kept by TimescaleDB from candles_1d, the open block included.';
 COMMENT ON COLUMN indicator.blocks_1d.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN indicator.blocks_1d.bucket IS 'Start of the block, UTC.';
@@ -261,32 +354,33 @@ COMMENT ON COLUMN indicator.blocks_1d.closes IS 'The closes, for the averages of
 COMMENT ON COLUMN indicator.blocks_1d.volumes IS 'The volumes, likewise.';
 
 GRANT SELECT ON ALL TABLES IN SCHEMA indicator TO hypertick_reader, hypertick_writer;
+GRANT SELECT ON _hypertick.blocks_1m, _hypertick.blocks_5m, _hypertick.blocks_15m, _hypertick.blocks_1h, _hypertick.blocks_1d TO hypertick_reader, hypertick_writer;
 
 -- end_offset NULL: the open block is computed anew with every bar that closes,
 -- so that the screener lags a minute or so. A block becomes final in the run in
 -- which the next one first appears: by then the candles policy has materialised
 -- all its bars.
-SELECT add_continuous_aggregate_policy('indicator.blocks_1m', start_offset => NULL, end_offset => NULL,
+SELECT add_continuous_aggregate_policy('_hypertick.blocks_1m', start_offset => NULL, end_offset => NULL,
     schedule_interval => INTERVAL '1 minute', buckets_per_batch => 168, refresh_newest_first => false);
-SELECT add_continuous_aggregate_policy('indicator.blocks_5m', start_offset => NULL, end_offset => NULL,
+SELECT add_continuous_aggregate_policy('_hypertick.blocks_5m', start_offset => NULL, end_offset => NULL,
     schedule_interval => INTERVAL '1 minute', buckets_per_batch => 112, refresh_newest_first => false);
-SELECT add_continuous_aggregate_policy('indicator.blocks_15m', start_offset => NULL, end_offset => NULL,
+SELECT add_continuous_aggregate_policy('_hypertick.blocks_15m', start_offset => NULL, end_offset => NULL,
     schedule_interval => INTERVAL '1 minute', buckets_per_batch => 180, refresh_newest_first => false);
-SELECT add_continuous_aggregate_policy('indicator.blocks_1h', start_offset => NULL, end_offset => NULL,
+SELECT add_continuous_aggregate_policy('_hypertick.blocks_1h', start_offset => NULL, end_offset => NULL,
     schedule_interval => INTERVAL '1 minute', buckets_per_batch => 180, refresh_newest_first => false);
-SELECT add_continuous_aggregate_policy('indicator.blocks_1d', start_offset => NULL, end_offset => NULL,
+SELECT add_continuous_aggregate_policy('_hypertick.blocks_1d', start_offset => NULL, end_offset => NULL,
     schedule_interval => INTERVAL '1 minute', buckets_per_batch => 60, refresh_newest_first => false);
 
-ALTER MATERIALIZED VIEW indicator.blocks_1m SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket');
-CALL add_columnstore_policy('indicator.blocks_1m', after => INTERVAL '60 days', schedule_interval => INTERVAL '1 day');
-ALTER MATERIALIZED VIEW indicator.blocks_5m SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket');
-CALL add_columnstore_policy('indicator.blocks_5m', after => INTERVAL '180 days', schedule_interval => INTERVAL '1 day');
-ALTER MATERIALIZED VIEW indicator.blocks_15m SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket');
-CALL add_columnstore_policy('indicator.blocks_15m', after => INTERVAL '1 year', schedule_interval => INTERVAL '1 day');
-ALTER MATERIALIZED VIEW indicator.blocks_1h SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket');
-CALL add_columnstore_policy('indicator.blocks_1h', after => INTERVAL '4 years', schedule_interval => INTERVAL '1 day');
-ALTER MATERIALIZED VIEW indicator.blocks_1d SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket');
-CALL add_columnstore_policy('indicator.blocks_1d', after => INTERVAL '40 years', schedule_interval => INTERVAL '1 day');
+ALTER MATERIALIZED VIEW _hypertick.blocks_1m SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket');
+CALL add_columnstore_policy('_hypertick.blocks_1m', after => INTERVAL '60 days', schedule_interval => INTERVAL '1 day');
+ALTER MATERIALIZED VIEW _hypertick.blocks_5m SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket');
+CALL add_columnstore_policy('_hypertick.blocks_5m', after => INTERVAL '180 days', schedule_interval => INTERVAL '1 day');
+ALTER MATERIALIZED VIEW _hypertick.blocks_15m SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket');
+CALL add_columnstore_policy('_hypertick.blocks_15m', after => INTERVAL '1 year', schedule_interval => INTERVAL '1 day');
+ALTER MATERIALIZED VIEW _hypertick.blocks_1h SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket');
+CALL add_columnstore_policy('_hypertick.blocks_1h', after => INTERVAL '4 years', schedule_interval => INTERVAL '1 day');
+ALTER MATERIALIZED VIEW _hypertick.blocks_1d SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket');
+CALL add_columnstore_policy('_hypertick.blocks_1d', after => INTERVAL '40 years', schedule_interval => INTERVAL '1 day');
 
 -- What blocks hang on, for retention.
 CREATE TABLE _hypertick.blocks (
@@ -295,9 +389,9 @@ CREATE TABLE _hypertick.blocks (
     source     text NOT NULL UNIQUE REFERENCES _hypertick.retention (relation),
     width      interval NOT NULL
 );
-COMMENT ON TABLE _hypertick.blocks IS 'The continuous aggregates in schema indicator that hold block states.';
+COMMENT ON TABLE _hypertick.blocks IS 'The continuous aggregates that hold block states.';
 COMMENT ON COLUMN _hypertick.blocks."interval" IS 'Interval of the bars.';
-COMMENT ON COLUMN _hypertick.blocks.relation IS 'Continuous aggregate in schema indicator.';
+COMMENT ON COLUMN _hypertick.blocks.relation IS 'Continuous aggregate in schema _hypertick, and a view in schema indicator.';
 COMMENT ON COLUMN _hypertick.blocks.source IS 'The candles it is built from.';
 COMMENT ON COLUMN _hypertick.blocks.width IS 'Length of a block.';
 GRANT SELECT ON _hypertick.blocks TO hypertick_reader, hypertick_writer;
@@ -325,7 +419,7 @@ BEGIN
                 FROM _hypertick.retention b WHERE b.level IN (r.level, r.level - 1)) AS horizon
         FROM _hypertick.retention r
         UNION ALL
-        SELECT 'indicator', b.relation, r.drop_after + 60 * b.width, 100 + r.level, greatest(r.floor, pg_catalog.now() - r.drop_after)
+        SELECT '_hypertick', b.relation, r.drop_after + 60 * b.width, 100 + r.level, greatest(r.floor, pg_catalog.now() - r.drop_after)
         FROM _hypertick.blocks b JOIN _hypertick.retention r ON r.relation = b.source
         ORDER BY 4
     LOOP
@@ -349,7 +443,7 @@ SELECT _hypertick.apply_retention();
 
 -- +goose Down
 -- Without its jobs first, a drop meets a refresh that is running.
-SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE hypertable_schema = 'indicator';
+SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE hypertable_schema = '_hypertick' AND hypertable_name IN (SELECT relation FROM _hypertick.blocks);
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION _hypertick.apply_retention() RETURNS void
 LANGUAGE plpgsql
@@ -380,12 +474,16 @@ END
 $$;
 -- +goose StatementEnd
 DROP TABLE _hypertick.blocks;
-DROP MATERIALIZED VIEW indicator.blocks_1d;
-DROP MATERIALIZED VIEW indicator.blocks_1h;
-DROP MATERIALIZED VIEW indicator.blocks_15m;
-DROP MATERIALIZED VIEW indicator.blocks_5m;
-DROP MATERIALIZED VIEW indicator.blocks_1m;
+DROP VIEW indicator.blocks_1d;
+DROP MATERIALIZED VIEW _hypertick.blocks_1d;
+DROP VIEW indicator.blocks_1h;
+DROP MATERIALIZED VIEW _hypertick.blocks_1h;
+DROP VIEW indicator.blocks_15m;
+DROP MATERIALIZED VIEW _hypertick.blocks_15m;
+DROP VIEW indicator.blocks_5m;
+DROP MATERIALIZED VIEW _hypertick.blocks_5m;
+DROP VIEW indicator.blocks_1m;
+DROP MATERIALIZED VIEW _hypertick.blocks_1m;
 DROP AGGREGATE _hypertick.block_agg(float8, float8, float8, float8);
-DROP FUNCTION _hypertick.block_final(_hypertick.block_step);
-DROP FUNCTION _hypertick.block_step(_hypertick.block_step, float8, float8, float8, float8);
-DROP TYPE _hypertick.block, _hypertick.block_step;
+DROP FUNCTION _hypertick.block_step(_hypertick.block, float8, float8, float8, float8);
+DROP TYPE _hypertick.block;

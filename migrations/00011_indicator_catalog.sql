@@ -46,23 +46,23 @@ BEGIN
     CASE "interval"
     WHEN '1m' THEN
         OPEN c FOR SELECT b.* FROM indicator.blocks_1m b
-            WHERE b.symbol = blocks_before.symbol AND b.bucket <= start_by AND b.bucket < (SELECT pg_catalog.max(n.bucket) FROM indicator.blocks_1m n)
+            WHERE b.symbol = blocks_before.symbol AND b.bucket <= start_by AND b.bucket < (SELECT pg_catalog.max(n.bucket) FROM _hypertick.blocks_1m n)
             ORDER BY b.bucket DESC;
     WHEN '5m' THEN
         OPEN c FOR SELECT b.* FROM indicator.blocks_5m b
-            WHERE b.symbol = blocks_before.symbol AND b.bucket <= start_by AND b.bucket < (SELECT pg_catalog.max(n.bucket) FROM indicator.blocks_5m n)
+            WHERE b.symbol = blocks_before.symbol AND b.bucket <= start_by AND b.bucket < (SELECT pg_catalog.max(n.bucket) FROM _hypertick.blocks_5m n)
             ORDER BY b.bucket DESC;
     WHEN '15m' THEN
         OPEN c FOR SELECT b.* FROM indicator.blocks_15m b
-            WHERE b.symbol = blocks_before.symbol AND b.bucket <= start_by AND b.bucket < (SELECT pg_catalog.max(n.bucket) FROM indicator.blocks_15m n)
+            WHERE b.symbol = blocks_before.symbol AND b.bucket <= start_by AND b.bucket < (SELECT pg_catalog.max(n.bucket) FROM _hypertick.blocks_15m n)
             ORDER BY b.bucket DESC;
     WHEN '1h' THEN
         OPEN c FOR SELECT b.* FROM indicator.blocks_1h b
-            WHERE b.symbol = blocks_before.symbol AND b.bucket <= start_by AND b.bucket < (SELECT pg_catalog.max(n.bucket) FROM indicator.blocks_1h n)
+            WHERE b.symbol = blocks_before.symbol AND b.bucket <= start_by AND b.bucket < (SELECT pg_catalog.max(n.bucket) FROM _hypertick.blocks_1h n)
             ORDER BY b.bucket DESC;
     WHEN '1d' THEN
         OPEN c FOR SELECT b.* FROM indicator.blocks_1d b
-            WHERE b.symbol = blocks_before.symbol AND b.bucket <= start_by AND b.bucket < (SELECT pg_catalog.max(n.bucket) FROM indicator.blocks_1d n)
+            WHERE b.symbol = blocks_before.symbol AND b.bucket <= start_by AND b.bucket < (SELECT pg_catalog.max(n.bucket) FROM _hypertick.blocks_1d n)
             ORDER BY b.bucket DESC;
     ELSE
         RETURN;
