@@ -55,7 +55,7 @@ fuzz: ## Fuzz every decoder, FUZZTIME each (10s)
 
 .PHONY: bench
 bench: ## Measure, with ratios against a peer in the same run (on HYPERTICK_TEST_DATABASE_URL or the embedded database)
-	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./ingest ./db/... ./api
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./ingest ./db/... ./api ./indicator
 	go test -run '^$$' -bench . ./feed/...
 
 .PHONY: lint

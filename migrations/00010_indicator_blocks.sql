@@ -359,15 +359,15 @@ GRANT SELECT ON _hypertick.blocks_1m, _hypertick.blocks_5m, _hypertick.blocks_15
 -- end_offset NULL: the open block is computed anew with every bar that closes,
 -- so that the screener lags a minute or so. A block becomes final in the run in
 -- which the next one first appears: by then the candles policy has materialised
--- all its bars.
+-- all its bars. Batches of 70 days to 10 years, for the reason given in 00006.
 SELECT add_continuous_aggregate_policy('_hypertick.blocks_1m', start_offset => NULL, end_offset => NULL,
-    schedule_interval => INTERVAL '1 minute', buckets_per_batch => 168, refresh_newest_first => false);
+    schedule_interval => INTERVAL '1 minute', buckets_per_batch => 1680, refresh_newest_first => false);
 SELECT add_continuous_aggregate_policy('_hypertick.blocks_5m', start_offset => NULL, end_offset => NULL,
-    schedule_interval => INTERVAL '1 minute', buckets_per_batch => 112, refresh_newest_first => false);
+    schedule_interval => INTERVAL '1 minute', buckets_per_batch => 720, refresh_newest_first => false);
 SELECT add_continuous_aggregate_policy('_hypertick.blocks_15m', start_offset => NULL, end_offset => NULL,
-    schedule_interval => INTERVAL '1 minute', buckets_per_batch => 180, refresh_newest_first => false);
+    schedule_interval => INTERVAL '1 minute', buckets_per_batch => 720, refresh_newest_first => false);
 SELECT add_continuous_aggregate_policy('_hypertick.blocks_1h', start_offset => NULL, end_offset => NULL,
-    schedule_interval => INTERVAL '1 minute', buckets_per_batch => 180, refresh_newest_first => false);
+    schedule_interval => INTERVAL '1 minute', buckets_per_batch => 365, refresh_newest_first => false);
 SELECT add_continuous_aggregate_policy('_hypertick.blocks_1d', start_offset => NULL, end_offset => NULL,
     schedule_interval => INTERVAL '1 minute', buckets_per_batch => 60, refresh_newest_first => false);
 
