@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 SQLC     := go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
 GOOSE    := go run github.com/pressly/goose/v3/cmd/goose@v3.29.0
+OASDIFF  := go run github.com/oasdiff/oasdiff@v1.36.0
 LINT     := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PKGS     := ./...
 FUZZTIME ?= 10s
@@ -66,6 +67,20 @@ lint: ## Run the linters
 .PHONY: generate
 generate: ## Regenerate the code that sqlc makes of queries/
 	$(SQLC) generate
+
+.PHONY: openapi
+openapi: ## Write docs/openapi.yaml as the API is now
+	go test ./api -run '^TestSpec$$' -update
+
+# The last release, or the commit before this one.
+API_BASE ?= $(shell git describe --tags --abbrev=0 HEAD^ 2>/dev/null || git rev-parse -q --verify HEAD^)
+
+.PHONY: openapi-breaking
+openapi-breaking: ## Fail when docs/openapi.yaml breaks clients of API_BASE
+	@base=$$(mktemp --suffix .yaml); trap 'rm -f '$$base EXIT; \
+	if git show $(API_BASE):docs/openapi.yaml >$$base 2>/dev/null; then \
+	  $(OASDIFF) breaking --fail-on ERR $$base docs/openapi.yaml; \
+	else echo "$(API_BASE) has no docs/openapi.yaml to compare with"; fi
 
 .PHONY: check
 check: ## See that generated code is current

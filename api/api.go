@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,6 +16,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/hypertick/hypertick/db"
 )
@@ -45,10 +48,32 @@ type Config struct {
 	RequestTimeout time.Duration
 	// ReadTimeout bounds the reading of a request; 10 s when 0.
 	ReadTimeout time.Duration
-	// WriteTimeout bounds the writing of an answer; 30 s when 0.
+	// WriteTimeout bounds each write of an answer, so that a client that does
+	// not read is cut off; 30 s when 0.
 	WriteTimeout time.Duration
 	// IdleTimeout closes a quiet keep-alive connection; 60 s when 0.
 	IdleTimeout time.Duration
+
+	// KeysFile holds the names and hashes of API keys (see NewKey). When it is
+	// given, everything under /v1 needs one. It is read again when it changes.
+	KeysFile string
+	// Insecure lets the API listen beyond this machine without keys.
+	Insecure bool
+	// RateLimit is how many requests a second under /v1 one key may make, or
+	// one address where there is no key; 0 is no limit.
+	RateLimit float64
+	// RateBurst is how many of them may come at once; 0 is twice RateLimit.
+	RateBurst int
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	// CORSOrigins are the origins whose pages may read the answers; * is all.
+	CORSOrigins []string
+	// MetricsListen is the address of /metrics. Empty: not served.
+	MetricsListen string
+	// Tracer makes a span of each request; nil makes none.
+	Tracer trace.TracerProvider
+	// Now is the clock of the rate limit; time.Now when nil.
+	Now func() time.Time
 }
 
 // Server is the API, listening.
@@ -58,6 +83,12 @@ type Server struct {
 	api      huma.API
 	listener net.Listener
 	queries  *db.Queries
+	keys     *keyring // nil: no keys are needed
+	limit    *limiter // nil: no limit
+	metrics  *metrics
+	tracer   tracer
+	// metricsListener is nil when metrics are not served.
+	metricsListener net.Listener
 	// base is the parent of every request's context: ended, it stops them all.
 	base   context.Context
 	cancel context.CancelFunc
@@ -79,17 +110,34 @@ func New(cfg Config) (*Server, error) {
 	setDefault(&cfg.WriteTimeout, 30*time.Second)
 	setDefault(&cfg.IdleTimeout, time.Minute)
 
-	s := &Server{cfg: cfg, queries: db.New(describing{cfg.Pool})}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Server{cfg: cfg, queries: db.New(describing{cfg.Pool}), metrics: newMetrics(cfg.Pool), tracer: newTracer(cfg.Tracer)}
+	if err := checkOrigins(cfg.CORSOrigins); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.limit, err = newLimiter(cfg.RateLimit, cfg.RateBurst, maxBuckets, cfg.Now); err != nil {
+		return nil, err
+	}
+	if cfg.KeysFile != "" {
+		if s.keys, err = openKeyring(cfg.KeysFile, cfg.Log); err != nil {
+			return nil, err
+		}
+	}
 	s.app = fiber.New(fiber.Config{
 		AppName: "hypertick", DisableStartupMessage: true,
 		// Values outlive their request: huma hands them to handlers, handlers to pgx.
 		Immutable: true, UnescapePath: true, CaseSensitive: true, StrictRouting: true,
-		ReadTimeout: cfg.ReadTimeout, WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
+		ReadTimeout: cfg.ReadTimeout, IdleTimeout: cfg.IdleTimeout, // see paced for writes
 		ReadBufferSize: maxHeaderBytes, BodyLimit: maxBodyBytes,
-		ErrorHandler: s.handleError,
+		ErrorHandler: s.early,
 	})
 	s.app.Use(s.frame)
+	s.app.Use("/v1", s.admit)
 	s.api = humafiber.New(s.app, s.config())
+	s.registerOpenAPI()
 	s.registerHealth()
 	s.registerSymbols()
 	s.registerTicks()
@@ -98,23 +146,53 @@ func New(cfg Config) (*Server, error) {
 	s.registerIndicator()
 	s.registerScreener()
 	s.registerSnapshot()
-
-	ln, err := net.Listen("tcp", cfg.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen for the api: %w", err)
+	if err := s.listen(); err != nil {
+		return nil, err
 	}
-	s.listener = ln
 	s.base, s.cancel = context.WithCancel(context.Background())
 	return s, nil
+}
+
+// listen takes the addresses.
+func (s *Server) listen() error {
+	ln, err := net.Listen("tcp", s.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for the api: %w", err)
+	}
+	if err := s.cfg.guardAddress(ln.Addr()); err != nil {
+		_ = ln.Close()
+		return err
+	}
+	s.listener = ln
+	if s.cfg.MetricsListen == "" {
+		return nil
+	}
+	if s.metricsListener, err = net.Listen("tcp", s.cfg.MetricsListen); err != nil {
+		_ = ln.Close()
+		return fmt.Errorf("listen for the metrics of the api: %w", err)
+	}
+	return nil
 }
 
 // Addr is where the server listens, as host:port.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Close gives the address back; only a server that was never run needs it.
+// MetricsAddr is where /metrics is served, as host:port; empty when it is not.
+func (s *Server) MetricsAddr() string {
+	if s.metricsListener == nil {
+		return ""
+	}
+	return s.metricsListener.Addr().String()
+}
+
+// Close gives the addresses back; only a server that was never run needs it.
 func (s *Server) Close() error {
 	s.cancel()
-	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	err := s.listener.Close()
+	if s.metricsListener != nil {
+		err = errors.Join(err, s.metricsListener.Close())
+	}
+	if err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("close api: %w", err)
 	}
 	return nil
@@ -124,9 +202,19 @@ func (s *Server) Close() error {
 // some seconds.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.cancel()
+	g, ctx := errgroup.WithContext(ctx)
+	if s.metricsListener != nil {
+		g.Go(func() error { return s.serveMetrics(ctx, s.metricsListener) })
+	}
+	g.Go(func() error { return s.serve(ctx) })
+	return g.Wait()
+}
+
+func (s *Server) serve(ctx context.Context) error {
 	served := make(chan error, 1)
-	go func() { served <- s.app.Listener(s.listener) }()
-	s.cfg.Log.InfoContext(ctx, "api listens", slog.String("url", "http://"+s.Addr()))
+	s.app.Server().Handler = s.serveKnown(s.app.Handler())
+	go func() { served <- s.app.Listener(paced{s.listener, s.cfg.WriteTimeout}) }()
+	s.cfg.Log.InfoContext(ctx, "api listens", slog.String("url", "http://"+s.Addr()), slog.Bool("keys", s.keys != nil))
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve api: %w", err)
@@ -143,32 +231,6 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("serve api: %w", err)
 	}
 	return nil
-}
-
-// OpenAPI is the description of the API.
-func (s *Server) OpenAPI() *huma.OpenAPI { return s.api.OpenAPI() }
-
-func (s *Server) config() huma.Config {
-	cfg := huma.DefaultConfig("Hypertick", "1.0.0")
-	cfg.Info.Description = "Market data kept by TimescaleDB: ticks, and candles from one minute to one day.\n\n" +
-		"Every list answers `{\"data\": [...], \"next\": \"...\"}`. Pass `next` as `cursor` for the next page; it is absent on the last one. " +
-		"Times are RFC 3339 in UTC. Errors are `application/problem+json` (RFC 9457) with the location of what is wrong; " +
-		"`request_id` names the request in the server's log."
-	cfg.Info.License = &huma.License{Name: "MIT", Identifier: "MIT"}
-	cfg.Tags = []*huma.Tag{
-		{Name: "market", Description: "Symbols, ticks and candles."},
-		{Name: "indicators", Description: "Indicators the database keeps, and the screener over them."},
-		{Name: "health", Description: "For whoever supervises the server."},
-	}
-	// Only the database knows all parameters of an indicator.
-	cfg.OnAddOperation = append(cfg.OnAddOperation, func(_ *huma.OpenAPI, op *huma.Operation) {
-		op.RejectUnknownQueryParameters = op.OperationID != operationIndicator
-	})
-	cfg.CreateHooks = nil // no $schema in the answers
-	cfg.DocsPath = ""     // its page would load from a foreign host
-	cfg.SchemasPath = ""
-	cfg.Transformers = []huma.Transformer{nameRequest}
-	return cfg
 }
 
 func setDefault(d *time.Duration, to time.Duration) {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,63 +14,63 @@ import (
 	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 )
 
 // requestIDHeader carries the name of a request, given by the client or by us.
 const requestIDHeader = "X-Request-ID"
 
-type requestIDKey struct{}
-
-func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
-}
+// Routes of requests that no template matched.
+const (
+	routeUnknown   = "unknown"   // no such path or method
+	routeMalformed = "malformed" // could not be read
+)
 
 // frame is what every request passes through: its name and deadline, the
-// answer to whatever went wrong, the access log.
+// answer to whatever went wrong, headers, the record of it.
 func (s *Server) frame(c *fiber.Ctx) error {
-	start := time.Now()
-	id := c.Get(requestIDHeader)
-	if !validRequestID(id) {
-		id = rand.Text()
-	}
-	ctx, cancel := context.WithTimeout(context.WithValue(s.base, requestIDKey{}, id), s.cfg.RequestTimeout)
+	s.metrics.inFlight.Inc()
+	defer s.metrics.inFlight.Dec()
+	x, cancel := s.begin(c)
 	defer cancel()
-	c.SetUserContext(ctx)
-
-	method, path := c.Method(), c.Path()
 	// fasthttp sends no body to a HEAD, whatever Fiber believes the method is.
-	if method == http.MethodHead {
+	if x.method == http.MethodHead {
 		c.Method(http.MethodGet)
 	}
-	if err := s.next(c); err != nil {
+	if s.cors(c) {
+		x.route = routeUnknown
+	} else if err := s.next(c, x); err != nil {
 		_ = s.handleError(c, err)
 	}
-	c.Set(requestIDHeader, id)
-	c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
-	if len(c.Response().Header.Peek(fiber.HeaderCacheControl)) == 0 {
-		c.Set(fiber.HeaderCacheControl, "no-cache")
-	}
-
-	status := c.Response().StatusCode()
-	level := slog.LevelInfo
-	if status >= 500 {
-		level = slog.LevelWarn
-	}
-	s.cfg.Log.LogAttrs(ctx, level, "request",
-		slog.String("request_id", id), slog.String("method", method), slog.String("path", path),
-		slog.Int("status", status), slog.Int("bytes", len(c.Response().Body())),
-		slog.Duration("took", time.Since(start)), slog.String("remote", c.Context().RemoteAddr().String()))
+	s.finish(c, x)
 	return nil
 }
 
+// begin names a request and gives it a deadline and a span.
+func (s *Server) begin(c *fiber.Ctx) (*exchange, context.CancelFunc) {
+	x := &exchange{id: c.Get(requestIDHeader), method: c.Method(), path: c.Path(), start: time.Now()}
+	if !validName(x.id) {
+		x.id = rand.Text()
+	}
+	ctx, cancel := context.WithTimeout(context.WithValue(s.base, exchangeKey{}, x), s.cfg.RequestTimeout)
+	ctx, x.span = s.tracer.begin(ctx, c, x)
+	c.SetUserContext(ctx)
+	return x, cancel
+}
+
+func (s *Server) finish(c *fiber.Ctx, x *exchange) {
+	s.secure(c, x)
+	s.record(c, x)
+}
+
 // next runs the rest of the request and turns a panic into an error.
-func (s *Server) next(c *fiber.Ctx) (err error) {
+func (s *Server) next(c *fiber.Ctx, x *exchange) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.cfg.Log.ErrorContext(c.UserContext(), "panic", slog.String("request_id", requestID(c.UserContext())),
+			s.cfg.Log.ErrorContext(c.UserContext(), "panic", slog.String("request_id", x.id),
 				slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
-			c.Response().Reset()
+			x.route = template(c.Route().Path)
+			dropBody(c)
 			err = problem(http.StatusInternalServerError, "Something went wrong here; the log has the details.")
 		}
 	}()
@@ -79,13 +80,65 @@ func (s *Server) next(c *fiber.Ctx) (err error) {
 		_, err = url.ParseQuery(u.RawQuery)
 	}
 	if err != nil {
+		x.route = routeMalformed
 		return problem(http.StatusBadRequest, "The address of the request does not parse: want valid percent-encoding.")
 	}
-	return c.Next()
+	err = c.Next()
+	if x.route = template(c.Route().Path); isUnrouted(err) {
+		x.route = routeUnknown
+	}
+	return err
+}
+
+// template is a route as the OpenAPI document writes it.
+func template(path string) string {
+	parts := strings.Split(path, "/")
+	for i, p := range parts {
+		if name, ok := strings.CutPrefix(p, ":"); ok {
+			parts[i] = "{" + name + "}"
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
+// dropBody forgets what a handler had written before it failed, but not the
+// headers that were set for whatever the answer is.
+func dropBody(c *fiber.Ctx) {
+	c.Response().ResetBody()
+	for _, h := range []string{fiber.HeaderContentType, fiber.HeaderContentEncoding, fiber.HeaderETag, fiber.HeaderCacheControl, fiber.HeaderLastModified} {
+		c.Response().Header.Del(h)
+	}
+}
+
+// early answers requests that frame never saw: those that could not be read.
+func (s *Server) early(c *fiber.Ctx, err error) error {
+	x, cancel := s.begin(c)
+	defer cancel()
+	x.route = routeMalformed
+	if herr := s.handleError(c, err); herr != nil {
+		return herr
+	}
+	s.finish(c, x)
+	return nil
+}
+
+// serveKnown passes on the requests whose method Fiber knows; it answers
+// others in plain text.
+func (s *Server) serveKnown(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		if methodLabel(string(ctx.Method())) != "other" {
+			next(ctx)
+			return
+		}
+		c := s.app.AcquireCtx(ctx)
+		defer s.app.ReleaseCtx(c)
+		method := string(ctx.Method())
+		_ = s.early(c, problem(http.StatusNotImplemented, fmt.Sprintf("This server does not know the method %q.", clip(method))))
+	}
 }
 
 // handleError answers what no operation has: unknown paths and methods, and
-// requests that are broken or too large, some of them before frame.
+// requests that are broken or too large.
 func (s *Server) handleError(c *fiber.Ctx, err error) error {
 	p := asProblem(err)
 	switch {
@@ -101,15 +154,19 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 			return nil
 		}
 		p.Detail = fmt.Sprintf("This path does not answer %s; it answers %s.", clip(c.Method()), allow)
-	case p.Status == http.StatusNotFound && p.Detail == "":
+	case p.Detail != "":
+	case p.Status == http.StatusNotFound:
 		p.Detail = fmt.Sprintf("There is nothing at %s; /openapi.json lists what there is.", clip(c.Path()))
-	case p.Detail == "":
+	case p.Status == http.StatusRequestHeaderFieldsTooLarge:
+		p.Detail = fmt.Sprintf("The request line and the headers are too long: want at most %d bytes.", maxHeaderBytes)
+	case p.Status == http.StatusRequestEntityTooLarge:
+		p.Detail = fmt.Sprintf("The body is too large: want at most %d bytes.", maxBodyBytes)
+	case p.Status == http.StatusRequestTimeout:
+		p.Detail = fmt.Sprintf("The request did not arrive in time: want all of it within %v.", s.cfg.ReadTimeout)
+	default:
 		p.Detail = "The request cannot be read: " + strings.ToLower(p.Title) + "."
 	}
-	if p.RequestID = requestID(c.UserContext()); p.RequestID == "" {
-		p.RequestID = rand.Text()
-		c.Set(requestIDHeader, p.RequestID)
-	}
+	p.RequestID = requestID(c.UserContext())
 	if err := c.Status(p.Status).JSON(p); err != nil {
 		return fmt.Errorf("write problem: %w", err)
 	}
@@ -117,20 +174,10 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 	return nil
 }
 
-// validRequestID keeps a client's name for its request out of the log unless
-// it is short and plain.
-func validRequestID(id string) bool {
-	if len(id) == 0 || len(id) > 64 {
-		return false
-	}
-	for i := range len(id) {
-		switch c := id[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
-		default:
-			return false
-		}
-	}
-	return true
+// isUnrouted is whether err is the router's own.
+func isUnrouted(err error) bool {
+	var fe *fiber.Error
+	return errors.As(err, &fe) && (fe.Code == http.StatusNotFound || fe.Code == http.StatusMethodNotAllowed)
 }
 
 func clip(s string) string { return clipTo(s, 64) }

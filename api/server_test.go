@@ -38,6 +38,8 @@ type client struct {
 	http *http.Client
 	base string
 	log  *lines
+	// contract judges every answer.
+	contract *contract
 }
 
 // lines collects the log.
@@ -81,7 +83,8 @@ func serve(t testing.TB, cfg Config, prepare ...func(*Server)) *client {
 			t.Errorf("run: %v", err)
 		}
 	})
-	return &client{t: t, http: &http.Client{Transport: transport, Timeout: time.Minute}, base: "http://" + s.Addr(), log: log}
+	return &client{t: t, http: &http.Client{Transport: transport, Timeout: time.Minute}, base: "http://" + s.Addr(), log: log,
+		contract: newContract(t, s)}
 }
 
 // reader is a pool with the rights the API needs and no more.
@@ -116,7 +119,11 @@ func (c *client) do(method, path string, header ...string) (answer, error) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, resp.Header, body}, err
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{resp.StatusCode, resp.Header, body}
+	return a, c.contract.check(method, path, a)
 }
 
 func (c *client) get(path string) answer {

@@ -29,6 +29,7 @@ type root struct {
 	Migrate   migrateCmd   `cmd:"" help:"Bring a database up to date, or back, or say where it stands."`
 	Ingest    ingestCmd    `cmd:"" help:"Move ticks from the broker into the database, each exactly once."`
 	API       apiCmd       `cmd:"" name:"api" help:"Serve the REST API."`
+	Key       keyCmd       `cmd:"" help:"Make keys for the REST API."`
 	Simulate  simulateCmd  `cmd:"" help:"Produce the ticks of a simulated market."`
 	Replay    replayCmd    `cmd:"" help:"Produce the ticks of a CSV file of trades or bars."`
 	Retention retentionCmd `cmd:"" help:"Say or change how long ticks and candles are kept."`

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -34,6 +35,11 @@ func run(ctx context.Context, args ...string) (code int, out, errOut string) {
 	return code, o.String(), e.String()
 }
 
+// runTo runs the command in this process and logs to w.
+func runTo(ctx context.Context, w io.Writer, args ...string) int {
+	return cli.Main(ctx, args, io.Discard, w)
+}
+
 func TestUsageErrors(t *testing.T) {
 	t.Parallel()
 	const url = "postgres://nobody@127.0.0.1:1/none"
@@ -54,6 +60,12 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"replay", "--file", "/does/not/exist.csv"}, "--file"},
 		{[]string{"replay", "--file", "x.csv", "--timezone", "Mars/Olympus"}, "--timezone"},
 		{[]string{"replay", "--file", "x.csv", "--kind", "waffles"}, "--kind"},
+		{[]string{"api", "--database-url", url, "--listen", "0.0.0.0:0"}, "--insecure"},
+		{[]string{"demo", "--listen", "0.0.0.0:0"}, "--api-keys-file"},
+		{[]string{"api", "--database-url", url, "--listen", "nowhere"}, "--listen"},
+		{[]string{"api", "--database-url", url, "--rate-limit", "-1"}, "--rate-limit"},
+		{[]string{"api", "--database-url", url, "--trusted-proxies", "10.0.0.1"}, "--trusted-proxies"},
+		{[]string{"key", "new"}, "--name"},
 		{[]string{"api", "--log-level", "loud", "--database-url", url}, "--log-level"},
 	} {
 		code, _, errOut := run(context.Background(), c.args...)

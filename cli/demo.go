@@ -25,7 +25,7 @@ type demoCmd struct {
 	DatabaseListen string `help:"Where the embedded database listens." default:"127.0.0.1:15432" placeholder:"HOST:PORT"`
 	Simulate       bool   `help:"Simulate a market. Without it the stack starts empty, for data of your own." default:"true" negatable:""`
 
-	listenFlag
+	apiFlags
 	ingestFlags
 	simulateFlags
 	produceFlags
@@ -33,6 +33,10 @@ type demoCmd struct {
 
 // Run runs the whole stack in this process, with the database in a child.
 func (c *demoCmd) Run(e *env) error {
+	cfg, err := c.config()
+	if err != nil {
+		return err
+	}
 	if c.CacheDir == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
@@ -46,7 +50,7 @@ func (c *demoCmd) Run(e *env) error {
 	// All ports first: a port that is taken shall not stop a half-started stack.
 	for _, p := range []struct{ flag, addr string }{
 		{"--listen", c.Listen}, {"--broker-listen", c.BrokerListen},
-		{"--database-listen", c.DatabaseListen}, {"--metrics-listen", c.MetricsListen},
+		{"--database-listen", c.DatabaseListen}, {"--metrics-listen", c.MetricsListen}, {"--api-metrics-listen", c.APIMetricsListen},
 	} {
 		if err := free(e.ctx, p.flag, p.addr); err != nil {
 			return err
@@ -72,7 +76,7 @@ func (c *demoCmd) Run(e *env) error {
 	if err := db.Migrate(e.ctx, database.URL("postgres"), e.log); err != nil {
 		return err
 	}
-	err = c.serve(e, broker, database, start)
+	err = c.serve(e, cfg, broker, database, start)
 	if e.ctx.Err() != nil {
 		return nil
 	}
@@ -84,7 +88,7 @@ const backlog = 50_000
 
 // serve runs what lives on the broker and the database, until one part fails
 // or the command is told to stop.
-func (c *demoCmd) serve(e *env, broker *embedded.Broker, database *embedded.Database, start time.Time) error {
+func (c *demoCmd) serve(e *env, cfg api.Config, broker *embedded.Broker, database *embedded.Database, start time.Time) error {
 	owner, err := db.NewPool(database.URL("postgres"), 2)
 	if err != nil {
 		return err
@@ -109,7 +113,8 @@ func (c *demoCmd) serve(e *env, broker *embedded.Broker, database *embedded.Data
 		return err
 	}
 	// A line for each request would bury the line of status.
-	server, err := api.New(api.Config{Pool: reader, Listen: c.Listen, Log: newLogger(e.errOut, "warn", "text")})
+	cfg.Pool, cfg.Log = reader, newLogger(e.errOut, "warn", "text")
+	server, err := api.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -157,8 +162,8 @@ Hypertick is up, %.1[1]f s after its start. Data is in %[2]s.
   API        http://%[3]s/openapi.json
   SQL        psql '%[5]s'
   broker     %[6]s, topic %[7]s
-  metrics    http://%[8]s/metrics
-`, took.Seconds(), c.DataDir, c.Listen, symbol, database.URL("hypertick_reader"), broker.Addr(), feed.Topic, c.MetricsListen)
+  metrics    http://%[8]s/metrics, http://%[9]s/metrics
+`, took.Seconds(), c.DataDir, c.Listen, symbol, database.URL("hypertick_reader"), broker.Addr(), feed.Topic, c.MetricsListen, c.APIMetricsListen)
 	if !c.Simulate {
 		fmt.Fprintf(e.out, "\nNothing is simulated. Bring data of your own:\n\n  hypertick replay --file trades.csv --symbol BTC-USDT --venue BINANCE --brokers %s\n", broker.Addr())
 	}

@@ -28,7 +28,12 @@ type ingestCmd struct {
 
 // Run ingests until it is told to stop.
 func (c *ingestCmd) Run(e *env) error {
-	pool, err := db.NewPool(c.DatabaseURL, 0)
+	tracing, err := startTracing(e.ctx, "hypertick-ingest", e.log)
+	if err != nil {
+		return err
+	}
+	defer tracing.stop()
+	pool, err := db.NewPool(c.DatabaseURL, 0, tracing.pool)
 	if err != nil {
 		return err
 	}
@@ -36,6 +41,7 @@ func (c *ingestCmd) Run(e *env) error {
 	in, err := ingest.New(ingest.Config{
 		Brokers: c.Brokers, Topic: c.Topic, DeadLetterTopic: c.Topic + ".dlq", Group: c.Group, Workers: c.Workers,
 		Pool: pool, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, MetricsListen: c.MetricsListen, Log: e.log,
+		Hooks: tracing.hooks(),
 	})
 	if err != nil {
 		return err

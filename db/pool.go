@@ -27,8 +27,8 @@ func Open(ctx context.Context, url string, maxConns int32) (*pgxpool.Pool, error
 }
 
 // NewPool makes a pool for url without connecting yet, for those who can wait
-// for the database to come up.
-func NewPool(url string, maxConns int32) (*pgxpool.Pool, error) {
+// for the database to come up. Each of change may change its configuration.
+func NewPool(url string, maxConns int32, change ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
 	if url == "" {
 		return nil, errors.New("database url: want postgres://user@host:port/name, got nothing")
 	}
@@ -44,6 +44,9 @@ func NewPool(url string, maxConns int32) (*pgxpool.Pool, error) {
 	}
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "hypertick"
+	}
+	for _, f := range change {
+		f(cfg)
 	}
 	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
 	if err != nil {

@@ -48,8 +48,10 @@ type Config struct {
 	// MetricsListen is the address of /metrics, /livez and /readyz. Empty:
 	// not served.
 	MetricsListen string
-	Log           *slog.Logger     // default slog.Default()
-	Now           func() time.Time // default time.Now
+	// Hooks see what the consumers do; for traces.
+	Hooks []kgo.Hook
+	Log   *slog.Logger     // default slog.Default()
+	Now   func() time.Time // default time.Now
 }
 
 // Ingester is made by New and runs once.

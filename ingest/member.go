@@ -84,6 +84,9 @@ func newMember(in *Ingester, n int) (*member, error) {
 		kgo.FetchMaxPartitionBytes(1 << 20),
 		kgo.FetchMaxWait(500 * time.Millisecond),
 	}
+	if len(in.cfg.Hooks) > 0 {
+		opts = append(opts, kgo.WithHooks(in.cfg.Hooks...))
+	}
 	if in.cfg.Instance != "" {
 		opts = append(opts, kgo.InstanceID(fmt.Sprintf("%s-%d", in.cfg.Instance, n)))
 	}
