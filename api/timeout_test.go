@@ -33,7 +33,11 @@ func (c *client) dial() *net.TCPConn {
 // hear reads an answer off a connection.
 func (c *client) hear(conn net.Conn, method, path string) answer {
 	c.t.Helper()
-	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	r := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(r, &http.Request{Method: method})
+	if err == nil && resp.StatusCode == http.StatusContinue {
+		resp, err = http.ReadResponse(r, &http.Request{Method: method})
+	}
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -41,6 +45,9 @@ func (c *client) hear(conn net.Conn, method, path string) answer {
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	if resp.Close { // net/http takes the header away
+		resp.Header.Set("Connection", "close")
 	}
 	a := answer{resp.StatusCode, resp.Header, body}
 	if err := c.contract.check(method, path, a); err != nil {
