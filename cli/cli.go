@@ -34,6 +34,8 @@ type root struct {
 	Replay    replayCmd    `cmd:"" help:"Produce the ticks of a CSV file of trades or bars."`
 	Retention retentionCmd `cmd:"" help:"Say or change how long ticks and candles are kept."`
 	Indicator indicatorCmd `cmd:"" help:"Begin, check and list indicators."`
+	Topic     topicCmd     `cmd:"" help:"Create the topics of the stream as they should be, where they are missing."`
+	Health    healthCmd    `cmd:"" help:"Ask a URL or the topic whether all is well: exit code 0 or 1."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 

@@ -136,7 +136,7 @@ func (c *demoCmd) serve(e *env, cfg api.Config, broker *embedded.Broker, databas
 	if c.Simulate {
 		g.Go(func() error {
 			// No bar: the line of status says how far it is.
-			err := c.simulateFlags.run(ctx, brokerFlag{Brokers: brokers, Topic: feed.Topic}, c.produceFlags, nil, e.log)
+			err := c.simulateFlags.run(ctx, brokerFlag{Brokers: brokers, Topic: feed.Topic, BrokerSASL: "none"}, c.produceFlags, nil, e.log)
 			if err != nil && ctx.Err() == nil {
 				return fmt.Errorf("simulator: %w", err)
 			}
@@ -144,7 +144,7 @@ func (c *demoCmd) serve(e *env, cfg api.Config, broker *embedded.Broker, databas
 		})
 	}
 	c.announce(e, broker, database, time.Since(start))
-	g.Go(func() error { return watch(ctx, e.out, brokers, reader) })
+	g.Go(func() error { return watch(ctx, e.out, brokers, feed.Security{}, reader) })
 	return g.Wait()
 }
 

@@ -7,11 +7,6 @@ import (
 	"github.com/hypertick/hypertick/ingest"
 )
 
-type brokerFlag struct {
-	Brokers []string `help:"Brokers of the stream, host:port." default:"127.0.0.1:19092" placeholder:"HOST:PORT"`
-	Topic   string   `help:"Topic of the stream; dead letters go to the one with .dlq behind its name." default:"market.ticks" placeholder:"NAME"`
-}
-
 type ingestFlags struct {
 	Group         string        `help:"Consumer group; several ingests of one group share the partitions." default:"hypertick-ingest" placeholder:"NAME"`
 	Workers       int           `help:"Members of the group in this process, each with its share of the partitions." default:"1" placeholder:"N"`
@@ -33,13 +28,17 @@ func (c *ingestCmd) Run(e *env) error {
 		return err
 	}
 	defer tracing.stop()
+	security, err := c.security(e.log)
+	if err != nil {
+		return err
+	}
 	pool, err := db.NewPool(c.DatabaseURL, 0, tracing.pool)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
 	in, err := ingest.New(ingest.Config{
-		Brokers: c.Brokers, Topic: c.Topic, DeadLetterTopic: c.Topic + ".dlq", Group: c.Group, Workers: c.Workers,
+		Brokers: c.Brokers, Security: security, Topic: c.Topic, DeadLetterTopic: c.Topic + ".dlq", Group: c.Group, Workers: c.Workers,
 		Pool: pool, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, MetricsListen: c.MetricsListen, Log: e.log,
 		Hooks: tracing.hooks(),
 	})

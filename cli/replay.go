@@ -41,6 +41,10 @@ func (c *replayCmd) Run(e *env) (err error) {
 	if c.Speed < 0 {
 		return usagef("--speed: want at least 0, got %v", c.Speed)
 	}
+	security, err := c.security(e.log)
+	if err != nil {
+		return err
+	}
 	file, err := replay.Open(c.File)
 	if errors.Is(err, os.ErrNotExist) {
 		return usagef("--file: %w", err)
@@ -58,13 +62,13 @@ func (c *replayCmd) Run(e *env) (err error) {
 		cfg.Kind = replay.Kind(c.Kind)
 	}
 	if !c.All {
-		cfg.Positions = replay.FromTopic(e.ctx, c.Brokers, c.Topic)
+		cfg.Positions = replay.FromTopic(e.ctx, c.Brokers, security, c.Topic)
 	}
 	r, err := replay.New(cfg, file)
 	if err != nil {
 		return usageError{err}
 	}
-	producer, err := openProducer(e.ctx, c.brokerFlag, c.produceFlags, e.log)
+	producer, err := openProducer(e.ctx, c.brokerFlag, security, c.produceFlags, e.log)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,11 @@ func (f *simulateFlags) run(ctx context.Context, b brokerFlag, p produceFlags, p
 	if _, err := simulate.New(cfg, nil); err != nil {
 		return usageError{err}
 	}
-	producer, err := openProducer(ctx, b, p, log)
+	security, err := b.security(log)
+	if err != nil {
+		return err
+	}
+	producer, err := openProducer(ctx, b, security, p, log)
 	if err != nil {
 		return err
 	}
@@ -54,7 +58,7 @@ func (f *simulateFlags) run(ctx context.Context, b brokerFlag, p produceFlags, p
 	for _, company := range simulate.Companies(f.Symbols) {
 		names = append(names, company.Symbol)
 	}
-	positions, err := feed.Positions(ctx, b.Brokers, b.Topic, cfg.Venue, names...)
+	positions, err := feed.Positions(ctx, b.Brokers, security, b.Topic, cfg.Venue, names...)
 	if err != nil {
 		return fmt.Errorf("find where the simulation stopped: %w", err)
 	}
@@ -66,9 +70,9 @@ func (f *simulateFlags) run(ctx context.Context, b brokerFlag, p produceFlags, p
 }
 
 // openProducer makes a producer whose topic exists.
-func openProducer(ctx context.Context, b brokerFlag, p produceFlags, log *slog.Logger) (*feed.Producer, error) {
+func openProducer(ctx context.Context, b brokerFlag, security feed.Security, p produceFlags, log *slog.Logger) (*feed.Producer, error) {
 	producer, err := feed.NewProducer(feed.ProducerConfig{
-		Brokers: b.Brokers, Topic: b.Topic, DeliveryTimeout: p.DeliveryTimeout, Log: log,
+		Brokers: b.Brokers, Security: security, Topic: b.Topic, DeliveryTimeout: p.DeliveryTimeout, Log: log,
 	})
 	if err != nil {
 		return nil, err

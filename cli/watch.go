@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/term"
 
 	"github.com/hypertick/hypertick/db"
@@ -18,8 +17,8 @@ import (
 
 // watch keeps a line of live status: on a terminal one line that changes each
 // second, elsewhere a new line every ten.
-func watch(ctx context.Context, out io.Writer, brokers []string, pool *pgxpool.Pool) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+func watch(ctx context.Context, out io.Writer, brokers []string, security feed.Security, pool *pgxpool.Pool) error {
+	cl, err := security.Client(brokers)
 	if err != nil {
 		return fmt.Errorf("make client: %w", err)
 	}

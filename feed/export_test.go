@@ -7,7 +7,7 @@ func (d *Decoder) Interned() int { return len(d.strings) }
 
 // ScanPositions is Positions that also tells how many records it took in.
 func ScanPositions(ctx context.Context, brokers []string, topic, venue string, symbols ...string) (map[string]Tick, int, error) {
-	s := newScan(topic, venue, symbols)
+	s := newScan(Security{}, topic, venue, symbols)
 	err := s.run(ctx, brokers)
 	return s.last, s.taken, err
 }

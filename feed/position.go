@@ -26,8 +26,8 @@ const (
 // these only, from the newest records backwards until it has them all; without,
 // it reads the whole topic. Records that do not decode are skipped. A topic
 // that does not exist has no positions.
-func Positions(ctx context.Context, brokers []string, topic, venue string, symbols ...string) (map[string]Tick, error) {
-	s := newScan(topic, venue, symbols)
+func Positions(ctx context.Context, brokers []string, security Security, topic, venue string, symbols ...string) (map[string]Tick, error) {
+	s := newScan(security, topic, venue, symbols)
 	if err := s.run(ctx, brokers); err != nil {
 		return nil, fmt.Errorf("positions of %s in topic %s on broker %s: %w", venue, topic, strings.Join(brokers, ","), err)
 	}
@@ -39,6 +39,7 @@ type span struct{ from, to int64 }
 
 // scan is one search for positions.
 type scan struct {
+	security     Security
 	topic, venue string
 	missing      map[string]bool // the wanted symbols, true while not found; nil wants all
 	last         map[string]Tick
@@ -46,8 +47,8 @@ type scan struct {
 	taken        int // records looked at
 }
 
-func newScan(topic, venue string, symbols []string) *scan {
-	s := &scan{topic: topic, venue: venue, last: map[string]Tick{}, decoder: NewDecoder()}
+func newScan(security Security, topic, venue string, symbols []string) *scan {
+	s := &scan{security: security, topic: topic, venue: venue, last: map[string]Tick{}, decoder: NewDecoder()}
 	if len(symbols) > 0 {
 		s.missing = make(map[string]bool, len(symbols))
 		for _, symbol := range symbols {
@@ -104,7 +105,7 @@ func (s *scan) found() bool {
 
 // bounds returns the first offset of each partition and the one after the last.
 func (s *scan) bounds(ctx context.Context, brokers []string) (first, end map[int32]int64, err error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	client, err := s.security.Client(brokers)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -138,8 +139,7 @@ func (s *scan) read(ctx context.Context, brokers []string, spans map[int32]span)
 	for p, sp := range spans {
 		at[p] = kgo.NewOffset().At(sp.from)
 	}
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(brokers...),
+	client, err := s.security.Client(brokers,
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.topic: at}),
 		kgo.KeepControlRecords(), // a span may end in them
 	)

@@ -17,7 +17,7 @@ import (
 func TestPositions(t *testing.T) {
 	c := broker(t)
 	addrs := c.ListenAddrs()
-	none, err := feed.Positions(t.Context(), addrs, feed.Topic, "SIM")
+	none, err := feed.Positions(t.Context(), addrs, feed.Security{}, feed.Topic, "SIM")
 	if err != nil || len(none) != 0 {
 		t.Fatalf("no topic: %v, %v", none, err)
 	}
@@ -25,7 +25,7 @@ func TestPositions(t *testing.T) {
 	if err := p.EnsureTopic(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
-	if none, err = feed.Positions(t.Context(), addrs, feed.Topic, "SIM", "AAPL"); err != nil || len(none) != 0 {
+	if none, err = feed.Positions(t.Context(), addrs, feed.Security{}, feed.Topic, "SIM", "AAPL"); err != nil || len(none) != 0 {
 		t.Fatalf("empty topic: %v, %v", none, err)
 	}
 	want := map[string]feed.Tick{}
@@ -58,11 +58,11 @@ func TestPositions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := feed.Positions(t.Context(), addrs, feed.Topic, "SIM")
+	got, err := feed.Positions(t.Context(), addrs, feed.Security{}, feed.Topic, "SIM")
 	if err != nil || !maps.Equal(got, want) {
 		t.Errorf("all: %v\n got %v\nwant %v", err, got, want)
 	}
-	got, err = feed.Positions(t.Context(), addrs, feed.Topic, "SIM", "S3", "RARE", "ABSENT")
+	got, err = feed.Positions(t.Context(), addrs, feed.Security{}, feed.Topic, "SIM", "S3", "RARE", "ABSENT")
 	if err != nil || !maps.Equal(got, map[string]feed.Tick{"S3": want["S3"], "RARE": want["RARE"]}) {
 		t.Errorf("some: %v, %v", got, err)
 	}
@@ -72,7 +72,7 @@ func TestPositions(t *testing.T) {
 		}
 	}
 	delete(want, "RARE")
-	got, err = feed.Positions(t.Context(), addrs, feed.Topic, "SIM")
+	got, err = feed.Positions(t.Context(), addrs, feed.Security{}, feed.Topic, "SIM")
 	if err != nil || !maps.Equal(got, want) {
 		t.Errorf("truncated: %v, %v", got, err)
 	}
@@ -100,13 +100,13 @@ func TestPositionsReadTheTailOnly(t *testing.T) {
 
 func TestPositionsWithoutABroker(t *testing.T) {
 	addr, _ := deadAddr(t)
-	if _, err := feed.Positions(t.Context(), []string{addr}, feed.Topic, "SIM"); err == nil || !strings.Contains(err.Error(), addr) {
+	if _, err := feed.Positions(t.Context(), []string{addr}, feed.Security{}, feed.Topic, "SIM"); err == nil || !strings.Contains(err.Error(), addr) {
 		t.Errorf("got %v", err)
 	}
 	c := broker(t, kfake.SeedTopics(1, feed.Topic))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 	defer cancel()
-	if _, err := feed.Positions(ctx, c.ListenAddrs(), feed.Topic, "SIM"); err == nil {
+	if _, err := feed.Positions(ctx, c.ListenAddrs(), feed.Security{}, feed.Topic, "SIM"); err == nil {
 		t.Error("no error from a context that has ended")
 	}
 }

@@ -18,6 +18,7 @@ import (
 // ProducerConfig says where ticks go.
 type ProducerConfig struct {
 	Brokers  []string // host:port of the first brokers to ask; required
+	Security Security // how to connect to them
 	Topic    string   // default Topic
 	ClientID string   // what the broker's logs call this client; default hypertick
 	// DeliveryTimeout is how long the broker may acknowledge nothing at all,
@@ -92,8 +93,7 @@ func NewProducer(cfg ProducerConfig) (*Producer, error) {
 	p.records.New = func() any { return &kgo.Record{Value: make([]byte, 0, 160)} }
 	p.finish = p.finished
 	var err error
-	p.client, err = kgo.NewClient(
-		kgo.SeedBrokers(cfg.Brokers...),
+	p.client, err = cfg.Security.Client(cfg.Brokers,
 		kgo.ClientID(cfg.ClientID),
 		kgo.DefaultProduceTopicAlways(),
 		kgo.DefaultProduceTopic(cfg.Topic),

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // topicConfig keeps history in the topic: a record's timestamp is its trade
@@ -29,8 +31,8 @@ func (p *Producer) EnsureTopic(ctx context.Context, partitions int32) error {
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)()
 	for {
-		err := p.ensureTopic(waiting, partitions)
-		if err == nil || errors.Is(err, kerr.TopicAlreadyExists) {
+		_, err := ensureTopic(waiting, kadm.NewClient(p.client), p.cfg.Topic, partitions, -1)
+		if err == nil {
 			return nil
 		}
 		unreachable := p.lastDialErr() != nil
@@ -52,13 +54,186 @@ func (p *Producer) EnsureTopic(ctx context.Context, partitions int32) error {
 	}
 }
 
-func (p *Producer) ensureTopic(ctx context.Context, partitions int32) error {
-	admin := kadm.NewClient(p.client)
+// ensureTopic creates a topic if it does not exist, and says whether it did.
+func ensureTopic(ctx context.Context, admin *kadm.Client, topic string, partitions int32, replicas int16) (created bool, err error) {
 	// Ask first: to see a topic takes fewer rights than to create one.
-	topics, err := admin.ListTopics(ctx, p.cfg.Topic)
-	if err != nil || topics.Has(p.cfg.Topic) {
+	topics, err := admin.ListTopics(ctx, topic)
+	if err != nil || topics.Has(topic) {
+		return false, err
+	}
+	_, err = admin.CreateTopic(ctx, partitions, replicas, topicConfig, topic)
+	if errors.Is(err, kerr.TopicAlreadyExists) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// TopicsConfig says which topics CreateTopics makes.
+type TopicsConfig struct {
+	Brokers    []string
+	Security   Security
+	Topic      string // the ticks; the dead letters' is the one with .dlq behind it
+	Partitions int32  // of the ticks; the dead letters get one
+	Replicas   int16  // -1: what the broker thinks right
+	// Patience is how long to wait for a broker that is not there yet.
+	Patience time.Duration
+}
+
+// TopicInfo is what a topic is like.
+type TopicInfo struct {
+	Name        string
+	Created     bool // just now
+	Partitions  int
+	Replicas    int    // of the partition that has the fewest
+	RetentionMS string // empty when the broker does not tell
+}
+
+// CreateTopics creates the topics of the stream where they are missing, and
+// says what is there.
+func CreateTopics(ctx context.Context, cfg TopicsConfig) ([]TopicInfo, error) {
+	// The client remembers what topics there are: not for long, or it would
+	// not see those it has made.
+	client, err := cfg.Security.Client(cfg.Brokers, kgo.MetadataMinAge(100*time.Millisecond))
+	if err != nil {
+		return nil, fmt.Errorf("make broker client: %w", err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	waiting, cancel := context.WithTimeout(ctx, cfg.Patience)
+	defer cancel()
+	var infos []TopicInfo
+	for _, t := range []struct {
+		name       string
+		partitions int32
+	}{{cfg.Topic, cfg.Partitions}, {cfg.Topic + ".dlq", 1}} {
+		info := TopicInfo{Name: t.name}
+		for {
+			var created bool
+			if created, err = ensureTopic(waiting, admin, t.name, t.partitions, cfg.Replicas); err == nil {
+				info.Created = info.Created || created
+				err = describeTopic(waiting, admin, &info)
+			}
+			if err == nil {
+				break
+			}
+			// What the broker refuses for good is told at once; a broker that
+			// is starting may refuse connections, or know of no controller yet.
+			var refused *kerr.Error
+			if errors.As(err, &refused) && !refused.Retriable {
+				return nil, fmt.Errorf("create topic %s on broker %s: %w", t.name, strings.Join(cfg.Brokers, ","), err)
+			}
+			select {
+			case <-time.After(200 * time.Millisecond):
+			case <-waiting.Done():
+				return nil, fmt.Errorf("create topic %s on broker %s: %w", t.name, strings.Join(cfg.Brokers, ","), err)
+			}
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
+func describeTopic(ctx context.Context, admin *kadm.Client, info *TopicInfo) error {
+	topics, err := admin.ListTopics(ctx, info.Name)
+	if err != nil {
 		return err
 	}
-	_, err = admin.CreateTopic(ctx, partitions, -1, topicConfig, p.cfg.Topic)
-	return err
+	detail := topics[info.Name]
+	if detail.Err != nil {
+		return detail.Err
+	}
+	if len(detail.Partitions) == 0 {
+		return kerr.UnknownTopicOrPartition // made, and not told to this broker yet
+	}
+	info.Partitions = len(detail.Partitions)
+	for _, p := range detail.Partitions {
+		if info.Replicas == 0 || len(p.Replicas) < info.Replicas {
+			info.Replicas = len(p.Replicas)
+		}
+	}
+	configs, err := admin.DescribeTopicConfigs(ctx, info.Name)
+	if err != nil {
+		return err
+	}
+	for _, c := range configs {
+		for _, kv := range c.Configs {
+			if kv.Key == "retention.ms" && kv.Value != nil {
+				info.RetentionMS = *kv.Value
+			}
+		}
+	}
+	return nil
+}
+
+// TopicState is how a topic is.
+type TopicState struct {
+	Partitions int
+	Records    int64
+	Fresh      bool // a tick is younger than was asked for
+}
+
+// CheckTopic asks a broker for a topic. A topic that is missing, or has a
+// partition without a leader, is an error. State says Fresh when a record is
+// not older than maxAge.
+func CheckTopic(ctx context.Context, brokers []string, security Security, topic string, maxAge time.Duration) (TopicState, error) {
+	var state TopicState
+	client, err := security.Client(brokers)
+	if err != nil {
+		return state, fmt.Errorf("make broker client: %w", err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	topics, err := admin.ListTopics(ctx, topic)
+	if err != nil {
+		return state, err
+	}
+	detail := topics[topic]
+	if detail.Err != nil {
+		return state, detail.Err
+	}
+	state.Partitions = len(detail.Partitions)
+	for _, p := range detail.Partitions {
+		if p.Err != nil {
+			return state, fmt.Errorf("partition %d: %w", p.Partition, p.Err)
+		}
+		if p.Leader < 0 {
+			return state, fmt.Errorf("partition %d has no leader", p.Partition)
+		}
+	}
+	starts, err := admin.ListStartOffsets(ctx, topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return state, err
+	}
+	// Asked for before the ends: a tick that comes in between counts as fresh.
+	var after kadm.ListedOffsets
+	if maxAge > 0 {
+		after, err = admin.ListOffsetsAfterMilli(ctx, time.Now().Add(-maxAge).UnixMilli(), topic)
+		if err == nil {
+			err = after.Error()
+		}
+		if err != nil {
+			return state, err
+		}
+	}
+	ends, err := admin.ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return state, err
+	}
+	ends.Each(func(end kadm.ListedOffset) {
+		start, _ := starts.Lookup(topic, end.Partition)
+		state.Records += end.Offset - start.Offset
+	})
+	// Where there is no such record the broker's answer is the end.
+	after.Each(func(o kadm.ListedOffset) {
+		if end, ok := ends.Lookup(topic, o.Partition); ok && o.Offset < end.Offset {
+			state.Fresh = true
+		}
+	})
+	return state, nil
 }

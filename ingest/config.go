@@ -23,10 +23,11 @@ import (
 
 // Config says what to ingest, and how.
 type Config struct {
-	Brokers         []string // host:port of the first brokers to ask; required
-	Topic           string   // default feed.Topic
-	DeadLetterTopic string   // default feed.DeadLetterTopic
-	Group           string   // consumer group, default hypertick-ingest
+	Brokers         []string      // host:port of the first brokers to ask; required
+	Security        feed.Security // how to connect to them
+	Topic           string        // default feed.Topic
+	DeadLetterTopic string        // default feed.DeadLetterTopic
+	Group           string        // consumer group, default hypertick-ingest
 	// Instance names this process for good in the group, so that after a crash
 	// its successor of the same name takes over at once, not when the session
 	// has timed out. No two live processes may share it. Default: none.
@@ -110,8 +111,7 @@ func New(cfg Config) (*Ingester, error) {
 	in.loose.Store(&map[string]bool{})
 	in.metrics = newMetrics(in)
 
-	admin, err := kgo.NewClient(
-		kgo.SeedBrokers(cfg.Brokers...),
+	admin, err := cfg.Security.Client(cfg.Brokers,
 		kgo.ClientID("hypertick-ingest"),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		// Dead letters are at least once anyway, and an idempotent producer

@@ -65,7 +65,6 @@ func newMember(in *Ingester, n int) (*member, error) {
 		m.free <- new(batch)
 	}
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(in.cfg.Brokers...),
 		kgo.ClientID("hypertick-ingest"),
 		kgo.ConsumerGroup(in.cfg.Group),
 		kgo.ConsumeTopics(in.cfg.Topic),
@@ -90,7 +89,7 @@ func newMember(in *Ingester, n int) (*member, error) {
 	if in.cfg.Instance != "" {
 		opts = append(opts, kgo.InstanceID(fmt.Sprintf("%s-%d", in.cfg.Instance, n)))
 	}
-	cl, err := kgo.NewClient(opts...)
+	cl, err := in.cfg.Security.Client(in.cfg.Brokers, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("make broker client: %w", err)
 	}

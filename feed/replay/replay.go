@@ -279,7 +279,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // FromTopic returns Config.Positions for a topic. The first symbol of a venue
 // is looked for from the topic's end; for a second one the whole topic is read.
-func FromTopic(ctx context.Context, brokers []string, topic string) func(venue, symbol string) (int64, error) {
+func FromTopic(ctx context.Context, brokers []string, security feed.Security, topic string) func(venue, symbol string) (int64, error) {
 	type scanned struct {
 		all  bool
 		last map[string]feed.Tick
@@ -294,7 +294,7 @@ func FromTopic(ctx context.Context, brokers []string, topic string) func(venue, 
 		if v == nil {
 			only = []string{symbol}
 		}
-		last, err := feed.Positions(ctx, brokers, topic, venue, only...)
+		last, err := feed.Positions(ctx, brokers, security, topic, venue, only...)
 		if err != nil {
 			return 0, err
 		}

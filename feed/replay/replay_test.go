@@ -217,7 +217,7 @@ func TestReplayTwiceAddsNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := replay.New(replay.Config{Positions: replay.FromTopic(t.Context(), c.ListenAddrs(), feed.Topic)}, strings.NewReader(text))
+		r, err := replay.New(replay.Config{Positions: replay.FromTopic(t.Context(), c.ListenAddrs(), feed.Security{}, feed.Topic)}, strings.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
 		}
