@@ -1,12 +1,23 @@
 # syntax=docker/dockerfile:1
-FROM golang:1.26-bookworm AS build
+# One image, every role: the command says which. It holds the binary and
+# nothing else, no shell either: `hypertick health` is its health check.
+
+FROM node:22.22.0-bookworm-slim AS web
+WORKDIR /src/web
+COPY web/package.json web/package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY web/ ./
+RUN npm run build
+
+FROM golang:1.26.4-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
+COPY --from=web /src/web/dist ./web/dist
 RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /hypertick .
 
-FROM gcr.io/distroless/static-debian12:nonroot
+FROM gcr.io/distroless/static-debian12:nonroot@sha256:b7bb25d9f7c31d2bdd1982feb4dafcaf137703c7075dbe2febb41c24212b946f
 COPY --from=build /hypertick /hypertick
-USER nonroot:nonroot
+USER 65532:65532
 ENTRYPOINT ["/hypertick"]

@@ -91,6 +91,19 @@ check: ## See that generated code is current
 goose: ## Apply the migrations with the stock goose CLI (DSN=postgres://...)
 	$(GOOSE) -dir migrations postgres "$(DSN)" up
 
+.PHONY: env
+env: ## Make .env for docker compose: random passwords, for your eyes alone; never overwrites
+	@deploy/env.sh
+
+.PHONY: backup
+backup: ## Back the database of docker compose up into backups/
+	@docker compose run --rm --no-deps backup
+
+.PHONY: restore
+restore: ## Restore backups/FROM into an empty database of docker compose (FROM=hypertick-20260102T030405Z)
+	@test -n "$(FROM)" || { echo "usage: make restore FROM=NAME (a directory in backups/)" >&2; exit 2; }
+	@docker compose run --rm --no-deps backup /deploy/restore.sh "/backups/$(notdir $(FROM))"
+
 .PHONY: clean
 clean: ## Remove what was built; data in .hypertick/ stays
 	rm -rf bin embedded/pgserver/node_modules
