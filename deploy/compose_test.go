@@ -379,6 +379,65 @@ func TestPasswordsGoWhereTheyBelong(t *testing.T) {
 	}
 }
 
+// reference reads the table in docs/deploy.md, which a test of cli keeps
+// current: the commands that know a variable.
+func reference(t *testing.T) map[string][]string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(root, "docs", "deploy.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string][]string{}
+	for line := range strings.Lines(string(b)) {
+		cells := strings.Split(line, "|")
+		if name := strings.Trim(cells[min(1, len(cells)-1)], " `"); strings.HasPrefix(name, "HYPERTICK_") && len(cells) > 5 {
+			known[name] = append(known[name], strings.Split(strings.TrimSpace(cells[4]), ", ")...)
+		}
+	}
+	if len(known) < 20 {
+		t.Fatalf("the table has only %d variables", len(known))
+	}
+	return known
+}
+
+// TestVariablesAreKnown sees that what is set for hypertick is a variable of
+// the command that runs: a mistyped one would be ignored without a word.
+func TestVariablesAreKnown(t *testing.T) {
+	known := reference(t)
+	for name, s := range mustLoad(t, base, cluster).Services {
+		if s.Build == nil {
+			continue
+		}
+		for variable := range s.Environment {
+			if !strings.HasPrefix(variable, "HYPERTICK_") {
+				continue
+			}
+			if commands := known[variable]; !slices.Contains(commands, s.Command[0]) && !slices.Contains(commands, "all") {
+				t.Errorf("%s: %s is no variable of hypertick %s, only of %v", name, variable, s.Command[0], commands)
+			}
+		}
+	}
+}
+
+// TestSchema sees that the loader refuses what the specification does not know:
+// if it did not, the tests above would prove little.
+func TestSchema(t *testing.T) {
+	for what, text := range map[string]string{
+		"a mistyped key":          "services: {api: {imagee: x}}",
+		"a wrong type":            "services: {api: {image: x, ports: 8080}}",
+		"a service that is not":   "services: {api: {image: x, depends_on: [database]}}",
+		"a volume that is not":    "services: {api: {image: x, volumes: [\"data:/data\"]}}",
+		"a condition that is not": "services: {a: {image: x}, b: {image: x, depends_on: {a: {condition: fine}}}}",
+	} {
+		_, err := loader.LoadWithContext(t.Context(), types.ConfigDetails{
+			WorkingDir: t.TempDir(), ConfigFiles: []types.ConfigFile{{Filename: "x.yml", Content: []byte("name: x\n" + text)}},
+		})
+		if err == nil {
+			t.Errorf("%s is accepted", what)
+		}
+	}
+}
+
 // TestDockerfile sees that what the image is built from is pinned.
 func TestDockerfile(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(root, "Dockerfile"))

@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+var updateReference = flag.Bool("update-reference", false, "write the configuration table of docs/deploy.md as the flags are now")
+
+const (
+	referenceFile  = "../docs/deploy.md"
+	referenceBegin = "<!-- begin of the table made by go test ./cli -run Reference -update-reference -->\n"
+	referenceEnd   = "<!-- end of the table -->\n"
+)
+
+// secrets are the variables that are no flags, since flags show in process lists.
+var secrets = []setting{
+	{variable: brokerPasswordEnv, help: "Password for --broker-username. No flag: flags show in process lists."},
+	{variable: "HYPERTICK_READER_PASSWORD", commands: []string{"migrate"}, help: "Set as the password of hypertick_reader when given. No flag, for the same reason."},
+	{variable: "HYPERTICK_WRITER_PASSWORD", commands: []string{"migrate"}, help: "The same for hypertick_writer."},
+}
+
+// setting is what several commands take under one name with one meaning.
+type setting struct {
+	variable, flag, fallback, help string
+	commands                       []string
+}
+
+// reference lists every flag of every command as a table.
+func reference(t *testing.T) string {
+	t.Helper()
+	parser, err := kong.New(&root{}, kong.Name("hypertick"), kong.DefaultEnvars("HYPERTICK"), kong.Vars{"version": "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []setting
+	add := func(s setting, command string) {
+		for i := range all {
+			if a := &all[i]; a.variable == s.variable && a.flag == s.flag && a.fallback == s.fallback && a.help == s.help {
+				a.commands = append(a.commands, command)
+				return
+			}
+		}
+		s.commands = []string{command}
+		all = append(all, s)
+	}
+	settings := func(n *kong.Node) (out []setting) {
+		for _, f := range n.Flags {
+			if f.Hidden || len(f.Envs) == 0 {
+				continue
+			}
+			s := setting{variable: f.Envs[0], flag: "--" + f.Name, fallback: f.Default, help: f.Help}
+			switch {
+			case f.Required:
+				s.fallback = "required"
+			case f.IsBool() && s.fallback == "":
+				s.fallback = "false"
+			}
+			if f.Negated {
+				s.flag = "--[no-]" + f.Name
+			}
+			out = append(out, s)
+		}
+		return out
+	}
+	for _, s := range settings(parser.Model.Node) {
+		add(s, "all")
+	}
+	var walk func(n *kong.Node, path string)
+	walk = func(n *kong.Node, path string) {
+		for _, child := range n.Children {
+			if child.Hidden || child.Type != kong.CommandNode {
+				continue
+			}
+			name := strings.TrimSpace(path + " " + child.Name)
+			for _, s := range settings(child) {
+				add(s, name)
+			}
+			walk(child, name)
+		}
+	}
+	walk(parser.Model.Node, "")
+
+	for _, s := range secrets {
+		if s.commands == nil {
+			for _, a := range all {
+				if a.flag == "--broker-username" {
+					s.commands = a.commands
+				}
+			}
+		}
+		all = append(all, s)
+	}
+	slices.SortStableFunc(all, func(a, b setting) int { return cmp.Compare(a.variable, b.variable) })
+
+	var b strings.Builder
+	b.WriteString("| variable | flag | default | of | meaning |\n|---|---|---|---|---|\n")
+	cell := strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;")
+	code := func(s string) string {
+		if s == "" {
+			return ""
+		}
+		return "`" + s + "`"
+	}
+	for _, s := range all {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.variable, code(s.flag), code(s.fallback),
+			strings.Join(s.commands, ", "), cell.Replace(s.help))
+	}
+	return b.String()
+}
+
+// TestReference sees that docs/deploy.md lists the flags that there are.
+func TestReference(t *testing.T) {
+	doc, err := os.ReadFile(referenceFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, begins := bytes.Cut(doc, []byte(referenceBegin))
+	table, after, ends := bytes.Cut(rest, []byte(referenceEnd))
+	if !begins || !ends {
+		t.Fatalf("%s: want the lines %q and %q", referenceFile, referenceBegin, referenceEnd)
+	}
+	want := reference(t)
+	if string(table) == want {
+		return
+	}
+	if !*updateReference {
+		t.Fatalf("%s is not current: go test ./cli -run Reference -update-reference", referenceFile)
+	}
+	out := slices.Concat(before, []byte(referenceBegin), []byte(want), []byte(referenceEnd), after)
+	if err := os.WriteFile(referenceFile, out, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
