@@ -272,9 +272,11 @@ func TestCluster(t *testing.T) {
 // TestRedpandaKeepsWhatItAcknowledges sees that rpk's mode for development,
 // which is what it falls into without a config file, does not weaken the stack.
 func TestRedpandaKeepsWhatItAcknowledges(t *testing.T) {
-	p := mustLoad(t, base, cluster)
-	for _, name := range []string{"redpanda", "redpanda-1", "redpanda-2"} {
-		command := strings.Join(p.Services[name].Command, " ")
+	alone, all := mustLoad(t, base).Services, mustLoad(t, base, cluster).Services
+	for name, s := range map[string]types.ServiceConfig{
+		"redpanda alone": alone["redpanda"], "redpanda": all["redpanda"], "redpanda-1": all["redpanda-1"], "redpanda-2": all["redpanda-2"],
+	} {
+		command := strings.Join(s.Command, " ")
 		for _, want := range []string{
 			"--unsafe-bypass-fsync=false", "--set redpanda.write_caching_default=false", "--set redpanda.auto_create_topics_enabled=false",
 		} {

@@ -8,8 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
@@ -62,6 +61,9 @@ func TestMakeEnv(t *testing.T) {
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("mode of .env is %o, want 600", info.Mode().Perm())
 		}
+		if info, err := os.Stat(filepath.Join(dir, "backups")); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("backups: %v, %v; want a directory for its owner alone", info, err)
+		}
 		env, want := readEnv(t, dir), example(t)
 		for name, value := range env {
 			switch {
@@ -104,25 +106,43 @@ func TestMakeEnv(t *testing.T) {
 	}
 }
 
-// TestMakeEnvRace starts many at once: one may win, and its file is whole.
-func TestMakeEnvRace(t *testing.T) {
+// TestMakeEnvLosesRace makes .env after the script has looked for it: a pipe in
+// place of .env.example holds the script in between.
+func TestMakeEnvLosesRace(t *testing.T) {
 	t.Parallel()
-	dir := envDir(t)
-	var won atomic.Int32
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			if _, err := makeEnv(t, dir); err == nil {
-				won.Add(1)
-			}
-		})
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, ".env.example")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	wg.Wait()
-	if won.Load() != 1 {
-		t.Errorf("%d of 8 made .env, want 1", won.Load())
+	type result struct {
+		out string
+		err error
 	}
-	if env := readEnv(t, dir); len(env) != len(example(t)) {
-		t.Errorf("got %d variables, want %d", len(env), len(example(t)))
+	done := make(chan result, 1)
+	go func() {
+		out, err := makeEnv(t, dir)
+		done <- result{out, err}
+	}()
+	w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // returns when the script reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	const theirs = "POSTGRES_PASSWORD=theirs\n"
+	if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(theirs), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.WriteString("POSTGRES_PASSWORD=\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-done; r.err == nil || !strings.Contains(r.out, "stays as it is") {
+		t.Errorf("got %v, %q, want to be refused", r.err, r.out)
+	}
+	if got, _ := os.ReadFile(filepath.Join(dir, ".env")); string(got) != theirs {
+		t.Errorf(".env was overwritten: %q", got)
 	}
 }
 
