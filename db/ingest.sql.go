@@ -27,6 +27,13 @@ WITH offsets AS (
     FROM (SELECT unnest($10::text[]) AS symbol, unnest($11::text[]) AS venue, unnest($12::bigint[]) AS seq, unnest($13::timestamptz[]) AS ts) u
     ON CONFLICT (symbol, venue) DO NOTHING
     RETURNING 1
+), counted AS (
+    INSERT INTO ingest_activity AS a (minute, topic, partition, stored, duplicates, dead_letters, behind)
+    SELECT date_trunc('minute', now()), $1, u.partition, u.stored, u.duplicates, u.dead_letters, u.behind
+    FROM (SELECT unnest($2::int[]) AS partition, unnest($14::bigint[]) AS stored, unnest($15::bigint[]) AS duplicates, unnest($16::bigint[]) AS dead_letters, unnest($17::bigint[]) AS behind) u
+    ON CONFLICT (minute, topic, partition) DO UPDATE
+    SET stored = a.stored + excluded.stored, duplicates = a.duplicates + excluded.duplicates,
+        dead_letters = a.dead_letters + excluded.dead_letters, behind = excluded.behind
 )
 SELECT (SELECT count(*) FROM offsets) AS offsets,
        (SELECT count(*) FROM moved) AS moved,
@@ -47,6 +54,10 @@ type AdvanceIngestParams struct {
 	NewVenues       []string
 	NewSeqs         []int64
 	NewTss          []time.Time
+	Stored          []int64
+	Duplicates      []int64
+	DeadLetters     []int64
+	Behind          []int64
 }
 
 type AdvanceIngestRow struct {
@@ -55,8 +66,9 @@ type AdvanceIngestRow struct {
 	Added   int64
 }
 
-// Compares and sets all positions of a batch in one round trip. The caller
-// rolls back unless each count equals what it asked for.
+// Compares and sets all positions of a batch in one round trip, and adds the
+// batch to the account of its minute. The caller rolls back unless each count
+// equals what it asked for.
 func (q *Queries) AdvanceIngest(ctx context.Context, arg AdvanceIngestParams) (AdvanceIngestRow, error) {
 	row := q.db.QueryRow(ctx, advanceIngest,
 		arg.Topic,
@@ -72,6 +84,10 @@ func (q *Queries) AdvanceIngest(ctx context.Context, arg AdvanceIngestParams) (A
 		arg.NewVenues,
 		arg.NewSeqs,
 		arg.NewTss,
+		arg.Stored,
+		arg.Duplicates,
+		arg.DeadLetters,
+		arg.Behind,
 	)
 	var i AdvanceIngestRow
 	err := row.Scan(&i.Offsets, &i.Moved, &i.Added)

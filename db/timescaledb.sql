@@ -12,3 +12,28 @@ CREATE TABLE timescaledb_information.jobs (
     next_start        timestamptz,
     hypertable_name   text
 );
+CREATE TABLE timescaledb_information.hypertables (
+    hypertable_schema name NOT NULL,
+    hypertable_name   name NOT NULL
+);
+CREATE TABLE timescaledb_information.continuous_aggregates (
+    view_schema                       name NOT NULL,
+    view_name                         name NOT NULL,
+    materialization_hypertable_schema name NOT NULL,
+    materialization_hypertable_name   name NOT NULL
+);
+CREATE TABLE timescaledb_information.chunks (
+    hypertable_schema name NOT NULL,
+    hypertable_name   name NOT NULL
+);
+CREATE FUNCTION hypertable_size(hypertable regclass) RETURNS bigint LANGUAGE sql AS 'SELECT 0';
+CREATE FUNCTION hypertable_compression_stats(hypertable regclass) RETURNS SETOF record LANGUAGE sql AS 'SELECT 0';
+CREATE SCHEMA _timescaledb_catalog;
+CREATE TABLE _timescaledb_catalog.continuous_agg (
+    mat_hypertable_id int  NOT NULL,
+    user_view_schema  name NOT NULL,
+    user_view_name    name NOT NULL
+);
+CREATE SCHEMA _timescaledb_functions;
+CREATE FUNCTION _timescaledb_functions.to_timestamp(unixtime_us bigint) RETURNS timestamptz LANGUAGE sql AS 'SELECT now()';
+CREATE FUNCTION _timescaledb_functions.cagg_watermark(hypertable_id int) RETURNS bigint LANGUAGE sql AS 'SELECT 0';

@@ -140,6 +140,7 @@ func (w *writer) collect(parts []*part) {
 	a := &w.args
 	*a = db.AdvanceIngestParams{
 		Topic: w.in.cfg.Topic, Partitions: a.Partitions[:0], ExpectedOffsets: a.ExpectedOffsets[:0], NextOffsets: a.NextOffsets[:0],
+		Stored: a.Stored[:0], Duplicates: a.Duplicates[:0], DeadLetters: a.DeadLetters[:0], Behind: a.Behind[:0],
 		Symbols: a.Symbols[:0], Venues: a.Venues[:0], ExpectedSeqs: a.ExpectedSeqs[:0], Seqs: a.Seqs[:0], Tss: a.Tss[:0],
 		NewSymbols: a.NewSymbols[:0], NewVenues: a.NewVenues[:0], NewSeqs: a.NewSeqs[:0], NewTss: a.NewTss[:0],
 	}
@@ -158,7 +159,14 @@ func (w *writer) collect(parts []*part) {
 			a.Partitions = append(a.Partitions, p.partition.id)
 			a.ExpectedOffsets = append(a.ExpectedOffsets, p.from)
 			a.NextOffsets = append(a.NextOffsets, p.to)
+			a.Stored, a.Duplicates = append(a.Stored, 0), append(a.Duplicates, 0)
+			a.DeadLetters, a.Behind = append(a.DeadLetters, 0), append(a.Behind, 0)
 		}
+		n := len(a.Partitions) - 1
+		a.Stored[n] += int64(p.direct.rows + p.late)
+		a.Duplicates[n] += int64(p.dups)
+		a.DeadLetters[n] += int64(len(p.dead))
+		a.Behind[n] = w.in.metrics.behind(p.partition.id, p.to)
 		for _, d := range p.deltas {
 			at, ok := 0, false
 			if len(parts) > 1 {

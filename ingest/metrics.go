@@ -119,6 +119,17 @@ func (m *metrics) setEnd(id int32, end int64) {
 	}
 }
 
+// behind is how many records of a partition lie past next, as of the newest
+// fetch.
+func (m *metrics) behind(id int32, next int64) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.parts[id]; p != nil {
+		return max(0, p.end-next)
+	}
+	return 0
+}
+
 // Lag is how many records of its partitions are not ingested yet, as of the
 // newest fetch.
 func (in *Ingester) Lag() int64 {

@@ -34,8 +34,9 @@ SELECT venue FROM feed_venues WHERE NOT contiguous;
 SELECT coalesce(tick_horizon(), '1970-01-01')::timestamptz AS horizon;
 
 -- name: AdvanceIngest :one
--- Compares and sets all positions of a batch in one round trip. The caller
--- rolls back unless each count equals what it asked for.
+-- Compares and sets all positions of a batch in one round trip, and adds the
+-- batch to the account of its minute. The caller rolls back unless each count
+-- equals what it asked for.
 WITH offsets AS (
     UPDATE ingest_offsets o SET next_offset = u.next_offset, updated_at = now()
     FROM (SELECT unnest(sqlc.arg(partitions)::int[]) AS partition, unnest(sqlc.arg(expected_offsets)::bigint[]) AS expected, unnest(sqlc.arg(next_offsets)::bigint[]) AS next_offset) u
@@ -52,6 +53,13 @@ WITH offsets AS (
     FROM (SELECT unnest(sqlc.arg(new_symbols)::text[]) AS symbol, unnest(sqlc.arg(new_venues)::text[]) AS venue, unnest(sqlc.arg(new_seqs)::bigint[]) AS seq, unnest(sqlc.arg(new_tss)::timestamptz[]) AS ts) u
     ON CONFLICT (symbol, venue) DO NOTHING
     RETURNING 1
+), counted AS (
+    INSERT INTO ingest_activity AS a (minute, topic, partition, stored, duplicates, dead_letters, behind)
+    SELECT date_trunc('minute', now()), sqlc.arg(topic), u.partition, u.stored, u.duplicates, u.dead_letters, u.behind
+    FROM (SELECT unnest(sqlc.arg(partitions)::int[]) AS partition, unnest(sqlc.arg(stored)::bigint[]) AS stored, unnest(sqlc.arg(duplicates)::bigint[]) AS duplicates, unnest(sqlc.arg(dead_letters)::bigint[]) AS dead_letters, unnest(sqlc.arg(behind)::bigint[]) AS behind) u
+    ON CONFLICT (minute, topic, partition) DO UPDATE
+    SET stored = a.stored + excluded.stored, duplicates = a.duplicates + excluded.duplicates,
+        dead_letters = a.dead_letters + excluded.dead_letters, behind = excluded.behind
 )
 SELECT (SELECT count(*) FROM offsets) AS offsets,
        (SELECT count(*) FROM moved) AS moved,

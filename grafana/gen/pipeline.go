@@ -1,0 +1,163 @@
+package main
+
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+)
+
+// pipeline answers: do the ticks arrive, and does the database keep up? All of
+// it from SQL.
+func pipeline() *dashboard.DashboardBuilder {
+	return board(uidPipeline, "Pipeline", "From the topic to the aggregates: ingest, lag, dead letters, gaps, jobs and storage, from SQL alone.", "now-3h", "30s").
+		Annotation(markGaps("")).
+		WithPanel(pipelineFigures()).
+		WithPanel(ingestRate()).
+		WithPanel(lag()).
+		WithPanel(rejected()).
+		WithPanel(marketRate()).
+		WithPanel(stalest()).
+		WithPanel(watermarks()).
+		WithPanel(gaps()).
+		WithPanel(jobs()).
+		WithPanel(storage()).
+		WithPanel(chunks())
+}
+
+func pipelineFigures() cogPanel {
+	return figures("Now", "Last tick: how long ago the newest trade took place. Behind: records the partitions still had to read at their last batch. Columnstore: how many times smaller it made the chunks of raw ticks it took.",
+		unitNumber, at(0, 0, 24, 4), ask(table, `
+		SELECT (SELECT extract(epoch FROM now() - max(p.last_ts))::float8 FROM public.feed_positions p) AS "Last tick",
+		       (SELECT extract(epoch FROM now() - max(o.updated_at))::float8 FROM public.ingest_offsets o) AS "Last batch",
+		       (SELECT sum(b.behind)::float8 FROM (
+		           SELECT DISTINCT ON (a.topic, a.partition) a.behind FROM public.ingest_activity a
+		           ORDER BY a.topic, a.partition, a.minute DESC) b) AS "Behind",
+		       (SELECT coalesce(sum(a.stored), 0)::float8 FROM public.ingest_activity a WHERE $__timeFilter(a.minute)) AS "Stored",
+		       (SELECT coalesce(sum(a.duplicates), 0)::float8 FROM public.ingest_activity a WHERE $__timeFilter(a.minute)) AS "Duplicates",
+		       (SELECT coalesce(sum(a.dead_letters), 0)::float8 FROM public.ingest_activity a WHERE $__timeFilter(a.minute)) AS "Dead letters",
+		       (SELECT count(*) FROM public.feed_gaps g WHERE $__timeFilter(g.detected_at)) AS "Gaps",
+		       (SELECT s.before_compression_total_bytes::float8 / nullif(s.after_compression_total_bytes, 0)
+		        FROM public.hypertable_compression_stats('public.ticks') s) AS "Columnstore",
+		       pg_database_size(current_database()) AS "Database"`)).
+		OverrideByRegexp("Last tick|Last batch", set().unit(unitSeconds).decimals(0).steps(scale(up, step{60, down}, step{600, downStrong}))).
+		OverrideByName("Behind", set().unit(unitCount).steps(scale(up, step{10_000, down}, step{100_000, downStrong}))).
+		OverrideByName("Stored", set().unit(unitCount)).
+		OverrideByRegexp("Duplicates|Gaps", set().unit(unitCount).steps(scale("text", step{1, down}))).
+		OverrideByName("Dead letters", set().unit(unitCount).steps(scale("text", step{1, downStrong}))).
+		OverrideByName("Columnstore", set().unit("suffix: ×").decimals(1)).
+		OverrideByName("Database", set().unit(unitBytes))
+}
+
+func ingestRate() cogPanel {
+	return lines("Ingest rate", "Ticks stored a second, by the minute in which they were stored.",
+		unitRate, at(0, 4, 12, 8), ask(table, `
+		SELECT a.minute AS time, sum(a.stored)::float8 / 60 AS "Stored"
+		FROM public.ingest_activity a
+		WHERE $__timeFilter(a.minute)
+		GROUP BY a.minute ORDER BY a.minute`)).
+		Min(0).OverrideByName("Stored", set().color(up).fill(15))
+}
+
+func lag() cogPanel {
+	return lines("Consumer lag", "Records of each partition still to read after its last batch of the minute.",
+		unitCount, at(12, 4, 12, 8), ask(series, `
+		SELECT a.minute AS time, a.topic || ' ' || a.partition AS metric, a.behind AS value
+		FROM public.ingest_activity a
+		WHERE $__timeFilter(a.minute)
+		ORDER BY a.minute, metric`)).Min(0)
+}
+
+func rejected() cogPanel {
+	return lines("Duplicates and dead letters", "Records a minute that were not stored: repeated by the feed, or not understood and sent to the dead-letter topic.",
+		unitCount, at(0, 12, 12, 7), ask(table, `
+		SELECT a.minute AS time, sum(a.duplicates)::float8 AS "Duplicates", sum(a.dead_letters)::float8 AS "Dead letters"
+		FROM public.ingest_activity a
+		WHERE $__timeFilter(a.minute)
+		GROUP BY a.minute ORDER BY a.minute`)).
+		Min(0).
+		OverrideByName("Duplicates", set().color(neutral).bars()).
+		OverrideByName("Dead letters", set().color(downStrong).bars())
+}
+
+func marketRate() cogPanel {
+	return lines("Trades a second, by trade time", "How often the market trades. Where this stays full while the ingest rate falls, ticks come late.",
+		unitRate, at(12, 12, 12, 7), ask(table, `
+		SELECT $__timeGroupAlias(c.bucket,$__interval), sum(c.trades)::float8 / $__interval_ms * 1000 AS "Trades"
+		FROM public.candles_1m c
+		WHERE $__timeFilter(c.bucket)
+		GROUP BY 1 ORDER BY 1`)).
+		Interval("1m").Min(0).OverrideByName("Trades", set().color(violet))
+}
+
+func stalest() cogPanel {
+	return bars("Quietest feeds", "Time since the newest trade of each feed, the longest first.",
+		unitSeconds, at(0, 19, 8, 10), ask(table, `
+		SELECT p.symbol || ' ' || p.venue AS "Feed", extract(epoch FROM now() - p.last_ts)::float8 AS "Age"
+		FROM public.feed_positions p
+		ORDER BY p.last_ts LIMIT 12`)).
+		Min(0).Decimals(0).Thresholds(thresholds(scale(up, step{60, down}, step{600, downStrong})))
+}
+
+func watermarks() cogPanel {
+	return bars("Watermarks behind the newest tick", "How far what is materialised of each candle and block aggregate lies behind the newest tick. The length of one bucket is ordinary.",
+		unitSeconds, at(8, 19, 8, 10), ask(table, `
+		SELECT w.relation AS "Aggregate",
+		       greatest(extract(epoch FROM (SELECT max(p.last_ts) FROM public.feed_positions p) - w.watermark), 0)::float8 AS "Behind"
+		FROM public.watermarks w
+		ORDER BY w.relation`)).
+		Min(0).Decimals(0).Thresholds(thresholds(scale(up)))
+}
+
+func gaps() cogPanel {
+	return rows("Newest gaps in the feed", "Ranges of seq that a contiguous feed skipped, whenever they were seen. No rows is what to hope for.",
+		at(16, 19, 8, 10), ask(table, `
+		SELECT g.detected_at AS "Seen", g.symbol AS "Symbol", g.venue AS "Venue", g.to_seq - g.from_seq + 1 AS "Ticks"
+		FROM public.feed_gaps g
+		ORDER BY g.detected_at DESC LIMIT 50`)).
+		NoValue("No gap was ever seen").
+		OverrideByName("Seen", set().unit("time:MM-DD HH:mm:ss")).
+		OverrideByName("Symbol", set().toSymbol())
+}
+
+func jobs() cogPanel {
+	return rows("Jobs of the database", "Refresh, columnstore, retention and the rest. Runs and failures are counted by TimescaleDB's scheduler; the embedded database has none, and its jobs are run by the demo.",
+		at(0, 29, 24, 10), ask(table, `
+		SELECT j.job_id AS "Job", j.proc_name::text AS "What", coalesce(j.hypertable_name::text, '') AS "Relation",
+		       extract(epoch FROM j.schedule_interval)::float8 AS "Every",
+		       nullif(s.last_run_started_at, '-infinity') AS "Last run", s.last_run_status::text AS "Status",
+		       extract(epoch FROM s.last_run_duration)::float8 AS "Took",
+		       coalesce(s.total_runs, 0) AS "Runs", coalesce(s.total_failures, 0) AS "Failures",
+		       nullif(j.next_start, '-infinity') AS "Next run"
+		FROM timescaledb_information.jobs j
+		LEFT JOIN timescaledb_information.job_stats s USING (job_id)
+		WHERE j.job_id >= 1000
+		ORDER BY coalesce(s.total_failures, 0) DESC, j.job_id`)).
+		OverrideByName("Job", set().unit(unitNumber).width(70)).
+		OverrideByName("Every", set().unit(unitSeconds)).
+		OverrideByName("Took", set().unit(unitSeconds).decimals(2)).
+		OverrideByRegexp("Last run|Next run", set().unit("time:MM-DD HH:mm:ss")).
+		OverrideByName("Status", set().cell("color-text").mapped(map[string]dashboard.ValueMappingResult{
+			"Success": mapped("✓ success", up, 0), "Failed": mapped("✕ failed", downStrong, 1),
+		})).
+		OverrideByName("Failures", set().cell("color-text").steps(scale("text", step{1, downStrong})))
+}
+
+func storage() cogPanel {
+	return rows("Storage", "What each table and aggregate takes on disk, and how much smaller the columnstore made the chunks it holds.",
+		at(0, 39, 14, 10), ask(table, `
+		SELECT s.relation AS "Relation", s.chunks AS "Chunks", s.compressed_chunks AS "In the columnstore", s.total_bytes AS "On disk",
+		       s.before_bytes AS "Before", s.after_bytes AS "After", s.before_bytes::float8 / nullif(s.after_bytes, 0) AS "Ratio"
+		FROM public.storage s
+		ORDER BY s.total_bytes DESC`)).
+		OverrideByRegexp("On disk|Before|After", set().unit(unitBytes)).
+		OverrideByName("Ratio", set().unit("suffix: ×").decimals(1))
+}
+
+func chunks() cogPanel {
+	return bars("Chunks of ticks", "Size of the newest chunks of raw ticks, columnstore included.",
+		unitBytes, at(14, 39, 10, 10), ask(table, `
+		SELECT to_char(c.range_start, 'YYYY-MM-DD') || CASE WHEN c.is_compressed THEN ' columnstore' ELSE '' END AS "Begins", d.total_bytes AS "Size"
+		FROM timescaledb_information.chunks c
+		JOIN public.chunks_detailed_size('public.ticks') d USING (chunk_schema, chunk_name)
+		WHERE c.hypertable_schema = 'public' AND c.hypertable_name = 'ticks'
+		ORDER BY c.range_start DESC LIMIT 12`)).
+		Min(0).Decimals(1).Thresholds(thresholds(scale(up)))
+}
