@@ -354,4 +354,3 @@ func BenchmarkStatements(b *testing.B) {
 		}
 	}
 }
-
