@@ -82,6 +82,10 @@ openapi-breaking: ## Fail when docs/openapi.yaml breaks clients of API_BASE
 	  $(OASDIFF) breaking --fail-on ERR $$base docs/openapi.yaml; \
 	else echo "$(API_BASE) has no docs/openapi.yaml to compare with"; fi
 
+.PHONY: dashboards
+dashboards: ## Write Grafana's dashboards and alert rules
+	go run ./grafana/gen
+
 .PHONY: check
 check: ## See that generated code is current
 	$(SQLC) diff
