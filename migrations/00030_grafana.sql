@@ -88,34 +88,39 @@ GRANT SELECT ON storage TO hypertick_reader, hypertick_writer;
 -- where it stands now; a chart of its breadth needs every bar of every symbol, and
 -- asking the indicators symbol by symbol would read the same bars for each of them.
 --
--- Running sums take the mean of 50 bars with one addition instead of 50; over
--- the bars of a screen they lose nothing that could be seen.
+-- Means and deviations over the last n bars are differences of running sums: a
+-- window that slides would add up n values for every bar. What that loses in
+-- precision is far below what a screen shows; a variance that is nothing but such
+-- a loss counts as none.
 -- +goose StatementBegin
 CREATE FUNCTION indicator.market("interval" text, "from" timestamptz, "to" timestamptz, symbols text[] DEFAULT NULL)
 RETURNS TABLE (symbol text, bucket timestamptz, close float8, change float8, volume float8, sma_50 float8, zscore float8, volume_ratio float8)
 LANGUAGE sql STABLE ROWS 10000
 AS $$
     WITH bars AS (
-        SELECT s.symbol, c.bucket, c.close, c.volume,
-               pg_catalog.ln(c.close / pg_catalog.lag(c.close) OVER per_symbol) AS change,
-               pg_catalog.sum(c.close) OVER per_symbol AS close_sum,
-               pg_catalog.row_number() OVER per_symbol AS i
+        SELECT s.symbol, c.bucket, c.close, c.volume, pg_catalog.row_number() OVER w AS i,
+               pg_catalog.ln(c.close / pg_catalog.lag(c.close) OVER w) AS change
         FROM (SELECT DISTINCT p.symbol FROM public.feed_positions p WHERE market.symbols IS NULL OR p.symbol = ANY (market.symbols)) s,
              LATERAL public.candles(s.symbol, market."interval", market."from", market."to", warmup => 50) c
-        WINDOW per_symbol AS (PARTITION BY s.symbol ORDER BY c.bucket)
-    ), stats AS (
-        SELECT b.*,
-               CASE WHEN b.i >= 50 THEN (b.close_sum - coalesce(pg_catalog.lag(b.close_sum, 50) OVER per_symbol, 0)) / 50 END AS sma_50,
-               pg_catalog.avg(b.change) OVER before AS change_mean, pg_catalog.stddev_samp(b.change) OVER before AS change_sd,
-               pg_catalog.count(b.change) OVER before AS changes,
-               pg_catalog.avg(b.volume) OVER before AS volume_mean, pg_catalog.count(*) OVER before AS volumes
+        WINDOW w AS (PARTITION BY s.symbol ORDER BY c.bucket)
+    ), sums AS (
+        SELECT b.*, pg_catalog.sum(b.close) OVER w AS closes, pg_catalog.sum(b.volume) OVER w AS volumes,
+               pg_catalog.sum(b.change) OVER w AS changes, pg_catalog.sum(b.change * b.change) OVER w AS squares
         FROM bars b
-        WINDOW per_symbol AS (PARTITION BY b.symbol ORDER BY b.bucket),
-               before AS (PARTITION BY b.symbol ORDER BY b.bucket ROWS BETWEEN 20 PRECEDING AND 1 PRECEDING)
+        WINDOW w AS (PARTITION BY b.symbol ORDER BY b.bucket ROWS UNBOUNDED PRECEDING)
+    ), stats AS (
+        SELECT s.symbol, s.bucket, s.close, s.change, s.volume,
+               CASE WHEN s.i >= 50 THEN (s.closes - pg_catalog.lag(s.closes, 50, 0) OVER w) / 50 END AS sma_50,
+               CASE WHEN s.i > 20 THEN (pg_catalog.lag(s.volumes) OVER w - pg_catalog.lag(s.volumes, 21, 0) OVER w) / 20 END AS volume_mean,
+               CASE WHEN s.i > 21 THEN (pg_catalog.lag(s.changes) OVER w - coalesce(pg_catalog.lag(s.changes, 21) OVER w, 0)) / 20 END AS mean,
+               CASE WHEN s.i > 21 THEN (pg_catalog.lag(s.squares) OVER w - coalesce(pg_catalog.lag(s.squares, 21) OVER w, 0)) / 20 END AS square_mean
+        FROM sums s
+        WINDOW w AS (PARTITION BY s.symbol ORDER BY s.bucket)
     )
     SELECT s.symbol, s.bucket, s.close, pg_catalog.exp(s.change) - 1, s.volume, s.sma_50,
-           CASE WHEN s.changes = 20 AND s.change_sd > 0 THEN (s.change - s.change_mean) / s.change_sd END,
-           CASE WHEN s.volumes = 20 AND s.volume_mean > 0 THEN s.volume / s.volume_mean END
+           CASE WHEN s.square_mean - s.mean * s.mean > 1e-9 * s.square_mean
+                THEN (s.change - s.mean) / pg_catalog.sqrt((s.square_mean - s.mean * s.mean) * 20 / 19) END,
+           CASE WHEN s.volume_mean > 0 THEN s.volume / s.volume_mean END
     FROM stats s
     WHERE s.bucket >= market."from"
     ORDER BY s.symbol, s.bucket

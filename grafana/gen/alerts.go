@@ -38,16 +38,16 @@ func firing() cogPanel {
 }
 
 func alertFigures() cogPanel {
-	return figures("In the time shown", "Bars of the chosen symbols beyond 3 standard deviations or 3 times the usual volume, and gaps in the feed. RSI is as of now.",
+	return figures("In the time shown", "Bars of the chosen symbols beyond 3 standard deviations or 3 times the usual volume, and gaps in the feed.",
 		unitNumber, at(10, 0, 6, 9), ask(table, `
 		SELECT count(*) FILTER (WHERE abs(m.zscore) >= 3) AS "Unusual returns",
 		       count(*) FILTER (WHERE m.volume_ratio >= 3) AS "Unusual volumes",
-		       (SELECT count(*) FROM indicator.latest('$interval') l WHERE l.symbol IN ($symbol) AND (l.rsi_14 < 30 OR l.rsi_14 > 70)) AS "RSI extremes now",
+		       count(*) FILTER (WHERE abs(m.zscore) >= 3 AND m.volume_ratio >= 3) AS "Both at once",
 		       (SELECT count(*) FROM public.feed_gaps g WHERE g.symbol IN ($symbol) AND $__timeFilter(g.detected_at)) AS "Gaps in the feed"
 		FROM indicator.market('$interval', $__timeFrom(), $__timeTo(), ARRAY[$symbol]::text[]) m`)).
 		Orientation(common.VizOrientationHorizontal).
 		OverrideByRegexp("Unusual.*", set().color(violet)).
-		OverrideByName("RSI extremes now", set().color(down)).
+		OverrideByName("Both at once", set().color(downStrong)).
 		OverrideByName("Gaps in the feed", set().steps(scale("text", step{1, downStrong})))
 }
 
@@ -82,11 +82,10 @@ func history() cogPanel {
 		at(0, 18, 14, 12), ask(table, `
 		SELECT e.at AS "Time", e.symbol AS "Symbol", e.what AS "What", e.score AS "Score"
 		FROM (
-		    SELECT m.bucket AS at, m.symbol, CASE WHEN m.zscore > 0 THEN 'unusual rise' ELSE 'unusual fall' END AS what, m.zscore AS score
-		    FROM indicator.market('$interval', $__timeFrom(), $__timeTo(), ARRAY[$symbol]::text[]) m WHERE abs(m.zscore) >= 3
-		    UNION ALL
-		    SELECT m.bucket, m.symbol, 'unusual volume', m.volume_ratio
-		    FROM indicator.market('$interval', $__timeFrom(), $__timeTo(), ARRAY[$symbol]::text[]) m WHERE m.volume_ratio >= 3
+		    SELECT m.bucket AS at, m.symbol, v.what, v.score
+		    FROM indicator.market('$interval', $__timeFrom(), $__timeTo(), ARRAY[$symbol]::text[]) m,
+		         LATERAL (VALUES (CASE WHEN m.zscore > 0 THEN 'unusual rise' ELSE 'unusual fall' END, m.zscore), ('unusual volume', m.volume_ratio)) v(what, score)
+		    WHERE abs(v.score) >= 3
 		    UNION ALL
 		    SELECT g.before_ts, g.symbol, 'gap in the feed', g.to_seq - g.from_seq + 1
 		    FROM public.feed_gaps g WHERE $__timeFilter(g.before_ts) AND g.symbol IN ($symbol)
