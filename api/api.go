@@ -146,6 +146,9 @@ func New(cfg Config) (*Server, error) {
 	s.registerIndicator()
 	s.registerScreener()
 	s.registerSnapshot()
+	if err := s.registerPage(); err != nil {
+		return nil, err
+	}
 	if err := s.listen(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,435 @@
+// The chart: bars with volume, indicators, marks, legends, and the stretch of
+// history it has loaded.
+
+import {
+  CandlestickSeries, createChart, createSeriesMarkers, CrosshairMode, HistogramSeries, PriceScaleMode,
+  type IChartApi, type ISeriesApi, type ISeriesMarkersPluginApi, type LogicalRange, type Time, type UTCTimestamp,
+} from "lightweight-charts";
+
+import { aborted, candles, message, type Candle, type Indicator, type LiveCandle, type Tick } from "./api";
+import { at, bar, merge, put, trade, type Bar } from "./bars";
+import { frame, later } from "./dom";
+import { clock, decimals, fixed } from "./format";
+import { Legend } from "./legend";
+import { Marks } from "./marks";
+import { Study } from "./study";
+import { theme, type Theme } from "./theme";
+import { seconds, shownKey, type View } from "./view";
+
+const page = 1000;
+// Beyond this many bars a stretch of history is shown without all that came after it.
+const reach = 20_000;
+
+export interface ChartEvents {
+  // The user scrolled or zoomed.
+  moved: (bars: number, range: View["range"]) => void;
+  settings: (index: number) => void;
+  remove: (index: number) => void;
+  price: (last: Bar | undefined, before: Bar | undefined, digits: number) => void;
+  state: (state: "loading" | "ready" | "empty" | "error", detail: string) => void;
+}
+
+export class ChartView {
+  private readonly chart: IChartApi;
+  private readonly price: ISeriesApi<"Candlestick">;
+  private readonly volume: ISeriesApi<"Histogram">;
+  private readonly markers: ISeriesMarkersPluginApi<Time>;
+  private readonly legend: Legend;
+  private readonly marks = new Marks();
+  private colors: Theme = theme();
+  private studies: Study[] = [];
+  private catalog: Indicator[] = [];
+  private bars: Bar[] = [];
+  private digits = 2;
+  private view: View;
+  private loading = new AbortController();
+  // Where older bars go on; without one the beginning of history is loaded.
+  private older: boolean = false;
+  private newer: boolean = false;
+  private paging = false;
+  private lastTick = 0;
+  private hover: number | null = null;
+  // Moves of the chart that are ours, not the user's.
+  private quiet = true;
+
+  constructor(
+    private readonly box: HTMLElement,
+    view: View,
+    private readonly on: ChartEvents,
+  ) {
+    this.view = view;
+    this.chart = createChart(box, { autoSize: true, ...this.options() });
+    this.price = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
+    this.price.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0.22 } });
+    this.volume = this.chart.addSeries(HistogramSeries, { priceScaleId: "volume", priceFormat: { type: "volume" }, priceLineVisible: false, lastValueVisible: false });
+    this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.85, bottom: 0 } });
+    this.markers = createSeriesMarkers(this.price, [], { autoScale: false });
+    this.legend = new Legend(box, on);
+    this.paint();
+    this.chart.subscribeCrosshairMove((p) => {
+      this.hover = p.time === undefined ? null : (p.time as number);
+      this.tell();
+    });
+    this.chart.timeScale().subscribeVisibleLogicalRangeChange((r) => r && this.moved(r));
+    // A pane that the user drags moves its legend.
+    new ResizeObserver(() => this.layout()).observe(box);
+    box.addEventListener("pointermove", () => this.layout());
+  }
+
+  // show loads what the view asks for, if it is not on the chart already.
+  async show(view: View, catalog: Indicator[]): Promise<void> {
+    const before = this.view;
+    const fresh = this.bars.length === 0 || before.symbol !== view.symbol || before.interval !== view.interval || !sameRange(before.range, view.range);
+    const marksChanged = before.marks.join() !== view.marks.join();
+    this.view = structuredClone(view);
+    this.catalog = catalog;
+    this.chart.priceScale("right", 0).applyOptions({ mode: view.log ? PriceScaleMode.Logarithmic : PriceScaleMode.Normal });
+    if (fresh) return this.load();
+    const signal = this.loading.signal;
+    await Promise.all([this.sync(signal), marksChanged ? this.loadMarks(signal) : undefined]);
+    if (signal.aborted) return;
+    if (before.bars !== view.bars && !view.range) this.zoom(view.bars);
+    this.draw();
+  }
+
+  private async load(): Promise<void> {
+    this.loading.abort();
+    this.loading = new AbortController();
+    const { signal } = this.loading;
+    const { symbol, interval, range, bars } = this.view;
+    this.box.classList.add("loading");
+    this.on.state("loading", "");
+    this.paging = true;
+    try {
+      const step = seconds[interval];
+      const query = range
+        ? { interval, from: iso(range.from - (range.to - range.from)), limit: 5000 }
+        : { interval, limit: Math.min(5000, Math.max(page, bars * 2)) };
+      let got = await candles(symbol, query, signal);
+      let data = got.data;
+      if (range) {
+        while (got.next && data.length < reach && Date.parse(data.at(-1)!.bucket) / 1000 < range.to + (range.to - range.from) + page * step) {
+          got = await candles(symbol, { ...query, cursor: got.next }, signal);
+          data = data.concat(got.data);
+        }
+        if (data.length === 0) {
+          got = await candles(symbol, { interval, limit: page }, signal);
+          data = got.data;
+        }
+      }
+      if (signal.aborted) return;
+      this.bars = data.map(bar);
+      this.older = range ? true : got.next !== undefined;
+      this.newer = range ? got.next !== undefined : false;
+      this.lastTick = 0;
+      this.digits = decimals(this.bars.slice(-300).flatMap((b) => [b.open, b.high, b.low, b.close]));
+      this.price.applyOptions({ priceFormat: { type: "custom", minMove: 10 ** -this.digits, formatter: (v: number) => fixed(v, this.digits) } });
+      this.quiet = true;
+      // The bars first: indicators follow as they come, on the same time scale.
+      for (const s of this.studies) s.points = null;
+      this.drawBars();
+      this.chart.priceScale("right", 0).applyOptions({ autoScale: true });
+      if (range) this.zoomTo(range);
+      else this.zoom(bars);
+      this.tell();
+      await Promise.all([this.sync(signal), this.loadMarks(signal)]);
+      if (signal.aborted) return;
+      this.draw();
+      this.on.state(this.bars.length > 0 ? "ready" : "empty", "");
+    } catch (err) {
+      if (signal.aborted || aborted(err)) return;
+      this.bars = [];
+      this.draw();
+      this.on.state("error", message(err));
+    } finally {
+      if (!signal.aborted) {
+        this.box.classList.remove("loading");
+        this.paging = false;
+        requestAnimationFrame(() => requestAnimationFrame(() => (this.quiet = false)));
+      }
+    }
+  }
+
+  // sync brings the indicators in step with the view and loads what is new.
+  private async sync(signal: AbortSignal): Promise<void> {
+    const { symbol, interval, indicators } = this.view;
+    const old = [...this.studies];
+    this.studies = indicators.flatMap((shown) => {
+      const def = this.catalog.find((d) => d.name === shown.name);
+      if (!def) return [];
+      const i = old.findIndex((s) => shownKey(s.shown) === shownKey(shown) && JSON.stringify(s.def) === JSON.stringify(def));
+      if (i >= 0) {
+        const [kept] = old.splice(i, 1);
+        Object.assign(kept!.shown, { series: shown.series, place: shown.place });
+        return [kept!];
+      }
+      return [new Study({ ...shown }, def, this.chart)];
+    });
+    for (const s of old) s.remove();
+    this.legend.missing(indicators.filter((s) => !this.catalog.some((d) => d.name === s.name)).map((s) => s.name));
+    const first = this.bars[0]?.time;
+    if (first === undefined) return;
+    await Promise.all(this.studies.filter((s) => s.points === null).map((s) => s.load(symbol, interval, first, this.end(), signal)));
+  }
+
+  private loadMarks(signal: AbortSignal): Promise<void> {
+    const { symbol, interval, marks } = this.view;
+    const first = this.bars[0]?.time;
+    if (first === undefined) return Promise.resolve();
+    return this.marks.load(marks, this.catalog, symbol, interval, first, this.end(), signal);
+  }
+
+  // end bounds what is asked for when the newest bars are not loaded.
+  private end(): number | undefined {
+    return this.newer ? this.bars.at(-1)!.time + seconds[this.view.interval] : undefined;
+  }
+
+  private draw(): void {
+    this.drawBars();
+    this.drawStudies();
+  }
+
+  private drawBars(): void {
+    this.price.setData(this.bars.map((b) => ({ ...b, time: b.time as UTCTimestamp })));
+    this.volume.setData(this.bars.map((b) => this.volumeBar(b)));
+  }
+
+  private volumeBar(b: Bar) {
+    return { time: b.time as UTCTimestamp, value: b.volume, color: b.close >= b.open ? this.colors.upSoft : this.colors.downSoft };
+  }
+
+  private drawStudies(): void {
+    let next = 0;
+    const color = () => this.colors.series[next++ % this.colors.series.length]!;
+    for (const s of this.studies) s.draw(this.bars, this.colors, color);
+    this.markers.setMarkers(this.marks.all(this.bars, this.colors));
+    this.chart.panes().forEach((p, i) => p.setStretchFactor(i === 0 ? 3.2 : 1));
+    this.legend.studies(this.studies);
+    this.tell();
+    this.layout();
+  }
+
+  // tell fills in the legends for the bar under the crosshair, or the newest.
+  private readonly tell = frame(() => {
+    const i = this.hover === null ? this.bars.length - 1 : at(this.bars, this.hover);
+    const b = this.bars[i < 0 ? this.bars.length - 1 : i];
+    this.legend.tell(b, this.bars[(i < 0 ? this.bars.length : i) - 1], this.digits, this.view.interval, b ? this.marks.say(b.time) : "");
+    this.on.price(this.newer ? undefined : this.bars.at(-1), this.bars.at(-2), this.digits);
+  });
+
+  private readonly layout = frame(() => this.legend.layout(this.chart.panes().map((p) => p.getHTMLElement())));
+
+  // Live ----------------------------------------------------------------------
+
+  tick(t: Tick): void {
+    if (t.symbol !== this.view.symbol || this.newer || this.paging) return;
+    const ts = Date.parse(t.ts) / 1000;
+    if (ts < this.lastTick) return;
+    const b = trade(this.bars.at(-1), seconds[this.view.interval], ts, t.price);
+    if (!b) return;
+    this.lastTick = ts;
+    this.accept(b);
+  }
+
+  candle(c: LiveCandle): void {
+    if (c.symbol !== this.view.symbol || c.interval !== this.view.interval || this.newer || this.bars.length === 0) return;
+    const b = bar(c);
+    if (b.time < this.bars[0]!.time) return;
+    this.accept(b);
+    if (c.state === "forming") this.soon();
+    else this.renew(b.time);
+  }
+
+  private accept(b: Bar): void {
+    const where = put(this.bars, b);
+    if (this.paging) return;
+    const point = { ...b, time: b.time as UTCTimestamp };
+    this.price.update(point, where === "older");
+    this.volume.update(this.volumeBar(b), where === "older");
+    this.tell();
+  }
+
+  // soon refreshes the values at the forming bar, not with each of its ticks.
+  private soonTimer = 0;
+  private soon(): void {
+    if (this.soonTimer || this.studies.length === 0) return;
+    this.soonTimer = window.setTimeout(() => {
+      this.soonTimer = 0;
+      const last = this.bars.at(-1);
+      if (last) this.renew(last.time);
+    }, 2000);
+  }
+
+  // renew reads the values of the indicators anew from a bar on: it closed, or
+  // a late tick changed it.
+  private from = Infinity;
+  private renew(time: number): void {
+    this.from = Math.min(this.from, time);
+    this.renewLater();
+  }
+  private readonly renewLater = later(150, async () => {
+    const { signal } = this.loading;
+    const from = this.from;
+    this.from = Infinity;
+    await Promise.all([...this.studies.map((s) => s.tail(from, signal)), this.marks.tail(from, signal)]);
+    if (!signal.aborted) this.drawStudies();
+  });
+
+  // caughtUp fetches what happened while there was no stream.
+  async caughtUp(): Promise<void> {
+    const last = this.bars.at(-1);
+    if (!last || this.newer || this.paging) return;
+    const { signal } = this.loading;
+    const { symbol, interval } = this.view;
+    const from = this.bars.at(-2)?.time ?? last.time;
+    try {
+      let cursor: string | undefined;
+      let data: Candle[] = [];
+      do {
+        const got = await candles(symbol, { interval, from: iso(from), limit: 5000, cursor }, signal);
+        data = data.concat(got.data);
+        cursor = got.next;
+      } while (cursor && data.length < reach);
+      if (signal.aborted) return;
+      for (const c of data) this.accept(bar(c));
+      this.renew(from);
+    } catch {
+      // The stream comes again, and this with it.
+    }
+  }
+
+  // History -------------------------------------------------------------------
+
+  private moved(r: LogicalRange): void {
+    if (this.bars.length === 0) return;
+    if (r.from < 60 && this.older) void this.loadOlder();
+    if (r.to > this.bars.length - 60 && this.newer) void this.loadNewer();
+    if (!this.quiet) this.remember(r);
+  }
+
+  private readonly remember = later(250, (r: LogicalRange) => {
+    const n = this.bars.length;
+    if (n === 0) return;
+    const bars = Math.max(5, Math.round(r.to - r.from));
+    const live = !this.newer && r.to >= n - 1.5;
+    const time = (i: number) => this.bars[Math.min(Math.max(Math.round(i), 0), n - 1)]!.time;
+    const range = live ? undefined : { from: time(r.from), to: time(r.to) };
+    this.view.bars = bars;
+    if (range) this.view.range = range;
+    else delete this.view.range;
+    this.on.moved(bars, range);
+  });
+
+  private async loadOlder(): Promise<void> {
+    const first = this.bars[0];
+    if (this.paging || !first) return;
+    await this.more(async (signal) => {
+      const got = await candles(this.view.symbol, { interval: this.view.interval, to: iso(first.time), limit: page * 2 }, signal);
+      if (signal.aborted) return;
+      this.older = got.next !== undefined;
+      this.bars = merge(this.bars, got.data.map(bar));
+      // Bars and lines prolonged at once, so that nothing jumps.
+      const from = this.bars[0]!.time;
+      await Promise.all([...this.studies.map((s) => s.extend(from, signal)), this.marks.extend(from, signal)]);
+    });
+  }
+
+  private async loadNewer(): Promise<void> {
+    const last = this.bars.at(-1);
+    if (this.paging || !last) return;
+    await this.more(async (signal) => {
+      const got = await candles(this.view.symbol, { interval: this.view.interval, from: iso(last.time), limit: page * 2 }, signal);
+      if (signal.aborted) return;
+      this.newer = got.next !== undefined;
+      this.bars = merge(this.bars, got.data.map(bar));
+      await Promise.all([...this.studies.map((s) => s.tail(last.time, signal)), this.marks.tail(last.time, signal)]);
+    });
+  }
+
+  private async more(run: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { signal } = this.loading;
+    this.paging = true;
+    try {
+      await run(signal);
+      if (signal.aborted) return;
+      this.draw();
+    } catch (err) {
+      if (!signal.aborted && !aborted(err)) this.on.state("error", message(err));
+    } finally {
+      if (!signal.aborted) this.paging = false;
+    }
+  }
+
+  // Looking around --------------------------------------------------------------
+
+  private zoom(bars: number): void {
+    const n = this.bars.length;
+    if (n > 0) this.chart.timeScale().setVisibleLogicalRange({ from: n - bars + 4, to: n + 4 });
+  }
+
+  private zoomTo(range: { from: number; to: number }): void {
+    const index = (t: number) => {
+      const i = at(this.bars, t);
+      return i >= 0 ? i : -i - 1;
+    };
+    if (this.bars.length > 0) this.chart.timeScale().setVisibleLogicalRange({ from: index(range.from), to: Math.max(index(range.to), index(range.from) + 4) });
+  }
+
+  // toLive goes back to the newest bar.
+  toLive(): void {
+    if (this.newer) {
+      delete this.view.range;
+      this.on.moved(this.view.bars, undefined);
+      void this.load();
+    } else this.chart.timeScale().scrollToRealTime();
+  }
+
+  scroll(share: number): void {
+    const r = this.chart.timeScale().getVisibleLogicalRange();
+    if (!r) return;
+    const by = (r.to - r.from) * share;
+    this.chart.timeScale().setVisibleLogicalRange({ from: r.from + by, to: r.to + by });
+  }
+
+  scale(factor: number): void {
+    const r = this.chart.timeScale().getVisibleLogicalRange();
+    if (!r) return;
+    this.chart.timeScale().setVisibleLogicalRange({ from: r.to - Math.max(10, (r.to - r.from) * factor), to: r.to });
+  }
+
+  study(index: number): Study | undefined {
+    return this.studies.find((s) => shownKey(s.shown) === shownKey(this.view.indicators[index]!));
+  }
+
+  paint(): void {
+    this.colors = theme();
+    const { up, down } = this.colors;
+    this.chart.applyOptions(this.options());
+    this.price.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
+    this.draw();
+  }
+
+  private options() {
+    const c = this.colors;
+    const daily = this.view.interval === "1d";
+    return {
+      layout: {
+        background: { color: c.background }, textColor: c.muted, fontSize: 11, fontFamily: getComputedStyle(document.body).fontFamily,
+        // The page has its own link to TradingView: theirs brings a style element.
+        attributionLogo: false,
+        panes: { separatorColor: c.line, separatorHoverColor: c.grid },
+      },
+      grid: { vertLines: { color: c.grid }, horzLines: { color: c.grid } },
+      crosshair: { mode: CrosshairMode.Normal, vertLine: { color: c.muted, labelBackgroundColor: c.line }, horzLine: { color: c.muted, labelBackgroundColor: c.line } },
+      rightPriceScale: { borderVisible: false, minimumWidth: 64 },
+      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 4, minBarSpacing: 0.2 },
+      localization: { locale: "en-GB", timeFormatter: (t: Time) => clock(t as number, daily) },
+    };
+  }
+}
+
+const iso = (t: number) => new Date(t * 1000).toISOString();
+
+function sameRange(a: View["range"], b: View["range"]): boolean {
+  return a === b || (a !== undefined && b !== undefined && a.from === b.from && a.to === b.to);
+}

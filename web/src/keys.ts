@@ -1,0 +1,27 @@
+// Keyboard shortcuts, and the overlay that lists them.
+
+import { byId, h } from "./dom";
+
+export interface Key {
+  keys: string[];
+  label: string;
+  run: (key: string) => void;
+}
+
+export function bindKeys(keys: Key[]): void {
+  const help = byId<HTMLDialogElement>("help");
+  const list = byId("help-keys");
+  list.replaceChildren(...keys.flatMap((k) => [h("dt", {}, ...k.keys.map((name) => h("kbd", {}, shown[name] ?? name))), h("dd", {}, k.label)]));
+  help.addEventListener("click", (e) => e.target === help && help.close());
+  document.addEventListener("keydown", (e) => {
+    const target = e.target as HTMLElement;
+    if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented) return;
+    if (document.querySelector("dialog[open]") || target.matches("input, select, textarea")) return;
+    const key = keys.find((k) => k.keys.includes(e.key));
+    if (!key) return;
+    e.preventDefault();
+    key.run(e.key);
+  });
+}
+
+const shown: Record<string, string> = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", "+": "+", "-": "−" };

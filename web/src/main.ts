@@ -1,0 +1,234 @@
+// The page: one view, kept in the address, and the parts that show it.
+
+import "./style.css";
+
+import { apiKey, catalog, message, onUnauthorized, setApiKey, symbols, type Indicator, type LiveCandle, type Status, type Tick } from "./api";
+import { ChartView } from "./chart";
+import { byId, h, later, text } from "./dom";
+import { fixed, percent } from "./format";
+import { bindKeys } from "./keys";
+import { Picker } from "./picker";
+import { Screener } from "./screener";
+import { Search } from "./search";
+import { StatusStrip } from "./status";
+import { Stream } from "./stream";
+import { onTheme } from "./theme";
+import { formatView, intervals, parseView, type Interval, type View } from "./view";
+
+// As many symbols of the table as the stream is asked for besides the chart's.
+const followed = 100;
+
+const presets: { label: string; title: string; interval: Interval; bars: number }[] = [
+  { label: "1H", title: "Last hour", interval: "1m", bars: 60 },
+  { label: "4H", title: "Last 4 hours", interval: "1m", bars: 240 },
+  { label: "1D", title: "Last day", interval: "5m", bars: 288 },
+  { label: "1W", title: "Last week", interval: "1h", bars: 168 },
+  { label: "1M", title: "Last month", interval: "1h", bars: 720 },
+  { label: "1Y", title: "Last year", interval: "1d", bars: 365 },
+];
+
+let view = parseView(location.search);
+let known: Indicator[] = [];
+let table: string[] = [];
+
+const strip = new StatusStrip();
+const chart = new ChartView(byId("chart"), view, {
+  moved: (bars, range) => {
+    view.bars = bars;
+    if (range) view.range = range;
+    else delete view.range;
+    remember();
+    drawBar();
+  },
+  settings: (i) => void picker.open(i),
+  remove: (i) => change({ indicators: view.indicators.filter((_, j) => j !== i) }),
+  price: (last, before, digits) => {
+    const base = before?.close ?? last?.open;
+    const now = last && base ? `${fixed(last.close, digits)}` : "";
+    const moved = last && base ? percent(last.close / base - 1) : "";
+    text(byId("price"), now);
+    byId("price").dataset["tone"] = last && base ? (last.close > base ? "up" : last.close < base ? "down" : "") : "";
+    document.title = now ? `${view.symbol} ${now} ${moved} · Hypertick` : "Hypertick";
+  },
+  state: (state, detail) => {
+    const el = byId("chart-note");
+    text(el, state === "empty" ? `${view.symbol} has no bars here.` : state === "error" ? detail : "");
+    el.hidden = el.textContent === "";
+    document.body.dataset["chart"] = state;
+  },
+});
+const screener = new Screener({
+  pick: (symbol) => go(symbol),
+  sort: (sort) => change({ sort }),
+  filter: (filter) => change({ filter }),
+  symbols: (found) => {
+    table = found;
+    follow();
+  },
+});
+const search = new Search((symbol) => go(symbol));
+const picker = new Picker({
+  view: () => view,
+  catalog: (found) => {
+    known = found;
+    void chart.show(view, known);
+  },
+  study: (i) => chart.study(i),
+  change: (c) => change(c),
+});
+const stream = new Stream({
+  link: (link) => strip.onLink(link),
+  opened: () => void chart.caughtUp(),
+  event: (name, data) => {
+    if (name === "tick") {
+      const t = data as Tick;
+      strip.onTick(t);
+      chart.tick(t);
+      screener.tick(t);
+    } else if (name === "candle") chart.candle(data as LiveCandle);
+    else if (name === "status") strip.onStatus(data as Status);
+  },
+});
+
+// change is the one way the view changes by what the user does.
+function change(c: Partial<View>): void {
+  view = { ...view, ...c };
+  remember();
+  apply();
+}
+
+// go is a change that the back button undoes.
+function go(symbol: string, c: Partial<View> = {}): void {
+  const next: View = { ...view, ...c, symbol };
+  delete next.range;
+  if (next.dock === "wide") next.dock = "open";
+  view = next;
+  history.pushState(null, "", formatView(view));
+  apply();
+}
+
+const remember = () => history.replaceState(null, "", formatView(view));
+
+function apply(): void {
+  drawBar();
+  screener.show(view.interval, view.sort, view.filter, view.symbol, view.dock !== "closed");
+  if (!view.symbol) return;
+  void chart.show(view, known);
+  follow();
+}
+
+const follow = later(50, () => {
+  if (!view.symbol || document.hidden) return;
+  const others = view.dock === "closed" ? [] : table.slice(0, followed);
+  stream.open([...new Set([view.symbol, ...others])].sort(), view.interval);
+});
+
+function drawBar(): void {
+  text(byId("symbol-name"), view.symbol || "–");
+  for (const el of document.querySelectorAll<HTMLElement>("[data-interval]")) el.setAttribute("aria-pressed", String(el.dataset["interval"] === view.interval));
+  for (const [i, el] of [...document.querySelectorAll<HTMLElement>("[data-preset]")].entries()) {
+    const p = presets[i]!;
+    el.setAttribute("aria-pressed", String(!view.range && view.interval === p.interval && view.bars === p.bars));
+  }
+  byId("live").hidden = view.range === undefined;
+  byId("log").setAttribute("aria-pressed", String(view.log));
+  byId("dock-toggle").setAttribute("aria-pressed", String(view.dock !== "closed"));
+  document.body.dataset["dock"] = view.dock;
+}
+
+function setInterval_(interval: Interval): void {
+  const next: Partial<View> = { interval };
+  delete view.range;
+  change(next);
+}
+
+function buttons(): void {
+  byId("intervals").append(...intervals.map((i) => h("button", { "data-interval": i, onclick: () => setInterval_(i) }, i)));
+  byId("presets").append(...presets.map((p) => h("button", { "data-preset": p.label, title: p.title, onclick: () => preset(p) }, p.label)));
+  const click = (id: string, run: () => void) => byId(id).addEventListener("click", run);
+  click("symbol", () => search.open());
+  click("indicators", () => void picker.open());
+  click("log", () => change({ log: !view.log }));
+  click("live", () => chart.toLive());
+  click("dock-toggle", () => change({ dock: view.dock === "closed" ? "open" : "closed" }));
+  click("dock-wide", () => change({ dock: view.dock === "wide" ? "open" : "wide" }));
+  click("help-open", () => byId<HTMLDialogElement>("help").showModal());
+  for (const el of document.querySelectorAll<HTMLElement>("[data-close]")) el.addEventListener("click", () => el.closest("dialog")?.close());
+}
+
+function preset(p: (typeof presets)[number]): void {
+  delete view.range;
+  change({ interval: p.interval, bars: p.bars });
+  chart.toLive();
+}
+
+bindKeys([
+  { keys: ["/"], label: "find a symbol", run: () => search.open() },
+  { keys: ["1", "2", "3", "4", "5"], label: `interval: ${intervals.join(", ")}`, run: (k) => setInterval_(intervals[Number(k) - 1]!) },
+  { keys: ["i"], label: "indicators", run: () => void picker.open() },
+  { keys: ["ArrowUp", "ArrowDown"], label: "symbol above, below in the screener", run: (k) => step(k === "ArrowUp" ? -1 : 1) },
+  { keys: ["ArrowLeft", "ArrowRight"], label: "back and forth in time", run: (k) => chart.scroll(k === "ArrowLeft" ? -0.25 : 0.25) },
+  { keys: ["+", "-"], label: "zoom", run: (k) => chart.scale(k === "+" ? 0.75 : 1.33) },
+  { keys: ["End"], label: "to the newest bar", run: () => chart.toLive() },
+  { keys: ["l"], label: "logarithmic scale", run: () => change({ log: !view.log }) },
+  { keys: ["m"], label: "marks on, off", run: () => change({ marks: view.marks.length > 0 ? [] : ["zscore", "volume", "cross"] }) },
+  { keys: ["s"], label: "screener on, off", run: () => change({ dock: view.dock === "closed" ? "open" : "closed" }) },
+  { keys: ["w"], label: "screener: all columns", run: () => change({ dock: view.dock === "wide" ? "open" : "wide" }) },
+  { keys: ["f"], label: "filter the screener", run: () => { if (view.dock === "closed") change({ dock: "open" }); screener.focusFilter(); } },
+  { keys: ["?"], label: "this list", run: () => byId<HTMLDialogElement>("help").showModal() },
+]);
+
+function step(by: number): void {
+  const symbol = screener.neighbour(by);
+  if (symbol && symbol !== view.symbol) go(symbol);
+}
+
+window.addEventListener("popstate", () => {
+  view = parseView(location.search);
+  apply();
+});
+
+onTheme(() => chart.paint());
+
+// A page out of sight lets go of its stream: browsers allow six connections to
+// a server, and a trader has more tabs than that.
+let hiding = 0;
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(hiding);
+  if (document.hidden) hiding = window.setTimeout(() => stream.close(), 30_000);
+  else {
+    follow();
+    void screener.refresh();
+  }
+});
+
+onUnauthorized(() => {
+  const dialog = byId<HTMLDialogElement>("key");
+  if (dialog.open) return;
+  text(byId("key-note"), apiKey() ? "The server does not accept that key." : "This server wants an API key.");
+  dialog.showModal();
+});
+byId<HTMLFormElement>("key-form").addEventListener("submit", () => {
+  setApiKey(byId<HTMLInputElement>("key-input").value.trim());
+  location.reload();
+});
+
+async function start(): Promise<void> {
+  buttons();
+  drawBar();
+  // The catalog and the first symbol are asked for at once.
+  const [defs, first] = await Promise.allSettled([catalog(), view.symbol ? null : symbols("", 1)]);
+  if (defs.status === "fulfilled") known = defs.value.data;
+  if (first.status === "fulfilled" && first.value) view.symbol = first.value.data[0]?.symbol ?? "";
+  if (!view.symbol) {
+    const why = first.status === "rejected" ? message(first.reason) : "No symbol has traded yet. This page looks again every few seconds.";
+    text(byId("chart-note"), why);
+    byId("chart-note").hidden = false;
+    window.setTimeout(() => location.reload(), 5000);
+    return;
+  }
+  remember();
+  apply();
+}
+
+void start();

@@ -1,0 +1,73 @@
+// The strip at the bottom: is what you see live?
+
+import type { Status, Tick } from "./api";
+import { byId, text } from "./dom";
+import { fixed, significant, span } from "./format";
+import type { Link } from "./stream";
+
+export class StatusStrip {
+  private link: Link = { state: "connecting" };
+  private status: Status | null = null;
+  private received = 0;
+  // How far the server's clock is ahead of ours, in ms.
+  private skew = 0;
+  private lags: number[] = [];
+  private readonly alarm = byId("alarm");
+
+  constructor() {
+    window.setInterval(() => this.draw(), 500);
+    this.draw();
+  }
+
+  onLink(link: Link): void {
+    this.link = link;
+    this.draw();
+  }
+
+  onStatus(s: Status): void {
+    this.status = s;
+    this.received = Date.now();
+    this.skew = Date.parse(s.time) - this.received;
+    this.draw();
+  }
+
+  onTick(t: Tick): void {
+    this.lags.push(Date.now() + this.skew - Date.parse(t.ts));
+    if (this.lags.length > 200) this.lags.splice(0, 100);
+  }
+
+  private draw(): void {
+    const { link, status: s } = this;
+    const now = Date.now();
+    const dot = byId("link");
+    dot.dataset["state"] = link.state;
+    text(dot, link.state === "live" ? "live"
+      : link.state === "waiting" ? `reconnecting in ${Math.max(0, Math.ceil((link.until - now) / 1000))} s`
+      : link.state === "paused" ? "paused" : "connecting");
+    dot.title = link.state === "waiting" ? link.why : "";
+
+    const age = s?.last_tick_age === null || s === null ? null : s.last_tick_age + (now - this.received) / 1000;
+    // Without a server to ask, silence speaks for itself.
+    const stale = s !== null && (s.stale || (link.state !== "live" && link.state !== "paused" && now - this.received > 15_000));
+    this.field("rate", s ? significant(s.ticks_per_second, 3) : "–", "");
+    const lag = this.lags.length > 0 && !stale ? [...this.lags].sort((a, b) => a - b)[this.lags.length >> 1]! / 1000 : null;
+    this.field("lag", lag === null ? "–" : lag < 10 ? `${fixed(Math.max(0, lag) * 1000, 0)} ms` : span(lag), lag !== null && lag > 30 ? "warn" : "");
+    this.field("age", age === null ? "–" : span(age), stale ? "bad" : "");
+    this.field("behind", s?.candles_behind === null || s === null ? "–" : span(s.candles_behind), "");
+    this.field("jobs", s === null ? "–" : s.jobs_failed === 0 ? "ok" : `${s.jobs_failed} failed`, s && s.jobs_failed > 0 ? "bad" : "");
+    text(byId("utc"), new Date(now + this.skew).toISOString().slice(11, 19));
+
+    const say = stale
+      ? `Data is stale: ${age === null ? "no tick yet" : `the last tick came ${span(age)} ago`}`
+      : link.state === "waiting" ? `Disconnected. ${link.why} Trying again.` : "";
+    text(this.alarm, say);
+    this.alarm.hidden = say === "";
+    document.body.classList.toggle("stale", stale);
+  }
+
+  private field(id: string, value: string, tone: string): void {
+    const el = byId(`st-${id}`);
+    text(el, value);
+    if (el.dataset["tone"] !== tone) el.dataset["tone"] = tone;
+  }
+}
