@@ -136,6 +136,9 @@ func New(cfg Config) (*Server, error) {
 	})
 	s.app.Use(s.frame)
 	s.app.Use("/v1", s.admit)
+	if err := s.registerPage(); err != nil {
+		return nil, err
+	}
 	s.api = humafiber.New(s.app, s.config())
 	s.registerOpenAPI()
 	s.registerHealth()
@@ -146,9 +149,6 @@ func New(cfg Config) (*Server, error) {
 	s.registerIndicator()
 	s.registerScreener()
 	s.registerSnapshot()
-	if err := s.registerPage(); err != nil {
-		return nil, err
-	}
 	if err := s.listen(); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,16 @@ func (s *Server) registerPage() error {
 		return fmt.Errorf("serve page: %w", err)
 	}
 	for _, f := range files {
-		s.app.Get(f.Path, func(c *fiber.Ctx) error { return sendFile(c, f) })
+		s.app.Get(f.Path, func(c *fiber.Ctx) error {
+			// At / a program finds the index of the API, a browser the page.
+			if f.Path == "/" {
+				c.Vary(fiber.HeaderAccept)
+				if !strings.Contains(c.Get(fiber.HeaderAccept), fiber.MIMETextHTML) {
+					return c.Next()
+				}
+			}
+			return sendFile(c, f)
+		})
 	}
 	return nil
 }
@@ -25,7 +34,7 @@ func (s *Server) registerPage() error {
 func sendFile(c *fiber.Ctx, f *web.File) error {
 	c.Set(fiber.HeaderETag, f.ETag)
 	c.Set(fiber.HeaderCacheControl, f.CacheControl)
-	c.Set(fiber.HeaderVary, fiber.HeaderAcceptEncoding)
+	c.Vary(fiber.HeaderAcceptEncoding)
 	if f.Page() {
 		c.Set(fiber.HeaderContentSecurityPolicy, web.Policy)
 		c.Set(fiber.HeaderReferrerPolicy, "no-referrer")

@@ -80,7 +80,7 @@ export class ApiError extends Error {
   }
 }
 
-type Query = Record<string, string | number | undefined>;
+type Query = Record<string, string | number | string[] | undefined>;
 
 const keyName = "hypertick-api-key";
 
@@ -94,7 +94,10 @@ export function setApiKey(key: string): void {
 
 export function address(path: string, query: Query = {}): URL {
   const url = new URL(path, document.baseURI);
-  for (const [name, value] of Object.entries(query)) if (value !== undefined && value !== "") url.searchParams.set(name, String(value));
+  for (const [name, value] of Object.entries(query)) {
+    if (Array.isArray(value)) for (const v of value) url.searchParams.append(name, v);
+    else if (value !== undefined && value !== "") url.searchParams.set(name, String(value));
+  }
   return url;
 }
 

@@ -98,6 +98,8 @@ export class ChartView {
     const { signal } = this.loading;
     const { symbol, interval, range, bars } = this.view;
     this.box.classList.add("loading");
+    // What takes long says so; what does not leaves no trace.
+    const slow = window.setTimeout(() => !signal.aborted && this.on.state("loading", `Loading ${symbol} …`), 700);
     this.on.state("loading", "");
     this.paging = true;
     try {
@@ -132,6 +134,9 @@ export class ChartView {
       if (range) this.zoomTo(range);
       else this.zoom(bars);
       this.tell();
+      clearTimeout(slow);
+      this.on.state("loading", "");
+      this.box.classList.remove("loading");
       await Promise.all([this.sync(signal), this.loadMarks(signal)]);
       if (signal.aborted) return;
       this.draw();
@@ -142,6 +147,7 @@ export class ChartView {
       this.draw();
       this.on.state("error", message(err));
     } finally {
+      clearTimeout(slow);
       if (!signal.aborted) {
         this.box.classList.remove("loading");
         this.paging = false;
@@ -163,7 +169,7 @@ export class ChartView {
         Object.assign(kept!.shown, { series: shown.series, place: shown.place });
         return [kept!];
       }
-      return [new Study({ ...shown }, def, this.chart)];
+      return [new Study({ ...shown }, def, this.chart, () => this.room())];
     });
     for (const s of old) s.remove();
     this.legend.missing(indicators.filter((s) => !this.catalog.some((d) => d.name === s.name)).map((s) => s.name));
@@ -274,6 +280,12 @@ export class ChartView {
     await Promise.all([...this.studies.map((s) => s.tail(from, signal)), this.marks.tail(from, signal)]);
     if (!signal.aborted) this.drawStudies();
   });
+
+  // reset reads everything anew.
+  reset(symbol: string | undefined): void {
+    if (symbol !== undefined && symbol !== this.view.symbol) return;
+    void this.load();
+  }
 
   // caughtUp fetches what happened while there was no stream.
   async caughtUp(): Promise<void> {
@@ -407,6 +419,18 @@ export class ChartView {
     this.chart.applyOptions(this.options());
     this.price.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
     this.draw();
+  }
+
+  private room(): [number, number] | null {
+    const r = this.chart.timeScale().getVisibleLogicalRange();
+    if (!r) return null;
+    let low = Infinity;
+    let high = -Infinity;
+    for (const b of this.bars.slice(Math.max(0, Math.floor(r.from)), Math.max(0, Math.ceil(r.to) + 1))) {
+      low = Math.min(low, b.low);
+      high = Math.max(high, b.high);
+    }
+    return low <= high ? [low - (high - low) * 0.3, high + (high - low) * 0.3] : null;
   }
 
   private options() {

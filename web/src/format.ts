@@ -50,10 +50,10 @@ export function decimals(prices: Iterable<number>): number {
   return Math.min(Math.max(most, 2), 8);
 }
 
-// digits is how many decimals tell values of this size apart.
+// digits is how many decimals an axis of values of this size needs.
 export function digits(size: number): number {
   if (!(size > 0)) return 2;
-  return Math.min(Math.max(0, 3 - Math.floor(Math.log10(size))), 8);
+  return Math.min(Math.max(0, 2 - Math.floor(Math.log10(size))), 8);
 }
 
 export function clock(seconds: number, withDay: boolean): string {

@@ -14,9 +14,8 @@ export function bindKeys(keys: Key[]): void {
   list.replaceChildren(...keys.flatMap((k) => [h("dt", {}, ...k.keys.map((name) => h("kbd", {}, shown[name] ?? name))), h("dd", {}, k.label)]));
   help.addEventListener("click", (e) => e.target === help && help.close());
   document.addEventListener("keydown", (e) => {
-    const target = e.target as HTMLElement;
     if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented) return;
-    if (document.querySelector("dialog[open]") || target.matches("input, select, textarea")) return;
+    if (document.querySelector("dialog[open]") || (e.target instanceof Element && e.target.matches("input, select, textarea"))) return;
     const key = keys.find((k) => k.keys.includes(e.key));
     if (!key) return;
     e.preventDefault();

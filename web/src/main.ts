@@ -52,7 +52,7 @@ const chart = new ChartView(byId("chart"), view, {
   },
   state: (state, detail) => {
     const el = byId("chart-note");
-    text(el, state === "empty" ? `${view.symbol} has no bars here.` : state === "error" ? detail : "");
+    text(el, state === "empty" ? `${view.symbol} has no bars here.` : detail);
     el.hidden = el.textContent === "";
     document.body.dataset["chart"] = state;
   },
@@ -87,6 +87,8 @@ const stream = new Stream({
       screener.tick(t);
     } else if (name === "candle") chart.candle(data as LiveCandle);
     else if (name === "status") strip.onStatus(data as Status);
+    // The server lost count of what changed: what is shown may be wrong.
+    else if (name === "reset") chart.reset((data as { symbol?: string }).symbol);
   },
 });
 

@@ -20,6 +20,9 @@ const signed = (v: number) => (v > 0 ? "up" : v < 0 ? "down" : "");
 const price = (v: number, row: ScreenerRow) => fixed(v, decimals([row.close]));
 const versus = (v: number, row: ScreenerRow) => (row.close > v ? "up" : row.close < v ? "down" : "");
 
+// A column that a migration of the user's adds to the screener comes last.
+const other = (name: string): Column => ({ name, label: name.replaceAll("_", " "), title: name, rank: 4, format: (v) => significant(v, 4) });
+
 const columns: Column[] = [
   { name: "close", label: "Last", title: "Last price", rank: 0, format: price },
   { name: "change", label: "Chg", title: "Change since the close of the bar before", rank: 1, format: (v) => percent(v), tone: signed },
@@ -123,10 +126,9 @@ export class Screener {
   private shownFilter = "";
 
   // A filter is a condition for the server (rsi_14<30), or part of a name.
-  private conditions(): { filter: string | undefined; name: string } {
+  private conditions(): { filter: string[]; name: string } {
     const words = this.shownFilter.trim().split(/\s+/).filter(Boolean);
-    const filter = words.filter((w) => /[<>=]/.test(w)).join(",");
-    return { filter: filter || undefined, name: words.find((w) => !/[<>=]/.test(w))?.toUpperCase() ?? "" };
+    return { filter: words.filter((w) => /[<>=]/.test(w)), name: words.find((w) => !/[<>=]/.test(w))?.toUpperCase() ?? "" };
   }
 
   async refresh(): Promise<void> {
@@ -151,7 +153,18 @@ export class Screener {
     if (!signal.aborted) this.timer = window.setTimeout(() => void this.refresh(), every);
   }
 
+  private learn(rows: ScreenerRow[]): void {
+    const more = Object.keys(rows[0] ?? {}).filter((name) => name !== "symbol" && name !== "bucket" && !columns.some((c) => c.name === name));
+    if (more.length === 0) return;
+    columns.push(...more.map(other));
+    this.heads();
+    for (const line of this.lines.values()) line.el.remove();
+    this.lines.clear();
+    this.order = [];
+  }
+
   private fill(rows: ScreenerRow[]): void {
+    this.learn(rows);
     const order = rows.map((r) => r.symbol);
     for (const [symbol, line] of this.lines) {
       if (order.includes(symbol)) continue;

@@ -12,6 +12,7 @@ export class StatusStrip {
   // How far the server's clock is ahead of ours, in ms.
   private skew = 0;
   private lags: number[] = [];
+  private newest = 0;
   private readonly alarm = byId("alarm");
 
   constructor() {
@@ -27,12 +28,17 @@ export class StatusStrip {
   onStatus(s: Status): void {
     this.status = s;
     this.received = Date.now();
-    this.skew = Date.parse(s.time) - this.received;
+    // Less than the way of a message takes is no difference of the clocks.
+    const skew = Date.parse(s.time) - this.received;
+    this.skew = Math.abs(skew) < 1000 ? 0 : skew;
+    if (s.last_tick) this.newest = Math.max(this.newest, Date.parse(s.last_tick));
     this.draw();
   }
 
   onTick(t: Tick): void {
-    this.lags.push(Date.now() + this.skew - Date.parse(t.ts));
+    const ts = Date.parse(t.ts);
+    this.newest = Math.max(this.newest, ts);
+    this.lags.push(Date.now() + this.skew - ts);
     if (this.lags.length > 200) this.lags.splice(0, 100);
   }
 
@@ -46,7 +52,7 @@ export class StatusStrip {
       : link.state === "paused" ? "paused" : "connecting");
     dot.title = link.state === "waiting" ? link.why : "";
 
-    const age = s?.last_tick_age === null || s === null ? null : s.last_tick_age + (now - this.received) / 1000;
+    const age = this.newest > 0 ? (now + this.skew - this.newest) / 1000 : null;
     // Without a server to ask, silence speaks for itself.
     const stale = s !== null && (s.stale || (link.state !== "live" && link.state !== "paused" && now - this.received > 15_000));
     this.field("rate", s ? significant(s.ticks_per_second, 3) : "–", "");

@@ -30,6 +30,8 @@ export class Study {
     readonly shown: Shown,
     readonly def: Indicator,
     private readonly chart: IChartApi,
+    // The prices in sight, and some room.
+    private readonly room: () => [number, number] | null,
   ) {}
 
   get label(): string {
@@ -115,7 +117,7 @@ export class Study {
     const options = {
       priceLineVisible: false,
       lastValueVisible: where === "pane" && !histogram,
-      ...(where === "overlay" ? {} : { autoscaleInfoProvider: (own: () => AutoscaleInfo | null) => widened(own(), marks) }),
+      autoscaleInfoProvider: (own: () => AutoscaleInfo | null) => (where === "overlay" ? clipped(own(), this.room()) : widened(own(), marks)),
     };
     const api: ISeriesApi<SeriesType> = histogram
       ? this.chart.addSeries(HistogramSeries, { ...options, base: 0 }, pane)
@@ -134,11 +136,11 @@ export class Study {
     let size = 0;
     for (const [, v] of data) size = Math.max(size, Math.abs(v));
     if (line.place === "pane") {
-      const places = digits(size / 10);
+      const places = digits(size);
       line.api.applyOptions({
         priceFormat: size >= 1e5
           ? { type: "custom", minMove: 1, formatter: compact }
-          : { type: "custom", minMove: 10 ** -places, formatter: (v: number) => fixed(v, Math.min(places, 2 + Math.max(0, places - 2))) },
+          : { type: "custom", minMove: 10 ** -places, formatter: (v: number) => fixed(v, places) },
       });
     }
     line.api.setData(data.map(([time, value]) => ({
@@ -153,7 +155,7 @@ export class Study {
     const v = this.points?.values.get(series)?.get(time);
     if (v === undefined) return "–";
     if (this.lines.get(series)?.place === "overlay" && this.places.get(series) === "overlay") return fixed(v, priceDigits);
-    return Math.abs(v) >= 1e6 ? compact(v) : Math.abs(v) >= 1 || v === 0 ? fixed(v, 2) : significant(v, 3);
+    return Math.abs(v) >= 1e6 ? compact(v) : Math.abs(v) >= 1 || v === 0 ? fixed(v, Math.abs(v) >= 1e4 ? 0 : 2) : significant(v, 3);
   }
 
   remove(): void {
@@ -171,4 +173,12 @@ function widened(info: AutoscaleInfo | null, levels: number[]): AutoscaleInfo | 
   if (!info?.priceRange || levels.length === 0) return info;
   const { minValue, maxValue } = info.priceRange;
   return { ...info, priceRange: { minValue: Math.min(minValue, ...levels), maxValue: Math.max(maxValue, ...levels) } };
+}
+
+// clipped keeps a line that goes far away from flattening the bars.
+function clipped(info: AutoscaleInfo | null, room: [number, number] | null): AutoscaleInfo | null {
+  if (!info?.priceRange || !room) return info;
+  const minValue = Math.max(info.priceRange.minValue, room[0]);
+  const maxValue = Math.min(info.priceRange.maxValue, room[1]);
+  return minValue <= maxValue ? { ...info, priceRange: { minValue, maxValue } } : null;
 }
