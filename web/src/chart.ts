@@ -25,6 +25,7 @@ export interface ChartEvents {
   moved: (bars: number, range: View["range"]) => void;
   settings: (index: number) => void;
   remove: (index: number) => void;
+  drawn: () => void;
   price: (last: Bar | undefined, before: Bar | undefined, digits: number) => void;
   state: (state: "loading" | "ready" | "empty" | "error", detail: string) => void;
 }
@@ -211,6 +212,7 @@ export class ChartView {
     this.markers.setMarkers(this.marks.all(this.bars, this.colors));
     this.chart.panes().forEach((p, i) => p.setStretchFactor(i === 0 ? 3.2 : 1));
     this.legend.studies(this.studies);
+    this.on.drawn();
     this.tell();
     this.layout();
   }

@@ -28,8 +28,11 @@ const presets: { label: string; title: string; interval: Interval; bars: number 
 ];
 
 let view = parseView(location.search);
+// A phone has room for fewer bars.
+if (innerWidth < 600 && !new URLSearchParams(location.search).has("bars")) view.bars = 64;
 let known: Indicator[] = [];
 let table: string[] = [];
+let picker: Picker | undefined;
 
 const strip = new StatusStrip();
 const chart = new ChartView(byId("chart"), view, {
@@ -40,8 +43,9 @@ const chart = new ChartView(byId("chart"), view, {
     remember();
     drawBar();
   },
-  settings: (i) => void picker.open(i),
+  settings: (i) => void picker?.open(i),
   remove: (i) => change({ indicators: view.indicators.filter((_, j) => j !== i) }),
+  drawn: () => picker?.drawn(),
   price: (last, before, digits) => {
     const base = before?.close ?? last?.open;
     const now = last && base ? `${fixed(last.close, digits)}` : "";
@@ -67,7 +71,7 @@ const screener = new Screener({
   },
 });
 const search = new Search((symbol) => go(symbol));
-const picker = new Picker({
+picker = new Picker({
   view: () => view,
   catalog: (found) => {
     known = found;
@@ -149,7 +153,7 @@ function buttons(): void {
   byId("presets").append(...presets.map((p) => h("button", { "data-preset": p.label, title: p.title, onclick: () => preset(p) }, p.label)));
   const click = (id: string, run: () => void) => byId(id).addEventListener("click", run);
   click("symbol", () => search.open());
-  click("indicators", () => void picker.open());
+  click("indicators", () => void picker?.open());
   click("log", () => change({ log: !view.log }));
   click("live", () => chart.toLive());
   click("dock-toggle", () => change({ dock: view.dock === "closed" ? "open" : "closed" }));
@@ -167,7 +171,7 @@ function preset(p: (typeof presets)[number]): void {
 bindKeys([
   { keys: ["/"], label: "find a symbol", run: () => search.open() },
   { keys: ["1", "2", "3", "4", "5"], label: `interval: ${intervals.join(", ")}`, run: (k) => setInterval_(intervals[Number(k) - 1]!) },
-  { keys: ["i"], label: "indicators", run: () => void picker.open() },
+  { keys: ["i"], label: "indicators", run: () => void picker?.open() },
   { keys: ["ArrowUp", "ArrowDown"], label: "symbol above, below in the screener", run: (k) => step(k === "ArrowUp" ? -1 : 1) },
   { keys: ["ArrowLeft", "ArrowRight"], label: "back and forth in time", run: (k) => chart.scroll(k === "ArrowLeft" ? -0.25 : 0.25) },
   { keys: ["+", "-"], label: "zoom", run: (k) => chart.scale(k === "+" ? 0.75 : 1.33) },

@@ -52,6 +52,11 @@ export class Picker {
     this.draw();
   }
 
+  // drawn: the chart now knows which series it shows.
+  drawn(): void {
+    if (this.dialog.open && !this.active.contains(document.activeElement)) this.drawActive();
+  }
+
   private draw(): void {
     this.drawActive();
     this.drawList();

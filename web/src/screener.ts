@@ -34,6 +34,8 @@ const columns: Column[] = [
   { name: "macd", label: "MACD", title: "12, 26", rank: 3, format: (v) => significant(v, 3), tone: signed },
   { name: "percent_b", label: "%B", title: "Place within the Bollinger bands: 0 lower, 1 upper", rank: 3, format: (v) => fixed(v, 2), tone: (v) => (v > 1 ? "hot" : v < 0 ? "cold" : "") },
   { name: "atr_14", label: "ATR", title: "Average true range, 14 bars", rank: 3, format: (v) => significant(v, 3) },
+  { name: "ema_12", label: "EMA 12", title: "Green: price above", rank: 4, format: price, tone: versus },
+  { name: "ema_26", label: "EMA 26", title: "Green: price above", rank: 4, format: price, tone: versus },
   { name: "sma_20", label: "SMA 20", title: "Green: price above", rank: 4, format: price, tone: versus },
   { name: "sma_50", label: "SMA 50", title: "Green: price above", rank: 4, format: price, tone: versus },
   { name: "sma_200", label: "SMA 200", title: "Green: price above", rank: 4, format: price, tone: versus },
@@ -108,15 +110,19 @@ export class Screener {
       ...columns.map((c) => head(c.name, c.label, c.title, c.rank)));
   }
 
+  private sorted(): void {
+    for (const th of this.head.querySelectorAll<HTMLElement>("[data-column]")) {
+      const name = th.dataset["column"];
+      th.setAttribute("aria-sort", this.sort === name ? "ascending" : this.sort === `-${name}` ? "descending" : "none");
+    }
+  }
+
   show(interval: Interval, sort: string, filter: string, current: string, active: boolean): void {
     const again = interval !== this.interval || sort !== this.sort || filter !== this.shownFilter || (active && !this.active);
     Object.assign(this, { interval, sort, current, active });
     if (document.activeElement !== this.filter || filter === "") this.filter.value = filter;
     for (const el of document.querySelectorAll<HTMLElement>("[data-filter]")) el.setAttribute("aria-pressed", String(el.dataset["filter"] === filter));
-    for (const th of this.head.querySelectorAll<HTMLElement>("[data-column]")) {
-      const name = th.dataset["column"];
-      th.setAttribute("aria-sort", sort === name ? "ascending" : sort === `-${name}` ? "descending" : "none");
-    }
+    this.sorted();
     this.mark();
     if (again) {
       this.shownFilter = filter;
@@ -158,6 +164,7 @@ export class Screener {
     if (more.length === 0) return;
     columns.push(...more.map(other));
     this.heads();
+    this.sorted();
     for (const line of this.lines.values()) line.el.remove();
     this.lines.clear();
     this.order = [];
