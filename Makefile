@@ -23,15 +23,28 @@ demo: bin/hypertick ## Run everything on the embedded stack (ARGS="--listen 127.
 build: bin/hypertick ## Build the binary into bin/
 
 .PHONY: bin/hypertick
-bin/hypertick:
+bin/hypertick: web/dist/index.html
 	@mkdir -p bin
 	@go build -o $@ .
+
+.PHONY: web
+web: web/dist/index.html ## Build the chart page and the API reference, which the binary embeds
+
+WEB := $(wildcard web/*.html web/*.ts web/*.json web/*.mjs web/src/* web/public/*)
+
+web/dist/index.html: web/node_modules $(WEB)
+	cd web && npm run --silent build
+	@touch $@
+
+web/node_modules: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --silent
+	@touch $@
 
 .PHONY: test
 test: test-js test-go ## Run every test, from nothing
 
 .PHONY: test-go
-test-go: testdata/npm/node_modules
+test-go: testdata/npm/node_modules web/dist/index.html
 	go test -race -timeout 20m $(PKGS)
 
 testdata/npm/node_modules: testdata/npm/package-lock.json
@@ -39,8 +52,9 @@ testdata/npm/node_modules: testdata/npm/package-lock.json
 	@touch $@
 
 .PHONY: test-js
-test-js: embedded/pgserver/node_modules
+test-js: embedded/pgserver/node_modules web/node_modules
 	cd embedded/pgserver && npm test --silent
+	cd web && npm test --silent
 
 embedded/pgserver/node_modules: embedded/pgserver/package-lock.json
 	cd embedded/pgserver && npm ci --no-audit --no-fund --silent
@@ -60,8 +74,9 @@ bench: ## Measure, with ratios against a peer in the same run (on HYPERTICK_TEST
 	go test -run '^$$' -bench . ./feed/...
 
 .PHONY: lint
-lint: ## Run the linters
+lint: web/node_modules ## Run the linters
 	$(LINT) run
+	cd web && npm run --silent check
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 
 .PHONY: generate
@@ -110,4 +125,4 @@ restore: ## Restore backups/FROM into an empty database of docker compose (FROM=
 
 .PHONY: clean
 clean: ## Remove what was built; data in .hypertick/ stays
-	rm -rf bin embedded/pgserver/node_modules
+	rm -rf bin embedded/pgserver/node_modules web/node_modules web/dist/assets web/dist/*.*

@@ -30,7 +30,7 @@ import (
 	"github.com/hypertick/hypertick/web"
 )
 
-// ShotsEnv names a directory for the screenshots; without it they are the
+// shotsEnv names a directory for the screenshots; without it they are the
 // test's own and go with it.
 const shotsEnv = "HYPERTICK_TEST_SHOTS"
 
@@ -158,9 +158,9 @@ func trade(ctx context.Context, t *testing.T, producer *feed.Producer, last map[
 		case now := <-tick.C:
 			s := symbols[r.IntN(len(symbols))]
 			// Never the price before: a candle has to move.
-			step := (0.0002 + 0.0006*r.Float64()) * float64(1-2*r.IntN(2))
-			last[s] = round(last[s] * (1 + step))
-			err := producer.Produce(ctx, &feed.Tick{Symbol: s, TS: now.UnixMicro(), Price: last[s], Size: 1 + float64(r.IntN(90)), Seq: seq, Venue: "SIM"})
+			step := max(0.01, last[s]*0.00012*r.Float64()) * float64(1-2*r.IntN(2))
+			last[s] = round(last[s] + step)
+			err := producer.Produce(ctx, &feed.Tick{Symbol: s, TS: now.UnixMicro(), Price: last[s], Size: 1 + float64(r.IntN(4)), Seq: seq, Venue: "SIM"})
 			if err != nil && ctx.Err() == nil {
 				t.Errorf("produce: %v", err)
 				return
@@ -295,6 +295,7 @@ func (p *page) eval(js string) string {
 // page that loads again in between is no matter.
 func (p *page) until(what, js string) {
 	p.t.Helper()
+	start := time.Now()
 	wait, stop := context.WithTimeout(p.ctx, 90*time.Second)
 	defer stop()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -302,6 +303,7 @@ func (p *page) until(what, js string) {
 	for {
 		ok, err := chromedp.Run(wait, chromedp.Evaluate[bool]("!!("+js+")"))
 		if err == nil && ok {
+			p.t.Logf("%s: after %v", what, time.Since(start).Round(time.Millisecond))
 			return
 		}
 		select {

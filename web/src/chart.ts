@@ -324,6 +324,8 @@ export class ChartView {
   private readonly remember = later(250, (r: LogicalRange) => {
     const n = this.bars.length;
     if (n === 0) return;
+    // Beyond the first bar there is no time to remember.
+    if (r.to < 2) return;
     const bars = Math.max(5, Math.round(r.to - r.from));
     const live = !this.newer && r.to >= n - 1.5;
     const time = (i: number) => this.bars[Math.min(Math.max(Math.round(i), 0), n - 1)]!.time;
@@ -370,7 +372,12 @@ export class ChartView {
     } catch (err) {
       if (!signal.aborted && !aborted(err)) this.on.state("error", message(err));
     } finally {
-      if (!signal.aborted) this.paging = false;
+      if (!signal.aborted) {
+        this.paging = false;
+        // The user may have gone on meanwhile.
+        const r = this.chart.timeScale().getVisibleLogicalRange();
+        if (r) requestAnimationFrame(() => this.moved(r));
+      }
     }
   }
 
@@ -395,7 +402,7 @@ export class ChartView {
       delete this.view.range;
       this.on.moved(this.view.bars, undefined);
       void this.load();
-    } else this.chart.timeScale().scrollToRealTime();
+    } else this.zoom(Math.max(this.view.bars, 40)); // at once: what moves meanwhile would stop an animation
   }
 
   scroll(share: number): void {

@@ -4,7 +4,7 @@
 import { aborted, candles, get, message, type Page, type ScreenerRow, type Tick } from "./api";
 import { byId, frame, h, later, svg, text } from "./dom";
 import { decimals, fixed, percent, significant } from "./format";
-import type { Interval } from "./view";
+import { seconds, type Interval } from "./view";
 
 interface Column {
   name: string;
@@ -43,6 +43,8 @@ const columns: Column[] = [
 
 interface Line {
   el: HTMLTableRowElement;
+  // As the server said, and with the newest trade.
+  said: ScreenerRow;
   row: ScreenerRow;
   cells: Map<string, HTMLTableCellElement>;
   spark: HTMLElement;
@@ -64,7 +66,9 @@ export class Screener {
   private asking = new AbortController();
   private timer = 0;
   private active = false;
-  private readonly ticked = new Map<string, number>();
+  // The newest trade of each symbol.
+  private readonly live = new Map<string, { ts: number; price: number }>();
+  private readonly ticked = new Set<string>();
   private readonly seen: IntersectionObserver;
   private queue: Line[] = [];
   private drawing = 0;
@@ -182,7 +186,8 @@ export class Screener {
     for (const row of rows) {
       let line = this.lines.get(row.symbol);
       if (!line) this.lines.set(row.symbol, (line = this.make(row)));
-      line.row = row;
+      line.said = row;
+      line.row = this.moved(row);
       for (const c of columns) this.cell(line, c);
     }
     if (order.join() !== this.order.join()) {
@@ -211,7 +216,7 @@ export class Screener {
         return td;
       }));
     this.seen.observe(el);
-    return { el, row, cells, spark, sparked: false };
+    return { el, said: row, row, cells, spark, sparked: false };
   }
 
   private cell(line: Line, c: Column): void {
@@ -243,25 +248,40 @@ export class Screener {
 
   tick(t: Tick): void {
     if (!this.active || !this.lines.has(t.symbol)) return;
-    this.ticked.set(t.symbol, t.price);
+    this.live.set(t.symbol, { ts: Date.parse(t.ts) / 1000, price: t.price });
+    this.ticked.add(t.symbol);
     this.flush();
   }
 
+  // moved is a row of the server, which is of the last refresh, with the trades since.
+  private moved(row: ScreenerRow): ScreenerRow {
+    const live = this.live.get(row.symbol);
+    const bucket = Date.parse(row.bucket) / 1000;
+    if (!live || live.ts < bucket) return row;
+    const out: ScreenerRow = { ...row, close: live.price };
+    const since = (name: string, length: number) => {
+      const change = row[name];
+      if (typeof change !== "number") return;
+      // In a later bar, or on a later day, the close that it counts from is the row's own.
+      const base = Math.floor(live.ts / length) > Math.floor(bucket / length) ? row.close : row.close / (1 + change);
+      out[name] = live.price / base - 1;
+    };
+    since("change", seconds[this.interval]);
+    since("change_1d", 86400);
+    return out;
+  }
+
   private readonly flush = frame(() => {
-    for (const [symbol, p] of this.ticked) {
+    for (const symbol of this.ticked) {
       const line = this.lines.get(symbol);
       if (!line) continue;
       const old = line.row.close;
-      if (p === old) continue;
-      const { change, change_1d } = line.row;
-      // The closes that the changes count from stay what they are.
-      if (typeof change_1d === "number") line.row["change_1d"] = (p / old) * (1 + change_1d) - 1;
-      if (typeof change === "number") line.row["change"] = (p / old) * (1 + change) - 1;
-      line.row.close = p;
+      line.row = this.moved(line.said);
+      if (line.row.close === old) continue;
       for (const c of columns.slice(0, 3)) this.cell(line, c);
       const td = line.cells.get("close")!;
       td.getAnimations().forEach((a) => a.cancel());
-      td.animate([{ color: `var(--${p > old ? "up" : "down"})` }, {}], { duration: 700 });
+      td.animate([{ color: `var(--${line.row.close > old ? "up" : "down"})` }, {}], { duration: 700 });
     }
     this.ticked.clear();
   });

@@ -11,6 +11,7 @@ export class StatusStrip {
   private received = 0;
   // How far the server's clock is ahead of ours, in ms.
   private skew = 0;
+  private ahead = -Infinity;
   private lags: number[] = [];
   private newest = 0;
   private readonly alarm = byId("alarm");
@@ -28,9 +29,10 @@ export class StatusStrip {
   onStatus(s: Status): void {
     this.status = s;
     this.received = Date.now();
-    // Less than the way of a message takes is no difference of the clocks.
-    const skew = Date.parse(s.time) - this.received;
-    this.skew = Math.abs(skew) < 1000 ? 0 : skew;
+    // The message that was on its way for the shortest time tells most of the
+    // clocks; a difference that the way alone may explain is none.
+    this.ahead = Math.max(this.ahead, Date.parse(s.time) - this.received);
+    this.skew = Math.abs(this.ahead) < 1000 ? 0 : this.ahead;
     if (s.last_tick) this.newest = Math.max(this.newest, Date.parse(s.last_tick));
     this.draw();
   }

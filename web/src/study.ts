@@ -6,7 +6,7 @@ import {
 
 import { aborted, message, type Indicator } from "./api";
 import type { Bar } from "./bars";
-import { compact, digits, fixed, significant } from "./format";
+import { compact, digits, fixed } from "./format";
 import { bounds, fitting, levels, place } from "./place";
 import { Points } from "./points";
 import type { Theme } from "./theme";
@@ -17,6 +17,7 @@ interface Line {
   place: Place;
   color: string;
   histogram: boolean;
+  digits: number;
 }
 
 export class Study {
@@ -126,7 +127,7 @@ export class Study {
       api.createPriceLine({ price: level, color: theme.muted, lineStyle: LineStyle.Dashed, lineWidth: 1, axisLabelVisible: false, title: "" });
     }
     if (where === "pane") api.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: 0.08 } });
-    const line: Line = { api, place: where, color: "", histogram };
+    const line: Line = { api, place: where, color: "", histogram, digits: 2 };
     this.lines.set(name, line);
     return line;
   }
@@ -137,6 +138,7 @@ export class Study {
     for (const [, v] of data) size = Math.max(size, Math.abs(v));
     if (line.place === "pane") {
       const places = digits(size);
+      line.digits = Math.min(places + 1, 8);
       line.api.applyOptions({
         priceFormat: size >= 1e5
           ? { type: "custom", minMove: 1, formatter: compact }
@@ -154,8 +156,9 @@ export class Study {
   value(series: string, time: number, priceDigits: number): string {
     const v = this.points?.values.get(series)?.get(time);
     if (v === undefined) return "–";
-    if (this.lines.get(series)?.place === "overlay" && this.places.get(series) === "overlay") return fixed(v, priceDigits);
-    return Math.abs(v) >= 1e6 ? compact(v) : Math.abs(v) >= 1 || v === 0 ? fixed(v, Math.abs(v) >= 1e4 ? 0 : 2) : significant(v, 3);
+    const line = this.lines.get(series);
+    if (line?.place === "overlay" && this.places.get(series) === "overlay") return fixed(v, priceDigits);
+    return Math.abs(v) >= 1e6 ? compact(v) : fixed(v, Math.abs(v) >= 1e4 ? 0 : (line?.digits ?? 2));
   }
 
   remove(): void {
