@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/stream"
 )
 
 // DefaultListen is where the API listens unless told otherwise.
@@ -74,6 +75,9 @@ type Config struct {
 	Tracer trace.TracerProvider
 	// Now is the clock of the rate limit; time.Now when nil.
 	Now func() time.Time
+
+	// Stream tunes the live events; its pool and its log are this one's.
+	Stream stream.Config
 }
 
 // Server is the API, listening.
@@ -89,6 +93,7 @@ type Server struct {
 	tracer   tracer
 	// metricsListener is nil when metrics are not served.
 	metricsListener net.Listener
+	hub      *stream.Hub
 	// base is the parent of every request's context: ended, it stops them all.
 	base   context.Context
 	cancel context.CancelFunc
@@ -149,10 +154,13 @@ func New(cfg Config) (*Server, error) {
 	s.registerIndicator()
 	s.registerScreener()
 	s.registerSnapshot()
+	s.registerStream()
 	if err := s.listen(); err != nil {
 		return nil, err
 	}
 	s.base, s.cancel = context.WithCancel(context.Background())
+	cfg.Stream.Pool, cfg.Stream.Log = cfg.Pool, cfg.Log
+	s.hub = stream.New(cfg.Stream)
 	return s, nil
 }
 
@@ -191,6 +199,7 @@ func (s *Server) MetricsAddr() string {
 // Close gives the addresses back; only a server that was never run needs it.
 func (s *Server) Close() error {
 	s.cancel()
+	s.hub.Close()
 	err := s.listener.Close()
 	if s.metricsListener != nil {
 		err = errors.Join(err, s.metricsListener.Close())
@@ -214,6 +223,7 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func (s *Server) serve(ctx context.Context) error {
+	defer s.hub.Close()
 	served := make(chan error, 1)
 	s.app.Server().Handler = s.serveKnown(s.app.Handler())
 	go func() { served <- s.app.Listener(paced{s.listener, s.cfg.WriteTimeout}) }()
@@ -223,6 +233,7 @@ func (s *Server) serve(ctx context.Context) error {
 		return fmt.Errorf("serve api: %w", err)
 	case <-ctx.Done():
 	}
+	s.hub.Close() // streams would not end by themselves
 	cut := time.AfterFunc(stopGrace, s.cancel)
 	defer cut.Stop()
 	if err := s.app.ShutdownWithTimeout(stopLimit); err != nil {

@@ -28,6 +28,10 @@ CREATE TABLE timescaledb_information.chunks (
 );
 CREATE FUNCTION hypertable_size(hypertable regclass) RETURNS bigint LANGUAGE sql AS 'SELECT 0';
 CREATE FUNCTION hypertable_compression_stats(hypertable regclass) RETURNS SETOF record LANGUAGE sql AS 'SELECT 0';
+CREATE TABLE timescaledb_information.job_stats (
+    job_id          int NOT NULL,
+    last_run_status text
+);
 CREATE SCHEMA _timescaledb_catalog;
 CREATE TABLE _timescaledb_catalog.continuous_agg (
     mat_hypertable_id int  NOT NULL,

@@ -39,6 +39,7 @@ type delta struct {
 	stored   bool
 	expected int64
 	seq, ts  int64
+	oldest   int64 // of the rows for ticks
 }
 
 type gap struct {
@@ -234,7 +235,7 @@ func (pl *planner) planChunk(b *batch, c *chunk, border int64, first uint64) (sh
 		if pos.part != p.id {
 			shared = shared || pos.part >= first && pos.home != c.partition.id
 			pos.part, pos.delta = p.id, len(p.deltas)
-			p.deltas = append(p.deltas, delta{pos: pos, stored: pos.stored, expected: pos.seq})
+			p.deltas = append(p.deltas, delta{pos: pos, stored: pos.stored, expected: pos.seq, oldest: noRow})
 		}
 		d := &p.deltas[pos.delta]
 		d.seq, d.ts = t.Seq, max(d.ts, t.TS)
@@ -248,6 +249,7 @@ func (pl *planner) planChunk(b *batch, c *chunk, border int64, first uint64) (sh
 			p.late++
 		default:
 			p.direct.add(t.TS)
+			d.oldest = min(d.oldest, t.TS)
 			p.rows = appendRow(p.rows, &t.Tick)
 		}
 		p.newest = max(p.newest, t.TS)

@@ -58,6 +58,7 @@ type writer struct {
 	bufs    [][]byte
 	args    db.AdvanceIngestParams
 	gaps    db.InsertFeedGapsParams
+	late    db.NoteArrivalsParams
 	merged  []delta
 	indexOf map[*position]int
 }
@@ -108,10 +109,37 @@ func (w *writer) commit(ctx context.Context, parts []*part) error {
 	if err := w.copy(ctx, tx, copyLate, late, parts, func(p *part) []byte { return p.lateRows }); err != nil {
 		return err
 	}
+	// Last, so that the time between the look at the clock and the commit is short.
+	if w.collectLate(); len(w.late.Symbols) > 0 {
+		if err := q.NoteArrivals(ctx, w.late); err != nil {
+			return fmt.Errorf("note late arrivals: %w", err)
+		}
+	}
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
+}
+
+// clockSkew is how far this clock may be behind the database's.
+const clockSkew = 3 * time.Second
+
+// collectLate fills the arguments for what comes after its minute: it may
+// change bars that are closed. The database looks again, by its own clock.
+func (w *writer) collectLate() {
+	a := &w.late
+	*a = db.NoteArrivalsParams{
+		Symbols: a.Symbols[:0], Venues: a.Venues[:0], AfterSeqs: a.AfterSeqs[:0], LastSeqs: a.LastSeqs[:0],
+		Oldests: a.Oldests[:0], Newests: a.Newests[:0],
+	}
+	minute := w.in.cfg.Now().Add(clockSkew).Truncate(time.Minute).UnixMicro()
+	for i := range w.merged {
+		if d := &w.merged[i]; d.oldest < minute {
+			a.Symbols, a.Venues = append(a.Symbols, d.pos.symbol), append(a.Venues, d.pos.venue)
+			a.AfterSeqs, a.LastSeqs = append(a.AfterSeqs, d.expected), append(a.LastSeqs, d.seq)
+			a.Oldests, a.Newests = append(a.Oldests, fromMicros(d.oldest)), append(a.Newests, fromMicros(d.ts))
+		}
+	}
 }
 
 func (w *writer) copy(ctx context.Context, tx pgx.Tx, sql string, want int, parts []*part, rows func(*part) []byte) error {
@@ -174,7 +202,7 @@ func (w *writer) collect(parts []*part) {
 			}
 			if ok {
 				m := &w.merged[at]
-				m.seq, m.ts = d.seq, max(m.ts, d.ts)
+				m.seq, m.ts, m.oldest = d.seq, max(m.ts, d.ts), min(m.oldest, d.oldest)
 				continue
 			}
 			if len(parts) > 1 {

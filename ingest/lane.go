@@ -9,6 +9,9 @@ import (
 // never is older than any tick, and still far from overflowing.
 const never = math.MinInt64 / 4
 
+// noRow is newer than any tick.
+const noRow = math.MaxInt64
+
 // lane decides, for one partition, which ticks are late. TimescaleDB
 // invalidates everything between the oldest and the newest row of a
 // transaction, so one old tick among live ones costs a refresh of all between.

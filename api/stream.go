@@ -1,0 +1,158 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/hypertick/hypertick/stream"
+)
+
+const (
+	// maxStreamSymbols bounds the symbols of a stream; more is all.
+	maxStreamSymbols = 200
+	// streamIdle is the time without an event after which a comment is sent.
+	streamIdle = 10 * time.Second
+	// streamRetry is the milliseconds after which a client shall reconnect.
+	streamRetry = "retry: 2000\n\n"
+)
+
+var kinds = map[string]stream.Kind{"tick": stream.Ticks, "candle": stream.Candles, "alert": stream.Alerts, "status": stream.Status}
+
+type streamInput struct {
+	Symbols  []string `query:"symbols" maxItems:"200" doc:"Symbols, separated by commas. Without it, or with *: all." example:"AAPL,MSFT"`
+	Interval []string `query:"interval" enum:"1m,5m,15m,1h,1d" default:"1m" doc:"Intervals of the candles, separated by commas." example:"1m,5m"`
+	Events   []string `query:"events" enum:"tick,candle,alert,status" doc:"Kinds of events, separated by commas. Without it: all." example:"candle,status"`
+	LastID   string   `header:"Last-Event-ID" maxLength:"128" doc:"Id of the last event the client has. A browser sends it when it reconnects."`
+}
+
+func (s *Server) registerStream() {
+	huma.Register(s.api, huma.Operation{
+		OperationID: "stream", Method: http.MethodGet, Path: "/v1/stream", Tags: []string{"market"},
+		Summary: "Live events",
+		Description: "Server-Sent Events. `tick`: a trade, as in the list of ticks, with its symbol. " +
+			"`candle`: a bar, as in the list of candles, with symbol, interval and state: `forming` while it lasts, `closed` once when its end has passed, " +
+			"`revised` when a late tick has changed it since. `status`: every 5 s, how the system is. `alert`: reserved. " +
+			"`reset`: events were missed, read the bars again (of one symbol, if it names one). " +
+			"With Last-Event-ID, the closed and revised candles missed since come first, each once, for a day. " +
+			"A client that does not keep up is disconnected.",
+		Responses: map[string]*huma.Response{"200": {
+			Description: "Events until the client or the server ends the stream.",
+			Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
+		}},
+		Errors: []int{http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusGatewayTimeout},
+	}, s.streamEvents)
+}
+
+func (s *Server) streamEvents(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
+	sub := stream.Subscription{Intervals: in.Interval, LastID: in.LastID}
+	for _, e := range in.Events {
+		sub.Kinds |= kinds[e]
+	}
+	if sub.Kinds == 0 {
+		sub.Kinds = stream.All
+	}
+	if len(in.Symbols) > 0 && !slices.Equal(in.Symbols, []string{"*"}) {
+		if err := s.knowSymbols(ctx, in.Symbols); err != nil {
+			return nil, err
+		}
+		sub.Symbols = in.Symbols
+	}
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		c := humafiber.Unwrap(hc)
+		if err := s.startStream(c, sub); err != nil {
+			_ = s.handleError(c, err)
+		}
+	}}, nil
+}
+
+// knowSymbols is nil when every symbol has been heard of.
+func (s *Server) knowSymbols(ctx context.Context, symbols []string) error {
+	for _, symbol := range symbols {
+		if !validSymbol(symbol) {
+			return invalid("query.symbols", "want 1 to 32 of A-Z 0-9 . _ : -, or * alone", symbol)
+		}
+	}
+	known, err := s.queries.StreamKnown(ctx, symbols)
+	if err != nil {
+		return s.failed(ctx, "find symbols", err)
+	}
+	for _, symbol := range symbols {
+		if slices.Contains(known, symbol) {
+			continue
+		}
+		if err := s.knowSymbol(ctx, symbol); err != nil {
+			var p *Problem
+			if errors.As(err, &p) && p.Status == http.StatusNotFound && len(p.Errors) > 0 {
+				p.Errors[0].Location = "query.symbols"
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func validSymbol(s string) bool {
+	return len(s) >= 1 && len(s) <= 32 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-") == ""
+}
+
+// startStream makes the answer of c a stream of sub's events.
+func (s *Server) startStream(c *fiber.Ctx, sub stream.Subscription) error {
+	fc := c.Context()
+	c.Set(fiber.HeaderContentType, "text/event-stream")
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	c.Set("X-Accel-Buffering", "no")
+	if fc.IsHead() {
+		return nil
+	}
+	conn, id := fc.Conn(), requestID(c.UserContext())
+	// Its end must not wait for what it has not read.
+	sub.Dropped = func() { _ = conn.SetWriteDeadline(time.Now()) }
+	client, err := s.hub.Subscribe(sub)
+	switch {
+	case errors.Is(err, stream.ErrFull):
+		c.Set(fiber.HeaderRetryAfter, retryAfter)
+		return problem(http.StatusServiceUnavailable, "There are too many streams at the moment.")
+	case err != nil:
+		c.Set(fiber.HeaderRetryAfter, retryAfter)
+		return problem(http.StatusServiceUnavailable, "The server is stopping.")
+	}
+	// The connection ends with the stream: nothing may follow what was cut.
+	c.Set(fiber.HeaderConnection, "close")
+	// The context of the request ends with the handler, the stream does not.
+	ctx := s.base
+	fc.SetBodyStreamWriter(func(w *bufio.Writer) {
+		defer client.Close()
+		start := time.Now()
+		_, _ = w.WriteString(streamRetry)
+		var err error
+		for {
+			// The server's deadline is for a whole answer, and this one has no end.
+			if err = conn.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)); err != nil {
+				break
+			}
+			if err = w.Flush(); err != nil {
+				break
+			}
+			var out []byte
+			if out, err = client.Next(ctx, streamIdle); err != nil {
+				break
+			}
+			if _, err = w.Write(out); err != nil {
+				break
+			}
+		}
+		s.cfg.Log.LogAttrs(ctx, slog.LevelDebug, "stream ended", slog.String("request_id", id),
+			slog.Duration("took", time.Since(start)), slog.Any("error", err))
+	})
+	return nil
+}

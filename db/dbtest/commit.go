@@ -1,0 +1,99 @@
+package dbtest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hypertick/hypertick/db"
+)
+
+// Commit stores ticks as ingest does, in one transaction with the positions
+// of their feeds: direct ones in ticks, late ones in late_ticks. seq must rise
+// from call to call.
+func (d *DB) Commit(t testing.TB, direct, late []Tick) {
+	t.Helper()
+	if err := d.TryCommit(context.Background(), direct, late); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TryCommit is Commit for other goroutines than the test's.
+func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
+	type key struct{ symbol, venue string }
+	type move struct {
+		seq, least             int64
+		newest, oldest time.Time
+	}
+	feeds := map[key]*move{}
+	var order []key
+	note := func(k Tick, isLate bool) {
+		id := key{k.Symbol, k.Venue}
+		f := feeds[id]
+		if f == nil {
+			f = &move{least: k.Seq, newest: k.TS}
+			feeds[id] = f
+			order = append(order, id)
+		}
+		f.seq, f.least = max(f.seq, k.Seq), min(f.least, k.Seq)
+		if k.TS.After(f.newest) {
+			f.newest = k.TS
+		}
+		if !isLate && (f.oldest.IsZero() || k.TS.Before(f.oldest)) {
+			f.oldest = k.TS
+		}
+	}
+	for _, k := range direct {
+		note(k, false)
+	}
+	for _, k := range late {
+		note(k, true)
+	}
+	return pgx.BeginFunc(ctx, d.Pool, func(tx pgx.Tx) error {
+		var arrivals db.NoteArrivalsParams
+		for _, id := range order {
+			f := feeds[id]
+			if _, err := tx.Exec(ctx, `INSERT INTO feed_positions AS p (symbol, venue, last_seq, last_ts) VALUES ($1, $2, $3, $4)
+				ON CONFLICT (symbol, venue) DO UPDATE SET last_seq = excluded.last_seq, last_ts = greatest(p.last_ts, excluded.last_ts), updated_at = now()`,
+				id.symbol, id.venue, f.seq, f.newest); err != nil {
+				return err
+			}
+			if !f.oldest.IsZero() {
+				arrivals.Symbols, arrivals.Venues = append(arrivals.Symbols, id.symbol), append(arrivals.Venues, id.venue)
+				arrivals.AfterSeqs, arrivals.LastSeqs = append(arrivals.AfterSeqs, f.least-1), append(arrivals.LastSeqs, f.seq)
+				arrivals.Oldests, arrivals.Newests = append(arrivals.Oldests, f.oldest), append(arrivals.Newests, f.newest)
+			}
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO ingest_offsets AS o (topic, partition, next_offset) VALUES ('dbtest', 0, $1)
+			ON CONFLICT (topic, partition) DO UPDATE SET next_offset = o.next_offset + excluded.next_offset`, len(direct)+len(late)); err != nil {
+			return err
+		}
+		for table, ticks := range map[string][]Tick{"ticks": direct, "late_ticks": late} {
+			if _, err := tx.CopyFrom(ctx, pgx.Identifier{table}, []string{"ts", "symbol", "price", "size", "seq", "venue"},
+				pgx.CopyFromSlice(len(ticks), func(i int) ([]any, error) {
+					k := ticks[i]
+					return []any{k.TS, k.Symbol, k.Price, k.Size, k.Seq, k.Venue}, nil
+				})); err != nil {
+				return err
+			}
+		}
+		if len(arrivals.Symbols) == 0 {
+			return nil
+		}
+		return db.New(tx).NoteArrivals(ctx, arrivals)
+	})
+}
+
+// NoteRevisions runs the job that lists revised bars.
+func (d *DB) NoteRevisions(t testing.TB) {
+	t.Helper()
+	var job int32
+	if err := d.Pool.QueryRow(context.Background(), "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'note_revisions'").Scan(&job); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.New(d.Pool).RunJob(context.Background(), job); err != nil {
+		t.Fatalf("run note_revisions: %v", err)
+	}
+}

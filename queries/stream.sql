@@ -1,0 +1,61 @@
+-- The stream: what one pass of the hub reads, in one snapshot.
+
+-- name: StreamHead :one
+-- The clock, the snapshot, records taken from topics, and the newest revision.
+SELECT now()::timestamptz AS now, pg_current_snapshot()::text AS snapshot,
+       (SELECT coalesce(sum(o.next_offset), 0) FROM ingest_offsets o)::bigint AS records,
+       (SELECT coalesce(max(r.id), 0) FROM bar_revisions r)::bigint AS revision;
+
+-- name: StreamFeeds :many
+-- How far each feed has come: what differs from the pass before has new ticks.
+SELECT p.symbol, p.venue, p.last_seq, p.last_ts, p.updated_at FROM feed_positions p;
+
+-- name: StreamTicks :many
+-- The newest ticks of each feed between two of its positions, newest first.
+-- oldest and newest bound all of them, so that the plan is made for few chunks.
+SELECT u.symbol::text AS symbol, u.venue::text AS venue, t.ts, t.price, t.size, t.seq
+FROM (SELECT unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(venues)::text[]) AS venue,
+             unnest(sqlc.arg(from_tss)::timestamptz[]) AS from_ts, unnest(sqlc.arg(to_tss)::timestamptz[]) AS to_ts,
+             unnest(sqlc.arg(after_seqs)::bigint[]) AS after_seq, unnest(sqlc.arg(last_seqs)::bigint[]) AS last_seq) u
+CROSS JOIN LATERAL (
+    SELECT k.ts, k.price, k.size, k.seq FROM ticks k
+    WHERE k.symbol = u.symbol AND k.ts >= u.from_ts AND k.ts <= u.to_ts AND k.ts >= sqlc.arg(oldest) AND k.ts <= sqlc.arg(newest)
+      AND k.venue = u.venue AND k.seq > u.after_seq AND k.seq <= u.last_seq
+    ORDER BY k.ts DESC, k.seq DESC LIMIT sqlc.arg(max_rows)::int
+) t;
+
+-- name: StreamBars :many
+-- Bars by symbol, interval and start.
+SELECT c.symbol::text AS symbol, u.bar::text AS bar, c.bucket::timestamptz AS bucket, c.open::float8 AS open, c.high::float8 AS high, c.low::float8 AS low,
+       c.close::float8 AS close, c.volume::float8 AS volume, c.notional::float8 AS notional, c.trades::bigint AS trades
+FROM (SELECT unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(bars)::text[]) AS bar,
+             unnest(sqlc.arg(from_buckets)::timestamptz[]) AS from_bucket, unnest(sqlc.arg(to_buckets)::timestamptz[]) AS to_bucket) u
+CROSS JOIN LATERAL candles(u.symbol, u.bar, u.from_bucket, u.to_bucket) AS c
+LIMIT sqlc.arg(max_rows)::int;
+
+-- name: StreamRevisions :many
+SELECT r.id, r.symbol, r."interval" AS bar, r.bucket, r.whole, r.xid::text AS xid FROM bar_revisions r
+WHERE r.id > sqlc.arg(after) AND r.id <= sqlc.arg(upto)
+ORDER BY r.id LIMIT sqlc.arg(max_rows)::int;
+
+-- name: StreamStatus :one
+-- Failed jobs, and where the one-minute candles stop being materialised (1970
+-- when none is). Jobs below 1000 are TimescaleDB's own.
+SELECT (SELECT count(*) FROM timescaledb_information.job_stats s WHERE s.last_run_status = 'Failed' AND s.job_id >= 1000)::bigint AS jobs_failed,
+       coalesce((SELECT greatest(_timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(c.mat_hypertable_id)), '1970-01-01')
+                 FROM _timescaledb_catalog.continuous_agg c
+                 WHERE c.user_view_schema = 'public' AND c.user_view_name = 'candles_1m'), '1970-01-01')::timestamptz AS candles_upto;
+
+-- name: StreamKnown :many
+-- Which of the symbols a feed has brought.
+SELECT DISTINCT p.symbol FROM feed_positions p WHERE p.symbol = ANY (sqlc.arg(symbols)::text[]);
+
+-- name: NoteArrivals :exec
+-- What ingest stored after its minute. The clock is the database's: the
+-- stream closes bars by the same one, some seconds later.
+INSERT INTO _hypertick.late_arrivals (symbol, venue, after_seq, last_seq, oldest, newest)
+SELECT u.symbol, u.venue, u.after_seq, u.last_seq, u.oldest, u.newest
+FROM (SELECT unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(venues)::text[]) AS venue,
+             unnest(sqlc.arg(after_seqs)::bigint[]) AS after_seq, unnest(sqlc.arg(last_seqs)::bigint[]) AS last_seq,
+             unnest(sqlc.arg(oldests)::timestamptz[]) AS oldest, unnest(sqlc.arg(newests)::timestamptz[]) AS newest) u
+WHERE u.oldest < date_trunc('minute', clock_timestamp() - INTERVAL '2 seconds');

@@ -1,0 +1,97 @@
+package stream
+
+import (
+	"math"
+	"time"
+
+	"github.com/hypertick/hypertick/db"
+)
+
+// levels is how many intervals there are.
+const levels = 5
+
+// Intervals are the names of the intervals, shortest first.
+var Intervals = [levels]string{"1m", "5m", "15m", "1h", "1d"}
+
+var widths = [levels]time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 24 * time.Hour}
+
+func levelOf(interval string) (int, bool) {
+	for i, name := range Intervals {
+		if name == interval {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// floor is the start of the bar that holds t. Every width divides a day, so
+// counting from the year 1 gives what the database has.
+func floor(t time.Time, level int) time.Time { return t.UTC().Truncate(widths[level]) }
+
+type barKey struct {
+	symbol string
+	level  int
+}
+
+// bar is a forming bar, kept by adding ticks to it.
+type bar struct {
+	bucket                 time.Time
+	open, high, low, close float64
+	volume, notional       float64
+	trades                 int64
+
+	// firstTS and firstSeq are those of open, unless the bar was read from the
+	// database: then exact is false and only the newest are known.
+	exact           bool
+	firstTS, lastTS time.Time
+	first, last     int64
+	changed         bool
+}
+
+type tick struct {
+	symbol, venue string
+	ts            time.Time
+	price, size   float64
+	seq           int64
+}
+
+func newBar(t tick, level int) *bar {
+	return &bar{
+		bucket: floor(t.ts, level), open: t.price, high: t.price, low: t.price, close: t.price,
+		volume: t.size, notional: t.price * t.size, trades: 1,
+		exact: true, firstTS: t.ts, lastTS: t.ts, first: t.seq, last: t.seq, changed: true,
+	}
+}
+
+// add takes a tick of the bar's bucket and reports whether it could: among the
+// ticks of a bar that was read, the place of an older one is not known.
+func (b *bar) add(t tick) bool {
+	older := before(t.ts, t.seq, b.lastTS, b.last)
+	if older && !b.exact {
+		return false
+	}
+	b.high, b.low = max(b.high, t.price), min(b.low, t.price)
+	b.volume += t.size
+	b.notional += t.price * t.size
+	b.trades++
+	if !older {
+		b.close, b.lastTS, b.last = t.price, t.ts, t.seq
+	}
+	if b.exact && before(t.ts, t.seq, b.firstTS, b.first) {
+		b.open, b.firstTS, b.first = t.price, t.ts, t.seq
+	}
+	b.changed = true
+	return true
+}
+
+func before(ts time.Time, seq int64, than time.Time, thanSeq int64) bool {
+	return ts.Before(than) || ts.Equal(than) && seq < thanSeq
+}
+
+// readBar is a bar as the database has it, last being the symbol's newest tick.
+func readBar(r db.StreamBarsRow, last time.Time) *bar {
+	return &bar{
+		bucket: r.Bucket.UTC(), open: r.Open, high: r.High, low: r.Low, close: r.Close,
+		volume: r.Volume, notional: r.Notional, trades: r.Trades, lastTS: last, last: math.MinInt64, changed: true,
+	}
+}

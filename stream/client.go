@@ -1,0 +1,295 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Subscription is what a client wants.
+type Subscription struct {
+	// Symbols, or nil for all.
+	Symbols []string
+	// Intervals of candles.
+	Intervals []string
+	// Kinds of events.
+	Kinds Kind
+	// LastID is the id of the last event the client has, if it has any.
+	LastID string
+	// Dropped is called when the client is dropped because it does not keep up.
+	// It must not block. Nil does nothing.
+	Dropped func()
+
+	levels [levels]bool
+	set    map[string]bool
+}
+
+// maxTicks is how many ticks a client gets of one beat before only the newest
+// of each symbol are sent.
+const maxTicks = 256
+
+// maxPendingBytes bounds what waits for a client besides MaxPending.
+const maxPendingBytes = 8 << 20
+
+// Client is one stream. Next is for one goroutine.
+type Client struct {
+	hub    *Hub
+	sub    Subscription
+	signal chan struct{}
+	from   position // where a resumed client is
+	resume bool
+	badID  bool
+	out    []byte
+
+	mu       sync.Mutex // taken after the hub's
+	replayed bool
+	attached bool
+	start    position // where the live events begin
+	at       []byte   // id line of the newest beat
+	durable  []*event
+	bytes    int
+	ticks    []*event
+	forming  map[barKey]*event
+	order    []barKey // of forming
+	status   *event
+	err      error
+}
+
+func newClient(h *Hub, sub Subscription) *Client {
+	for _, name := range sub.Intervals {
+		if i, ok := levelOf(name); ok {
+			sub.levels[i] = true
+		}
+	}
+	if sub.Symbols != nil {
+		sub.set = make(map[string]bool, len(sub.Symbols))
+		unique := sub.Symbols[:0:0]
+		for _, s := range sub.Symbols {
+			if !sub.set[s] {
+				unique = append(unique, s)
+			}
+			sub.set[s] = true
+		}
+		sub.Symbols = unique
+	}
+	c := &Client{hub: h, sub: sub, signal: make(chan struct{}, 1), forming: map[barKey]*event{}}
+	if sub.LastID != "" {
+		from, err := parsePosition(sub.LastID)
+		c.from, c.resume, c.badID = from, true, err != nil
+	}
+	return c
+}
+
+// Close removes the client.
+func (c *Client) Close() { c.hub.remove(c) }
+
+// attach begins the live events behind at, unless they have begun.
+func (c *Client) attach(at position) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.attached {
+		return
+	}
+	c.attached, c.start, c.at = true, at, idLine(at)
+	c.poke()
+}
+
+func (c *Client) poke() {
+	select {
+	case c.signal <- struct{}{}:
+	default:
+	}
+}
+
+// wantsEvent is for events that are of candles or for all.
+func (c *Client) wantsEvent(e *event) bool {
+	if e.symbol != "" && c.sub.set != nil && !c.sub.set[e.symbol] {
+		return false
+	}
+	if e.kind == Candles {
+		return c.sub.Kinds&Candles != 0 && c.sub.levels[e.level]
+	}
+	return e.kind == 0 && c.sub.Kinds&(Candles|Ticks) != 0 || c.sub.Kinds&e.kind != 0
+}
+
+// take queues a beat.
+func (c *Client) take(b *beat) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.at = b.id
+	for _, e := range b.durable {
+		if !c.wantsEvent(e) || c.resume && e.state == closed && c.from.closed(e.end, e.level, e.symbol) {
+			continue
+		}
+		c.durable, c.bytes = append(c.durable, e), c.bytes+len(e.body)
+		// A forming bar that waits is older than its close.
+		key := barKey{e.symbol, e.level}
+		if f := c.forming[key]; f != nil && e.state != "" && !f.bucket.After(e.bucket) {
+			delete(c.forming, key)
+		}
+	}
+	if len(c.durable) > c.hub.cfg.MaxPending || c.bytes > maxPendingBytes {
+		c.err = ErrSlow
+		c.durable, c.ticks, c.forming, c.order = nil, nil, nil, nil
+		if c.sub.Dropped != nil {
+			c.sub.Dropped()
+		}
+		c.poke()
+		return
+	}
+	if c.sub.Kinds&Candles != 0 {
+		c.each(b, func(s *symbolBeat) {
+			for _, e := range s.forming {
+				if c.sub.levels[e.level] {
+					key := barKey{e.symbol, e.level}
+					if c.forming[key] == nil {
+						c.order = append(c.order, key)
+					}
+					c.forming[key] = e
+				}
+			}
+		})
+	}
+	if c.sub.Kinds&Ticks != 0 {
+		c.takeTicks(b)
+	}
+	if len(c.durable)+len(c.ticks)+len(c.forming) > 0 {
+		c.poke()
+	}
+}
+
+func (c *Client) takeTicks(b *beat) {
+	if len(b.ticks) == 0 {
+		return
+	}
+	n := len(c.ticks)
+	c.each(b, func(s *symbolBeat) { n += len(s.ticks) })
+	if n <= maxTicks {
+		c.each(b, func(s *symbolBeat) { c.ticks = append(c.ticks, s.ticks...) })
+		return
+	}
+	// Too many: of each symbol only the newest.
+	newest := make(map[string]*event, len(c.ticks))
+	for _, e := range c.ticks {
+		newest[e.symbol] = e
+	}
+	kept := c.ticks[:0]
+	for _, e := range c.ticks {
+		if newest[e.symbol] == e {
+			if s := b.symbols[e.symbol]; s == nil || len(s.ticks) == 0 {
+				kept = append(kept, e)
+			}
+		}
+	}
+	c.ticks = kept
+	c.each(b, func(s *symbolBeat) {
+		if k := len(s.ticks); k > 0 {
+			c.ticks = append(c.ticks, s.ticks[k-1])
+		}
+	})
+}
+
+// each calls f for what a beat has of the client's symbols.
+func (c *Client) each(b *beat, f func(*symbolBeat)) {
+	if c.sub.Symbols == nil {
+		for _, s := range b.list {
+			f(s)
+		}
+		return
+	}
+	for _, name := range c.sub.Symbols {
+		if s := b.symbols[name]; s != nil {
+			f(s)
+		}
+	}
+}
+
+func (c *Client) takeStatus(e *event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sub.Kinds&Status != 0 && c.err == nil {
+		c.status = e
+		c.poke()
+	}
+}
+
+// Next waits for events and returns them as they go over the wire. What it
+// returns is valid until the next call; it is a comment when there was nothing
+// for as long as idle. The error says why the stream is over.
+func (c *Client) Next(ctx context.Context, idle time.Duration) ([]byte, error) {
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	for {
+		out, replay, err := c.drain()
+		if err != nil || len(out) > 0 {
+			return out, err
+		}
+		if replay {
+			if out, err = c.replay(ctx); err != nil || len(out) > 0 {
+				return out, err
+			}
+			continue
+		}
+		select {
+		case <-c.signal:
+		case <-timer.C:
+			return []byte(":\n\n"), nil
+		case <-c.hub.stopped:
+			return nil, ErrClosed
+		case <-ctx.Done():
+			return nil, fmt.Errorf("stream: %w", ctx.Err())
+		}
+	}
+}
+
+// drain takes what waits: the candles that must not be missed first, so that
+// no id is behind one already sent.
+func (c *Client) drain() (out []byte, replay bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return nil, false, c.err
+	}
+	c.out = c.out[:0]
+	if c.status != nil {
+		c.out = append(c.out, c.status.body...)
+		c.status = nil
+	}
+	if c.resume && !c.replayed {
+		return c.out, len(c.out) == 0 && c.attached, nil
+	}
+	for _, e := range c.durable {
+		c.out = append(append(c.out, e.id...), e.body...)
+	}
+	for _, e := range c.ticks {
+		c.out = append(append(c.out, c.at...), e.body...)
+	}
+	for _, key := range c.order {
+		if e := c.forming[key]; e != nil {
+			c.out = append(append(c.out, c.at...), e.body...)
+			delete(c.forming, key)
+		}
+	}
+	clear(c.durable)
+	clear(c.ticks)
+	c.durable, c.bytes, c.ticks, c.order = c.durable[:0], 0, c.ticks[:0], c.order[:0]
+	return c.out, false, nil
+}
+
+// replay reads what a resumed client has missed.
+func (c *Client) replay(ctx context.Context) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	out, err := c.hub.replay(ctx, &c.sub, c.from, c.start, c.badID)
+	if err != nil {
+		return nil, fmt.Errorf("replay: %w", err)
+	}
+	c.mu.Lock()
+	c.replayed = true
+	c.mu.Unlock()
+	return out, nil
+}

@@ -1,0 +1,134 @@
+package stream
+
+import (
+	"encoding/json"
+	"math"
+	"time"
+
+	"github.com/hypertick/hypertick/db"
+)
+
+// Kind is a kind of event; kinds combine as bits.
+type Kind uint8
+
+// The kinds of events.
+const (
+	Ticks Kind = 1 << iota
+	Candles
+	Alerts
+	Status
+	All = Ticks | Candles | Alerts | Status
+)
+
+// The states of a candle.
+const (
+	forming = "forming"
+	closed  = "closed"
+	revised = "revised"
+)
+
+// Tick is the data of a tick event.
+type Tick struct {
+	Symbol string    `json:"symbol"`
+	TS     time.Time `json:"ts"`
+	Price  float64   `json:"price"`
+	Size   float64   `json:"size"`
+	Seq    int64     `json:"seq"`
+	Venue  string    `json:"venue"`
+}
+
+// Candle is the data of a candle event.
+type Candle struct {
+	Symbol   string    `json:"symbol"`
+	Interval string    `json:"interval"`
+	State    string    `json:"state"`
+	Bucket   time.Time `json:"bucket"`
+	Open     float64   `json:"open"`
+	High     float64   `json:"high"`
+	Low      float64   `json:"low"`
+	Close    float64   `json:"close"`
+	Volume   float64   `json:"volume"`
+	VWAP     *float64  `json:"vwap"`
+	Trades   int64     `json:"trades"`
+}
+
+// Health is the data of a status event.
+type Health struct {
+	Time           time.Time  `json:"time"`
+	LastTick       *time.Time `json:"last_tick"`
+	LastTickAge    *float64   `json:"last_tick_age"`
+	TicksPerSecond float64    `json:"ticks_per_second"`
+	Stale          bool       `json:"stale"`
+	JobsFailed     int64      `json:"jobs_failed"`
+	CandlesBehind  float64    `json:"candles_behind"`
+}
+
+// Reset is the data of a reset event: what the client shows may be wrong, and
+// REST has it right.
+type Reset struct {
+	Symbol string `json:"symbol,omitempty"` // all symbols when empty
+	Reason string `json:"reason"`
+}
+
+// event is encoded once, whoever gets it.
+type event struct {
+	kind   Kind
+	symbol string // empty: for all
+	level  int
+	end    time.Time // of a closed bar
+	bucket time.Time
+	at     position // of a closed or revised candle, or a reset
+	state  string
+	id     []byte // "id: ...\n" of those that have their own
+	body   []byte // "event: ...\ndata: ...\n\n"
+}
+
+func encode(name string, data any) []byte {
+	j, err := json.Marshal(data)
+	if err != nil {
+		// Only a float that is no number can bring us here: the database has
+		// none, and a sum that overflows is no reason to end the stream.
+		return []byte(": " + name + " cannot be written\n\n")
+	}
+	b := make([]byte, 0, len(j)+len(name)+18)
+	b = append(append(append(b, "event: "...), name...), "\ndata: "...)
+	return append(append(b, j...), "\n\n"...)
+}
+
+func idLine(p position) []byte { return []byte("id: " + p.String() + "\n") }
+
+func tickEvent(t tick) *event {
+	return &event{kind: Ticks, symbol: t.symbol, body: encode("tick", Tick{t.symbol, t.ts.UTC(), t.price, t.size, t.seq, t.venue})}
+}
+
+func formingEvent(symbol string, level int, b *bar) *event {
+	return &event{
+		kind: Candles, symbol: symbol, level: level, bucket: b.bucket, state: forming,
+		body: encode("candle", Candle{
+			symbol, Intervals[level], forming, b.bucket, b.open, b.high, b.low, b.close, b.volume, vwap(b.notional, b.volume), b.trades,
+		}),
+	}
+}
+
+// barEvent is a bar as the database has it, at the given place in the stream.
+func barEvent(r db.StreamBarsRow, level int, state string, at position) *event {
+	bucket := r.Bucket.UTC()
+	return &event{
+		kind: Candles, symbol: r.Symbol, level: level, bucket: bucket, end: bucket.Add(widths[level]), state: state, at: at, id: idLine(at),
+		body: encode("candle", Candle{
+			r.Symbol, r.Bar, state, bucket, r.Open, r.High, r.Low, r.Close, r.Volume, vwap(r.Notional, r.Volume), r.Trades,
+		}),
+	}
+}
+
+func resetEvent(symbol, reason string, at position) *event {
+	return &event{symbol: symbol, at: at, id: idLine(at), body: encode("reset", Reset{symbol, reason})}
+}
+
+func vwap(notional, volume float64) *float64 {
+	v := notional / volume
+	if volume == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}

@@ -1,0 +1,331 @@
+// Package stream tells clients what happens in the database: ticks, bars as
+// they form, close and are revised, and how the system is. One hub reads the
+// database for all clients of the process, and encodes each event once.
+package stream
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Config is what a Hub needs.
+type Config struct {
+	// Pool reaches the database; hypertick_reader's rights are enough.
+	Pool *pgxpool.Pool
+	// Log takes one line when the database is lost, and one when it is back.
+	Log *slog.Logger
+	// Beat is the time between two looks at the database, 250 ms by default.
+	Beat time.Duration
+	// Grace is how long after its end a bar is closed, 4 s by default. A tick
+	// that comes later makes a revision. It must be longer than the grace of the job
+	// note_revisions and the time from there to the commit of a batch.
+	Grace time.Duration
+	// StatusEvery is the time between two status events, 5 s by default.
+	StatusEvery time.Duration
+	// MaxClients bounds the clients at once, 4096 by default.
+	MaxClients int
+	// MaxPending bounds the closed and revised candles that wait for a client,
+	// 20,000 by default; one that is further behind is dropped.
+	MaxPending int
+	// Now is the clock, by default that of the database.
+	Now func() time.Time
+}
+
+// Why a client's stream ends.
+var (
+	ErrSlow   = errors.New("the client does not keep up")
+	ErrClosed = errors.New("the stream is closed")
+	// ErrFull means that there are MaxClients already.
+	ErrFull = errors.New("too many streams")
+)
+
+// Hub reads the database while there are clients.
+type Hub struct {
+	cfg     Config
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when the hub has stopped
+	stopped chan struct{} // closed when it is told to
+	wake    chan struct{}
+	replays chan struct{} // bounds the replays at a time
+
+	mu       sync.Mutex
+	clients  map[*Client]struct{}
+	wants    wants
+	ready    bool // at is known
+	at       position
+	status   *event
+	closings []closing
+
+	// What follows belongs to the goroutine of the hub.
+	feeds       map[feedKey]feed
+	heads       map[string]time.Time // newest tick by symbol
+	bars        map[barKey]*bar
+	progress    progress
+	formedAt    time.Time
+	failing     bool
+	statusAt    time.Time
+	health      Health
+	healthReads reading
+}
+
+// closing remembers which ticks the bars that ended by upto were closed with.
+type closing struct {
+	upto time.Time
+	seen snapshot
+}
+
+// maxClosings is how many of them are remembered: four hours of minutes.
+const maxClosings = 240
+
+// New makes a hub. It reads nothing until there is a client; Close ends it.
+func New(cfg Config) *Hub {
+	setDefault(&cfg.Beat, 250*time.Millisecond)
+	setDefault(&cfg.Grace, 4*time.Second)
+	setDefault(&cfg.StatusEvery, 5*time.Second)
+	setDefault(&cfg.MaxClients, 4096)
+	setDefault(&cfg.MaxPending, 20_000)
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h := &Hub{
+		cfg: cfg, cancel: cancel, done: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
+		replays: make(chan struct{}, 2), clients: map[*Client]struct{}{}, wants: newWants(),
+	}
+	h.idle()
+	go h.run(ctx)
+	return h
+}
+
+func setDefault[T int | time.Duration](v *T, to T) {
+	if *v <= 0 {
+		*v = to
+	}
+}
+
+// Close ends every stream and the hub.
+func (h *Hub) Close() {
+	h.mu.Lock()
+	select {
+	case <-h.stopped:
+	default:
+		close(h.stopped)
+	}
+	h.mu.Unlock()
+	h.cancel()
+	<-h.done
+}
+
+// Clients is how many there are.
+func (h *Hub) Clients() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.clients)
+}
+
+// Subscribe adds a client; Client.Close removes it.
+func (h *Hub) Subscribe(sub Subscription) (*Client, error) {
+	c := newClient(h, sub)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case <-h.stopped:
+		return nil, ErrClosed
+	default:
+	}
+	if len(h.clients) >= h.cfg.MaxClients {
+		return nil, ErrFull
+	}
+	h.clients[c] = struct{}{}
+	h.wants.add(&c.sub, 1)
+	if h.ready {
+		c.attach(h.at)
+	}
+	if h.status != nil {
+		c.takeStatus(h.status)
+	}
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+	return c, nil
+}
+
+func (h *Hub) remove(c *Client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.clients[c]; ok {
+		delete(h.clients, c)
+		h.wants.add(&c.sub, -1)
+	}
+}
+
+func (h *Hub) run(ctx context.Context) {
+	defer close(h.done)
+	for {
+		if h.idle() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-h.wake:
+				continue
+			}
+		}
+		start := time.Now()
+		b, err := h.pass(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := h.cfg.Beat
+		if err != nil {
+			// Folded ticks may be in the bars already: they are read anew.
+			clear(h.bars)
+			b = &beat{status: h.staleStatus()}
+			wait = max(wait, time.Second)
+			if !h.failing {
+				h.cfg.Log.Warn("the stream waits for the database", slog.Any("error", err))
+			}
+		} else if h.failing {
+			h.cfg.Log.Info("the stream has the database again")
+		}
+		h.failing = err != nil
+		h.publish(b)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(max(wait-time.Since(start), wait/5)):
+		}
+	}
+}
+
+// idle reports whether nobody listens, and then forgets what is only of use
+// while someone does.
+func (h *Hub) idle() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.clients) > 0 {
+		return false
+	}
+	h.ready, h.status, h.closings = false, nil, nil
+	h.feeds, h.heads, h.bars = map[feedKey]feed{}, map[string]time.Time{}, map[barKey]*bar{}
+	h.progress, h.statusAt, h.healthReads = progress{}, time.Time{}, reading{}
+	return true
+}
+
+// publish hands a beat to every client. A client that joined before the first
+// beat begins with it.
+func (h *Hub) publish(b *beat) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if b.status != nil {
+		h.status = b.status
+	}
+	if b.read {
+		h.at, h.ready = b.at, true
+		b.index()
+	}
+	for c := range h.clients {
+		if b.read {
+			c.attach(b.start)
+			c.take(b)
+		}
+		if b.status != nil {
+			c.takeStatus(b.status)
+		}
+	}
+}
+
+// included reports whether the bar that ended at end was closed with the ticks
+// of a transaction.
+func (h *Hub) included(end time.Time, xid uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.closings {
+		if !end.After(c.upto) {
+			// What closed before the first of them, nobody here knows.
+			return !c.seen.unknown() && c.seen.sees(xid)
+		}
+	}
+	return false
+}
+
+// wants counts who wants what.
+type wants struct {
+	ticks   interest
+	candles [levels]interest
+}
+
+type interest struct {
+	all int
+	by  map[string]int
+}
+
+func newWants() wants {
+	w := wants{ticks: interest{by: map[string]int{}}}
+	for i := range w.candles {
+		w.candles[i].by = map[string]int{}
+	}
+	return w
+}
+
+func (w *wants) add(sub *Subscription, n int) {
+	if sub.Kinds&Ticks != 0 {
+		w.ticks.add(sub.Symbols, n)
+	}
+	for i := range w.candles {
+		if sub.Kinds&Candles != 0 && sub.levels[i] {
+			w.candles[i].add(sub.Symbols, n)
+		}
+	}
+}
+
+func (i *interest) add(symbols []string, n int) {
+	if symbols == nil {
+		i.all += n
+	}
+	for _, s := range symbols {
+		if i.by[s] += n; i.by[s] == 0 {
+			delete(i.by, s)
+		}
+	}
+}
+
+func (i *interest) has(symbol string) bool { return i.all > 0 || i.by[symbol] > 0 }
+
+func (i *interest) any() bool { return i.all > 0 || len(i.by) > 0 }
+
+func (i *interest) clone() interest {
+	out := interest{all: i.all, by: make(map[string]int, len(i.by))}
+	for k, v := range i.by {
+		out.by[k] = v
+	}
+	return out
+}
+
+// snapshot is a copy for the length of a pass.
+func (h *Hub) snapshotWants() wants {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w := wants{ticks: h.wants.ticks.clone()}
+	for i := range w.candles {
+		w.candles[i] = h.wants.candles[i].clone()
+	}
+	return w
+}
+
+func (w *wants) symbol(s string) bool {
+	if w.ticks.has(s) {
+		return true
+	}
+	for i := range w.candles {
+		if w.candles[i].has(s) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,96 @@
+package stream
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// position is a place in the stream, the same for every server of a database:
+// which bars have been reported closed, in the order of their end, interval
+// and symbol, and which revisions. A revision of a bar not yet reported closed
+// is part of its close.
+type position struct {
+	upto     time.Time // end of the last bar reported closed
+	level    int       // its level; levels when all that end at upto are
+	symbol   string
+	revision int64
+}
+
+// String is the id of an event.
+func (p position) String() string {
+	return fmt.Sprintf("%d.%d.%d.%s", p.upto.Unix(), p.level, p.revision, p.symbol)
+}
+
+var errID = errors.New("want the id of an event of this stream")
+
+func parsePosition(id string) (position, error) {
+	parts := strings.SplitN(id, ".", 4)
+	if len(parts) != 4 || len(id) > 128 {
+		return position{}, errID
+	}
+	upto, err1 := strconv.ParseInt(parts[0], 10, 64)
+	level, err2 := strconv.Atoi(parts[1])
+	revision, err3 := strconv.ParseInt(parts[2], 10, 64)
+	if err := errors.Join(err1, err2, err3); err != nil || level < 0 || level > levels || revision < 0 || upto < 0 || upto > 1<<36 || upto%60 != 0 {
+		return position{}, errID
+	}
+	return position{time.Unix(upto, 0).UTC(), level, parts[3], revision}, nil
+}
+
+// closed reports whether the bar of symbol that ended at end has been
+// reported.
+func (p position) closed(end time.Time, level int, symbol string) bool {
+	if c := end.Compare(p.upto); c != 0 {
+		return c < 0
+	}
+	if c := cmp.Compare(level, p.level); c != 0 {
+		return c < 0
+	}
+	return symbol <= p.symbol
+}
+
+// whole is the position when every bar that ended by upto has been reported.
+func whole(upto time.Time, revision int64) position {
+	return position{upto: upto, level: levels, revision: revision}
+}
+
+// snapshot is a pg_snapshot: which transactions can be seen.
+type snapshot struct {
+	xmin, xmax uint64
+	running    map[uint64]bool
+}
+
+func parseSnapshot(s string) (snapshot, error) {
+	parts := strings.Split(s, ":")
+	if len(parts) != 3 {
+		return snapshot{}, fmt.Errorf("read snapshot %q: want xmin:xmax:list", s)
+	}
+	xmin, err1 := strconv.ParseUint(parts[0], 10, 64)
+	xmax, err2 := strconv.ParseUint(parts[1], 10, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		return snapshot{}, fmt.Errorf("read snapshot %q: %w", s, err)
+	}
+	out := snapshot{xmin: xmin, xmax: xmax, running: map[uint64]bool{}}
+	for _, x := range strings.Split(parts[2], ",") {
+		if x == "" {
+			continue
+		}
+		id, err := strconv.ParseUint(x, 10, 64)
+		if err != nil {
+			return snapshot{}, fmt.Errorf("read snapshot %q: %w", s, err)
+		}
+		out.running[id] = true
+	}
+	return out, nil
+}
+
+// unknown is that of no snapshot.
+func (s snapshot) unknown() bool { return s.xmax == 0 }
+
+func (s snapshot) sees(xid uint64) bool {
+	return xid < s.xmin || xid < s.xmax && !s.running[xid]
+}
