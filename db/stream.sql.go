@@ -151,29 +151,23 @@ func (q *Queries) StreamFeeds(ctx context.Context) ([]StreamFeedsRow, error) {
 
 const streamHead = `-- name: StreamHead :one
 
-SELECT now()::timestamptz AS now, pg_current_snapshot()::text AS snapshot,
+SELECT now()::timestamptz AS now,
        (SELECT coalesce(sum(o.next_offset), 0) FROM ingest_offsets o)::bigint AS records,
        (SELECT coalesce(max(r.id), 0) FROM bar_revisions r)::bigint AS revision
 `
 
 type StreamHeadRow struct {
 	Now      time.Time
-	Snapshot string
 	Records  int64
 	Revision int64
 }
 
 // The stream: what one pass of the hub reads, in one snapshot.
-// The clock, the snapshot, records taken from topics, and the newest revision.
+// The clock, records taken from topics, and the newest revision.
 func (q *Queries) StreamHead(ctx context.Context) (StreamHeadRow, error) {
 	row := q.db.QueryRow(ctx, streamHead)
 	var i StreamHeadRow
-	err := row.Scan(
-		&i.Now,
-		&i.Snapshot,
-		&i.Records,
-		&i.Revision,
-	)
+	err := row.Scan(&i.Now, &i.Records, &i.Revision)
 	return i, err
 }
 
@@ -203,7 +197,7 @@ func (q *Queries) StreamKnown(ctx context.Context, symbols []string) ([]string, 
 }
 
 const streamRevisions = `-- name: StreamRevisions :many
-SELECT r.id, r.symbol, r."interval" AS bar, r.bucket, r.whole, r.xid::text AS xid FROM bar_revisions r
+SELECT r.id, r.symbol, r."interval" AS bar, r.bucket, r.whole FROM bar_revisions r
 WHERE r.id > $1 AND r.id <= $2
 ORDER BY r.id LIMIT $3::int
 `
@@ -220,7 +214,6 @@ type StreamRevisionsRow struct {
 	Bar    string
 	Bucket time.Time
 	Whole  bool
-	Xid    string
 }
 
 func (q *Queries) StreamRevisions(ctx context.Context, arg StreamRevisionsParams) ([]StreamRevisionsRow, error) {
@@ -238,7 +231,6 @@ func (q *Queries) StreamRevisions(ctx context.Context, arg StreamRevisionsParams
 			&i.Bar,
 			&i.Bucket,
 			&i.Whole,
-			&i.Xid,
 		); err != nil {
 			return nil, err
 		}

@@ -10,7 +10,6 @@
 -- Ticks in order cost nothing here: only what comes after its minute is noted.
 
 CREATE TABLE _hypertick.late_arrivals (
-    xid       xid8             NOT NULL DEFAULT pg_current_xact_id(),
     at        timestamptz      NOT NULL DEFAULT clock_timestamp(),
     symbol    text COLLATE "C" NOT NULL,
     venue     text COLLATE "C" NOT NULL,
@@ -20,8 +19,7 @@ CREATE TABLE _hypertick.late_arrivals (
     newest    timestamptz      NOT NULL
 );
 COMMENT ON TABLE _hypertick.late_arrivals IS 'Ticks stored after the minute they belong to, one row per batch and feed. A job empties it within seconds.';
-COMMENT ON COLUMN _hypertick.late_arrivals.xid IS 'Transaction that stored the ticks.';
-COMMENT ON COLUMN _hypertick.late_arrivals.at IS 'When it did.';
+COMMENT ON COLUMN _hypertick.late_arrivals.at IS 'When they were stored.';
 COMMENT ON COLUMN _hypertick.late_arrivals.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN _hypertick.late_arrivals.venue IS 'See ticks.venue.';
 COMMENT ON COLUMN _hypertick.late_arrivals.after_seq IS 'Every seq of the batch is above it.';
@@ -35,7 +33,6 @@ CREATE TABLE _hypertick.awaited_revisions (
     symbol text COLLATE "C" NOT NULL,
     level  int              NOT NULL,
     bucket timestamptz      NOT NULL,
-    xid    xid8             NOT NULL,
     whole  boolean          NOT NULL,
     since  timestamptz      NOT NULL DEFAULT now(),
     PRIMARY KEY (symbol, level, bucket)
@@ -44,7 +41,6 @@ COMMENT ON TABLE _hypertick.awaited_revisions IS 'Closed bars that late ticks be
 COMMENT ON COLUMN _hypertick.awaited_revisions.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.level IS '1 is 1m, 5 is 1d.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.bucket IS 'Start of the bar.';
-COMMENT ON COLUMN _hypertick.awaited_revisions.xid IS 'Last transaction that stored such a tick.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.whole IS 'See bar_revisions.whole.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.since IS 'When the job learned of it.';
 GRANT SELECT ON _hypertick.awaited_revisions TO hypertick_reader;
@@ -55,7 +51,6 @@ CREATE TABLE bar_revisions (
     "interval" text             NOT NULL,
     bucket     timestamptz      NOT NULL,
     whole      boolean          NOT NULL DEFAULT false,
-    xid        xid8             NOT NULL,
     at         timestamptz      NOT NULL DEFAULT now()
 );
 CREATE INDEX bar_revisions_at_idx ON bar_revisions (at);
@@ -65,7 +60,6 @@ COMMENT ON COLUMN bar_revisions.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN bar_revisions."interval" IS 'Interval of the bar: 1m, 5m, 15m, 1h or 1d.';
 COMMENT ON COLUMN bar_revisions.bucket IS 'Start of the bar, UTC.';
 COMMENT ON COLUMN bar_revisions.whole IS 'More than a day of the symbol changed at once, a backfill: its other bars are not listed.';
-COMMENT ON COLUMN bar_revisions.xid IS 'Last transaction whose ticks the revision shows.';
 COMMENT ON COLUMN bar_revisions.at IS 'When it was listed.';
 COMMENT ON INDEX bar_revisions_at_idx IS 'Finds what is older than a day.';
 GRANT SELECT ON bar_revisions TO hypertick_reader, hypertick_writer;
@@ -100,7 +94,7 @@ BEGIN
         SELECT t.symbol, pg_catalog.sum(t.newest - t.oldest) > flood AS whole FROM taken t GROUP BY t.symbol
     ), minutes AS (
         -- The rows say from where to where a batch reached, the ticks which minutes it touched.
-        SELECT t.symbol, m.minute, t.xid, t.at, false AS whole
+        SELECT t.symbol, m.minute, t.at, false AS whole
         FROM taken t
         JOIN feeds f ON f.symbol = t.symbol AND NOT f.whole
         CROSS JOIN LATERAL (
@@ -110,19 +104,19 @@ BEGIN
               AND k.venue = t.venue AND k.seq > t.after_seq AND k.seq <= t.last_seq
         ) m
         UNION ALL
-        SELECT t.symbol, public.time_bucket(INTERVAL '1 minute', pg_catalog.min(t.oldest)), pg_catalog.max(t.xid), pg_catalog.max(t.at), true
+        SELECT t.symbol, public.time_bucket(INTERVAL '1 minute', pg_catalog.min(t.oldest)), pg_catalog.max(t.at), true
         FROM taken t JOIN feeds f ON f.symbol = t.symbol AND f.whole
         GROUP BY t.symbol
     ), bars AS (
-        SELECT m.symbol, b.level, public.time_bucket(b.width, m.minute) AS bucket, pg_catalog.max(m.xid) AS xid, pg_catalog.bool_or(m.whole) AS whole
+        SELECT m.symbol, b.level, public.time_bucket(b.width, m.minute) AS bucket, pg_catalog.bool_or(m.whole) AS whole
         FROM minutes m CROSS JOIN _hypertick.bar_levels() b
         WHERE public.time_bucket(b.width, m.minute) + b.width <= m.at - grace
           AND (NOT m.whole OR b.level = 4)
         GROUP BY 1, 2, 3
     )
-    INSERT INTO _hypertick.awaited_revisions AS w (symbol, level, bucket, xid, whole)
-    SELECT b.symbol, b.level, b.bucket, b.xid, b.whole FROM bars b
-    ON CONFLICT (symbol, level, bucket) DO UPDATE SET xid = greatest(w.xid, excluded.xid), whole = w.whole OR excluded.whole;
+    INSERT INTO _hypertick.awaited_revisions AS w (symbol, level, bucket, whole)
+    SELECT b.symbol, b.level, b.bucket, b.whole FROM bars b
+    ON CONFLICT (symbol, level, bucket) DO UPDATE SET whole = w.whole OR excluded.whole;
 
     -- A bar shows its late ticks when it counts as many as what it is built
     -- from, and that in turn is awaited no more. Ticks are never taken away one by
@@ -141,10 +135,10 @@ BEGIN
         ), done AS (
             DELETE FROM _hypertick.awaited_revisions w USING shown s
             WHERE w.level = l.level AND w.symbol = s.symbol AND w.bucket = s.bucket
-            RETURNING w.symbol, w.bucket, w.whole, w.xid
+            RETURNING w.symbol, w.bucket, w.whole
         )
-        INSERT INTO public.bar_revisions (symbol, "interval", bucket, whole, xid)
-        SELECT d.symbol, l.interval, d.bucket, d.whole, d.xid FROM done d ORDER BY d.bucket, d.symbol;
+        INSERT INTO public.bar_revisions (symbol, "interval", bucket, whole)
+        SELECT d.symbol, l.interval, d.bucket, d.whole FROM done d ORDER BY d.bucket, d.symbol;
     END LOOP;
 
     -- Where retention has taken the ticks the numbers never agree.

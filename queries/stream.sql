@@ -1,8 +1,8 @@
 -- The stream: what one pass of the hub reads, in one snapshot.
 
 -- name: StreamHead :one
--- The clock, the snapshot, records taken from topics, and the newest revision.
-SELECT now()::timestamptz AS now, pg_current_snapshot()::text AS snapshot,
+-- The clock, records taken from topics, and the newest revision.
+SELECT now()::timestamptz AS now,
        (SELECT coalesce(sum(o.next_offset), 0) FROM ingest_offsets o)::bigint AS records,
        (SELECT coalesce(max(r.id), 0) FROM bar_revisions r)::bigint AS revision;
 
@@ -34,7 +34,7 @@ CROSS JOIN LATERAL candles(u.symbol, u.bar, u.from_bucket, u.to_bucket) AS c
 LIMIT sqlc.arg(max_rows)::int;
 
 -- name: StreamRevisions :many
-SELECT r.id, r.symbol, r."interval" AS bar, r.bucket, r.whole, r.xid::text AS xid FROM bar_revisions r
+SELECT r.id, r.symbol, r."interval" AS bar, r.bucket, r.whole FROM bar_revisions r
 WHERE r.id > sqlc.arg(after) AND r.id <= sqlc.arg(upto)
 ORDER BY r.id LIMIT sqlc.arg(max_rows)::int;
 

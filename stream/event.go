@@ -79,9 +79,12 @@ type event struct {
 	bucket time.Time
 	at     position // of a closed or revised candle, or a reset
 	state  string
+	trades int64
 	id     []byte // "id: ...\n" of those that have their own
 	body   []byte // "event: ...\ndata: ...\n\n"
 }
+
+func (e *event) shownKey() shownKey { return shownKey{barKey{e.symbol, e.level}, e.bucket.Unix()} }
 
 func encode(name string, data any) []byte {
 	j, err := json.Marshal(data)
@@ -114,7 +117,7 @@ func formingEvent(symbol string, level int, b *bar) *event {
 func barEvent(r db.StreamBarsRow, level int, state string, at position) *event {
 	bucket := r.Bucket.UTC()
 	return &event{
-		kind: Candles, symbol: r.Symbol, level: level, bucket: bucket, end: bucket.Add(widths[level]), state: state, at: at, id: idLine(at),
+		kind: Candles, symbol: r.Symbol, level: level, bucket: bucket, end: bucket.Add(widths[level]), state: state, trades: r.Trades, at: at, id: idLine(at),
 		body: encode("candle", Candle{
 			r.Symbol, r.Bar, state, bucket, r.Open, r.High, r.Low, r.Close, r.Volume, vwap(r.Notional, r.Volume), r.Trades,
 		}),

@@ -53,13 +53,13 @@ type Hub struct {
 	wake    chan struct{}
 	replays chan struct{} // bounds the replays at a time
 
-	mu       sync.Mutex
-	clients  map[*Client]struct{}
-	wants    wants
-	ready    bool // at is known
-	at       position
-	status   *event
-	closings []closing
+	mu      sync.Mutex
+	clients map[*Client]struct{}
+	wants   wants
+	ready   bool // at is known
+	at      position
+	status  *event
+	shown   map[shownKey]shown
 
 	// What follows belongs to the goroutine of the hub.
 	feeds       map[feedKey]feed
@@ -73,14 +73,18 @@ type Hub struct {
 	healthReads reading
 }
 
-// closing remembers which ticks the bars that ended by upto were closed with.
-type closing struct {
-	upto time.Time
-	seen snapshot
+// shown is how many trades the bar had that clients were told of: when it
+// closed, and the last time. Ticks are only ever added, so a bar that has as
+// many has not changed.
+type shown struct{ closed, last int64 }
+
+type shownKey struct {
+	barKey
+	bucket int64
 }
 
-// maxClosings is how many of them are remembered: four hours of minutes.
-const maxClosings = 240
+// showFor is how long closed bars are remembered so.
+const showFor = time.Hour
 
 // New makes a hub. It reads nothing until there is a client; Close ends it.
 func New(cfg Config) *Hub {
@@ -211,7 +215,7 @@ func (h *Hub) idle() bool {
 	if len(h.clients) > 0 {
 		return false
 	}
-	h.ready, h.status, h.closings = false, nil, nil
+	h.ready, h.status, h.shown = false, nil, map[shownKey]shown{}
 	h.feeds, h.heads, h.bars = map[feedKey]feed{}, map[string]time.Time{}, map[barKey]*bar{}
 	h.progress, h.statusAt, h.healthReads = progress{}, time.Time{}, reading{}
 	return true
@@ -240,18 +244,41 @@ func (h *Hub) publish(b *beat) {
 	}
 }
 
-// included reports whether the bar that ended at end was closed with the ticks
-// of a transaction.
-func (h *Hub) included(end time.Time, xid uint64) bool {
+// unchanged reports whether a revised bar is what clients were told already:
+// the last time, or, for one who comes back, when it closed.
+func (h *Hub) unchanged(e *event, resumed bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, c := range h.closings {
-		if !end.After(c.upto) {
-			// What closed before the first of them, nobody here knows.
-			return !c.seen.unknown() && c.seen.sees(xid)
+	s, ok := h.shown[e.shownKey()]
+	if resumed {
+		return ok && s.closed == e.trades
+	}
+	return ok && s.last == e.trades
+}
+
+// show remembers what a beat tells.
+func (h *Hub) show(b *beat) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range b.durable {
+		switch e.state {
+		case closed:
+			h.shown[e.shownKey()] = shown{e.trades, e.trades}
+		case revised:
+			if s, ok := h.shown[e.shownKey()]; ok {
+				s.last = e.trades
+				h.shown[e.shownKey()] = s
+			}
 		}
 	}
-	return false
+	if b.at.upto.Equal(b.start.upto) {
+		return
+	}
+	for k := range h.shown {
+		if b.at.upto.Sub(time.Unix(k.bucket, 0).Add(widths[k.level])) > showFor {
+			delete(h.shown, k)
+		}
+	}
 }
 
 // wants counts who wants what.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -86,7 +85,6 @@ type pass struct {
 	w     wants
 	b     *beat
 	now   time.Time
-	seen  snapshot
 	feeds map[feedKey]feed
 	heads map[string]time.Time
 	load  map[barKey]time.Time // forming bars to read, by start
@@ -100,9 +98,6 @@ func (p *pass) run(ctx context.Context) error {
 	}
 	if p.now = head.Now.UTC(); h.cfg.Now != nil {
 		p.now = h.cfg.Now().UTC()
-	}
-	if p.seen, err = parseSnapshot(head.Snapshot); err != nil {
-		return err
 	}
 	moved, err := p.readFeeds(ctx)
 	if err != nil {
@@ -134,25 +129,8 @@ func (p *pass) run(ctx context.Context) error {
 		return err
 	}
 	h.feeds, h.heads = p.feeds, p.heads
-	if !h.ready || upto.After(h.at.upto) {
-		h.remember(closing{upto, p.seen}, h.ready)
-	}
+	h.show(p.b)
 	return nil
-}
-
-// remember notes what the bars up to c.upto were closed with; of those before
-// the first the hub knows nothing.
-func (h *Hub) remember(c closing, known bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !known {
-		h.closings = append(h.closings[:0], closing{upto: c.upto})
-		return
-	}
-	if h.closings = append(h.closings, c); len(h.closings) > maxClosings {
-		h.closings = slices.Delete(h.closings, 0, 1)
-		h.closings[0].seen = snapshot{} // it now stands for all before
-	}
 }
 
 // readFeeds returns the feeds that have moved.
@@ -390,7 +368,7 @@ func closings(ctx context.Context, q *db.Queries, from, upto position, symbols f
 // revise reports closed bars that late ticks have changed. The forming bars
 // above them are read again.
 func (p *pass) revise(ctx context.Context) error {
-	events, symbols, err := p.h.revisions(ctx, p.q, p.b.start, p.b.at.revision, func(level int, symbol string) bool {
+	events, symbols, err := p.h.revisions(ctx, p.q, p.b.start, p.b.at.revision, false, func(level int, symbol string) bool {
 		return p.w.candles[level].has(symbol)
 	})
 	if err != nil {
@@ -405,7 +383,7 @@ func (p *pass) revise(ctx context.Context) error {
 
 // revisions reads the revisions behind from of bars that from has reported
 // closed, and the symbols that had any.
-func (h *Hub) revisions(ctx context.Context, q *db.Queries, from position, upto int64, want func(level int, symbol string) bool) (events []*event, symbols []string, err error) {
+func (h *Hub) revisions(ctx context.Context, q *db.Queries, from position, upto int64, resumed bool, want func(level int, symbol string) bool) (events []*event, symbols []string, err error) {
 	if upto <= from.revision {
 		return nil, nil, nil
 	}
@@ -418,23 +396,14 @@ func (h *Hub) revisions(ctx context.Context, q *db.Queries, from position, upto 
 	if len(rows) > maxRows {
 		return []*event{resetEvent("", "too many candles revised at once", at)}, nil, nil
 	}
-	type place struct {
-		id    int64
-		whole bool
-	}
-	type bucketKey struct {
-		barKey
-		start int64
-	}
 	arg := db.StreamBarsParams{MaxRows: math.MaxInt32}
-	last := map[bucketKey]place{} // of several revisions of a bar only the last counts
+	last := map[shownKey]int64{} // of several revisions of a bar only the last counts
 	touched := map[string]bool{}
 	for _, r := range rows {
 		touched[r.Symbol] = true
 		level, ok := levelOf(r.Bar)
-		xid, err := strconv.ParseUint(r.Xid, 10, 64)
-		if err != nil || !ok {
-			return nil, nil, fmt.Errorf("read revision %d: interval %q, xid %q", r.ID, r.Bar, r.Xid)
+		if !ok {
+			return nil, nil, fmt.Errorf("read revision %d: unknown interval %q", r.ID, r.Bar)
 		}
 		at.revision = r.ID
 		if r.Whole {
@@ -442,14 +411,14 @@ func (h *Hub) revisions(ctx context.Context, q *db.Queries, from position, upto 
 			continue
 		}
 		end := r.Bucket.UTC().Add(widths[level])
-		if !want(level, r.Symbol) || !from.closed(end, level, r.Symbol) || h.included(end, xid) {
+		if !want(level, r.Symbol) || !from.closed(end, level, r.Symbol) {
 			continue
 		}
-		key := bucketKey{barKey{r.Symbol, level}, r.Bucket.Unix()}
+		key := shownKey{barKey{r.Symbol, level}, r.Bucket.Unix()}
 		if _, again := last[key]; !again {
 			addBar(&arg, r.Symbol, level, r.Bucket, end)
 		}
-		last[key] = place{id: r.ID}
+		last[key] = r.ID
 	}
 	if len(arg.Symbols) > 0 {
 		bars, err := q.StreamBars(ctx, arg)
@@ -458,8 +427,10 @@ func (h *Hub) revisions(ctx context.Context, q *db.Queries, from position, upto 
 		}
 		for _, r := range bars {
 			level, _ := levelOf(r.Bar)
-			at.revision = last[bucketKey{barKey{r.Symbol, level}, r.Bucket.Unix()}].id
-			events = append(events, barEvent(r, level, revised, at))
+			at.revision = last[shownKey{barKey{r.Symbol, level}, r.Bucket.Unix()}]
+			if e := barEvent(r, level, revised, at); !h.unchanged(e, resumed) {
+				events = append(events, e)
+			}
 		}
 	}
 	slices.SortStableFunc(events, func(a, b *event) int { return cmp.Compare(a.at.revision, b.at.revision) })

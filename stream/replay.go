@@ -43,7 +43,7 @@ func (h *Hub) replay(ctx context.Context, sub *Subscription, from, upto position
 		want := func(level int, symbol string) bool {
 			return sub.levels[level] && (sub.set == nil || sub.set[symbol])
 		}
-		revisions, _, err := h.revisions(ctx, q, from, upto.revision, want)
+		revisions, _, err := h.revisions(ctx, q, from, upto.revision, true, want)
 		if err != nil {
 			return err
 		}

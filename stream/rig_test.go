@@ -259,4 +259,3 @@ func only(candles []Candle, interval string, symbols ...string) []Candle {
 	}
 	return out
 }
-

@@ -24,7 +24,7 @@ func (d *DB) Commit(t testing.TB, direct, late []Tick) {
 func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 	type key struct{ symbol, venue string }
 	type move struct {
-		seq, least             int64
+		seq, least     int64
 		newest, oldest time.Time
 	}
 	feeds := map[key]*move{}
