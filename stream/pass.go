@@ -71,6 +71,9 @@ func (h *Hub) pass(ctx context.Context) (*beat, error) {
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
 	p := &pass{h: h, w: h.snapshotWants(), b: &beat{read: true}, feeds: map[feedKey]feed{}, heads: map[string]time.Time{}, load: map[barKey]time.Time{}}
+	if h.cfg.Now != nil {
+		p.now = h.cfg.Now().UTC() // before the snapshot is taken: it has all up to then
+	}
 	if err := h.read(ctx, func(q *db.Queries) error { p.q = q; return p.run(ctx) }); err != nil {
 		return nil, err
 	}
@@ -96,8 +99,8 @@ func (p *pass) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read head: %w", err)
 	}
-	if p.now = head.Now.UTC(); h.cfg.Now != nil {
-		p.now = h.cfg.Now().UTC()
+	if p.now.IsZero() {
+		p.now = head.Now.UTC()
 	}
 	moved, err := p.readFeeds(ctx)
 	if err != nil {

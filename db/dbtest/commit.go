@@ -53,18 +53,23 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 	}
 	return pgx.BeginFunc(ctx, d.Pool, func(tx pgx.Tx) error {
 		var arrivals db.NoteArrivalsParams
+		var symbols, venues []string
+		var seqs []int64
+		var newests []time.Time
 		for _, id := range order {
 			f := feeds[id]
-			if _, err := tx.Exec(ctx, `INSERT INTO feed_positions AS p (symbol, venue, last_seq, last_ts) VALUES ($1, $2, $3, $4)
-				ON CONFLICT (symbol, venue) DO UPDATE SET last_seq = excluded.last_seq, last_ts = greatest(p.last_ts, excluded.last_ts), updated_at = now()`,
-				id.symbol, id.venue, f.seq, f.newest); err != nil {
-				return err
-			}
+			symbols, venues, seqs, newests = append(symbols, id.symbol), append(venues, id.venue), append(seqs, f.seq), append(newests, f.newest)
 			if !f.oldest.IsZero() {
 				arrivals.Symbols, arrivals.Venues = append(arrivals.Symbols, id.symbol), append(arrivals.Venues, id.venue)
 				arrivals.AfterSeqs, arrivals.LastSeqs = append(arrivals.AfterSeqs, f.least-1), append(arrivals.LastSeqs, f.seq)
 				arrivals.Oldests, arrivals.Newests = append(arrivals.Oldests, f.oldest), append(arrivals.Newests, f.newest)
 			}
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO feed_positions AS p (symbol, venue, last_seq, last_ts)
+			SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::timestamptz[])
+			ON CONFLICT (symbol, venue) DO UPDATE SET last_seq = excluded.last_seq, last_ts = greatest(p.last_ts, excluded.last_ts), updated_at = now()`,
+			symbols, venues, seqs, newests); err != nil {
+			return err
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO ingest_offsets AS o (topic, partition, next_offset) VALUES ('dbtest', 0, $1)
 			ON CONFLICT (topic, partition) DO UPDATE SET next_offset = o.next_offset + excluded.next_offset`, len(direct)+len(late)); err != nil {
