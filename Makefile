@@ -73,6 +73,10 @@ bench: ## Measure, with ratios against a peer in the same run (on HYPERTICK_TEST
 	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./ingest ./db/... ./api ./indicator
 	go test -run '^$$' -bench . ./feed/...
 
+.PHONY: soak
+soak: ## A minute of 1,000 streams and 5,000 ticks/s (best on HYPERTICK_TEST_DATABASE_URL)
+	HYPERTICK_SOAK=1 go test -run '^TestStreamSoak$$' -count 1 -v -timeout 10m ./api
+
 .PHONY: lint
 lint: web/node_modules ## Run the linters
 	$(LINT) run

@@ -59,7 +59,7 @@ func TestStreamSoak(t *testing.T) {
 	}()
 	for i := range s.clients {
 		c := &soakClient{closed: map[string]int{}, ready: make(chan struct{})}
-		query := ""
+		var query string
 		if i%10 == 0 {
 			query, c.intervals = "?events=candle,status&interval=1m,5m", []string{"1m", "5m"}
 		} else {

@@ -18,8 +18,6 @@ import (
 )
 
 const (
-	// maxStreamSymbols bounds the symbols of a stream; more is all.
-	maxStreamSymbols = 200
 	// streamIdle is the time without an event after which a comment is sent.
 	streamIdle = 10 * time.Second
 	// streamRetry is the milliseconds after which a client shall reconnect.
