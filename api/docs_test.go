@@ -37,7 +37,7 @@ func testCurlInDocs(t *testing.T, c *client) {
 		}
 		return out
 	}
-	lines := regexp.MustCompile(`(?m)^curl [^|\n]*$`).FindAllString(string(doc), -1)
+	lines := regexp.MustCompile(`(?m)^curl [^&\n]*(?:&\w[^&\n]*)*$`).FindAllString(string(doc), -1)
 	if len(lines) != 10 {
 		t.Errorf("%d examples, want 10", len(lines))
 	}
@@ -68,12 +68,17 @@ func testCurlInDocs(t *testing.T, c *client) {
 			}
 		}
 	}
-	// The line for DuckDB, up to the pipe.
-	piped := regexp.MustCompile(`(?m)^(curl .*?) \| duckdb`).FindSubmatch(doc)
-	if piped == nil {
+	// The line for DuckDB, up to DuckDB.
+	file := regexp.MustCompile(`(?m)^(curl .*?) && duckdb`).FindSubmatch(doc)
+	if file == nil {
 		t.Fatal("no line for DuckDB")
 	}
-	if rows := csvRows(t, run(string(piped[1])), "bucket,open,high,low,close,volume,vwap,trades"); len(rows) < 24 {
+	run(string(file[1]))
+	b, err := os.ReadFile(filepath.Join(dir, "aapl.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows := csvRows(t, b, "bucket,open,high,low,close,volume,vwap,trades"); len(rows) < 24 {
 		t.Errorf("%d rows for DuckDB", len(rows))
 	}
 }

@@ -6,33 +6,37 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/db/dbtest"
 )
+
+// fuzzDatabase hands the database on to workers.
+const fuzzDatabase = "HYPERTICK_FUZZ_DATABASE"
 
 // FuzzRequest puts anything into every parameter of every operation, over a
 // socket and down to the database: whatever comes, the answer is rows or a
 // problem of the client's, never one of the server's.
+//
+// The fuzzer's workers are processes of their own. They share the database of
+// the one that starts them, and each serves from it itself, so that the
+// fuzzer sees which code a request reaches.
 func FuzzRequest(f *testing.F) {
-	d := dbtest.New(f)
-	start := time.Now().UTC().Truncate(time.Minute).Add(-2 * time.Hour)
-	var rows [][]any
-	for i := range 300 {
-		rows = append(rows, []any{start.Add(time.Duration(i) * 20 * time.Second), "A", 100 + float64(i%7), float64(i % 3), int64(i + 1), "SIM"})
+	start := time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)
+	if os.Getenv(fuzzDatabase) == "" {
+		f.Setenv(fuzzDatabase, fuzzMarket(f, start))
 	}
-	ctx := context.Background()
-	if _, err := d.Pool.CopyFrom(ctx, pgx.Identifier{"ticks"}, []string{"ts", "symbol", "price", "size", "seq", "venue"}, pgx.CopyFromRows(rows)); err != nil {
+	pool, err := db.Open(context.Background(), os.Getenv(fuzzDatabase), 4)
+	if err != nil {
 		f.Fatal(err)
 	}
-	if _, err := d.Pool.Exec(ctx, "INSERT INTO feed_positions (venue, symbol, last_seq, last_ts) VALUES ('SIM', 'A', 300, $1)", rows[299][0]); err != nil {
-		f.Fatal(err)
-	}
-	d.Settle(f)
-	c := serve(f, Config{Pool: reader(f, d)})
+	f.Cleanup(pool.Close)
+	c := serve(f, Config{Pool: pool})
 
 	paths := []string{
 		"/v1/symbols", "/v1/symbols/%s/ticks", "/v1/symbols/%s/candles", "/v1/symbols/%s/indicators/%s", "/v1/symbols/%s/snapshot",
@@ -93,4 +97,22 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("%s?%s: %s", path, q.Encode(), a.body)
 		}
 	})
+}
+
+// fuzzMarket is a database with 300 ticks of A from start on, for a reader.
+func fuzzMarket(f *testing.F, start time.Time) string {
+	d := dbtest.New(f)
+	var rows [][]any
+	for i := range 300 {
+		rows = append(rows, []any{start.Add(time.Duration(i) * 20 * time.Second), "A", 100 + float64(i%7), float64(i % 3), int64(i + 1), "SIM"})
+	}
+	ctx := context.Background()
+	if _, err := d.Pool.CopyFrom(ctx, pgx.Identifier{"ticks"}, []string{"ts", "symbol", "price", "size", "seq", "venue"}, pgx.CopyFromRows(rows)); err != nil {
+		f.Fatal(err)
+	}
+	if _, err := d.Pool.Exec(ctx, "INSERT INTO feed_positions (venue, symbol, last_seq, last_ts) VALUES ('SIM', 'A', 300, $1)", rows[299][0]); err != nil {
+		f.Fatal(err)
+	}
+	d.Settle(f)
+	return d.URLAs(f, "hypertick_reader")
 }
