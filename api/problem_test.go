@@ -207,7 +207,8 @@ func TestRequestID(t *testing.T) {
 	}
 
 	// The database is down: each read says so, and the log says why.
-	for _, path := range []string{"/v1/symbols", "/v1/symbols/A/ticks", "/v1/symbols/A/candles", "/readyz"} {
+	for _, path := range []string{"/v1/symbols", "/v1/symbols/A/ticks", "/v1/symbols/A/candles", "/v1/symbols/A/snapshot",
+		"/v1/indicators", "/v1/symbols/A/indicators/rsi", "/v1/screener", "/readyz"} {
 		a := c.get(path)
 		p := problemOf(t, a)
 		if a.status != 503 || a.header.Get("Retry-After") == "" {
@@ -260,12 +261,14 @@ func TestSlowDatabase(t *testing.T) {
 	}
 	t.Run("deadline", func(t *testing.T) {
 		c := serve(t, Config{Pool: pool, RequestTimeout: 300 * time.Millisecond})
-		a := c.get("/v1/symbols")
-		problemOf(t, a)
-		if a.status != http.StatusGatewayTimeout {
-			t.Errorf("%d %s", a.status, a.body)
+		for _, path := range []string{"/v1/symbols", "/v1/symbols/A/indicators/rsi", "/v1/symbols/A/snapshot", "/v1/screener"} {
+			a := c.get(path)
+			problemOf(t, a)
+			if a.status != http.StatusGatewayTimeout {
+				t.Errorf("%s: %d %s", path, a.status, a.body)
+			}
+			noLeak(t, a)
 		}
-		noLeak(t, a)
 	})
 	t.Run("stop", func(t *testing.T) {
 		entered := make(chan struct{})
