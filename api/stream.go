@@ -130,6 +130,8 @@ func (s *Server) startStream(c *fiber.Ctx, sub stream.Subscription) error {
 	ctx := s.base
 	fc.SetBodyStreamWriter(func(w *bufio.Writer) {
 		defer client.Close()
+		s.metrics.streams.Inc()
+		defer s.metrics.streams.Dec()
 		start := time.Now()
 		_, _ = w.WriteString(streamRetry)
 		var err error
