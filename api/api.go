@@ -93,7 +93,7 @@ type Server struct {
 	tracer   tracer
 	// metricsListener is nil when metrics are not served.
 	metricsListener net.Listener
-	hub      *stream.Hub
+	hub             *stream.Hub
 	// base is the parent of every request's context: ended, it stops them all.
 	base   context.Context
 	cancel context.CancelFunc
