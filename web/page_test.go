@@ -20,6 +20,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
 
 	"github.com/hypertick/hypertick/api"
 	"github.com/hypertick/hypertick/db"
@@ -33,6 +34,14 @@ import (
 // shotsEnv names a directory for the screenshots; without it they are the
 // test's own and go with it.
 const shotsEnv = "HYPERTICK_TEST_SHOTS"
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// fasthttp keeps one clock for the life of the process,
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		// and what clears idle workers notices the end of a server within 10 s.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+}
 
 // prices are the symbols of the test's market and where each begins.
 var prices = map[string]float64{"AAPL": 189, "AMD": 138, "BTC-USDT": 91250, "KO": 62, "MSFT": 421, "NVDA": 134, "TSLA": 340, "XOM": 118}
@@ -295,7 +304,6 @@ func (p *page) eval(js string) string {
 // page that loads again in between is no matter.
 func (p *page) until(what, js string) {
 	p.t.Helper()
-	start := time.Now()
 	wait, stop := context.WithTimeout(p.ctx, 90*time.Second)
 	defer stop()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -303,7 +311,6 @@ func (p *page) until(what, js string) {
 	for {
 		ok, err := chromedp.Run(wait, chromedp.Evaluate[bool]("!!("+js+")"))
 		if err == nil && ok {
-			p.t.Logf("%s: after %v", what, time.Since(start).Round(time.Millisecond))
 			return
 		}
 		select {
@@ -504,7 +511,7 @@ func TestPage(t *testing.T) {
 			width, height int64
 		}{{"dark", "dark", 1440, 900}, {"light", "light", 1440, 900}, {"phone", "dark", 390, 844}} {
 			p.look(s.scheme, s.width, s.height)
-			p.until("drawn", ready+` && document.querySelectorAll(".study b").length >= 7 && document.querySelectorAll("#screener-body svg").length >= 4`)
+			p.until("drawn", ready+` && document.querySelectorAll(".study b").length >= 7 && document.querySelectorAll("#screener-body svg").length >= (innerWidth < 600 ? 4 : 8)`)
 			if s.width < 600 {
 				if wide := p.eval("document.documentElement.scrollWidth > innerWidth"); wide != "false" {
 					t.Error("the page scrolls sideways on a phone")

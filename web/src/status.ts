@@ -12,6 +12,7 @@ export class StatusStrip {
   // How far the server's clock is ahead of ours, in ms.
   private skew = 0;
   private ahead = -Infinity;
+  private heard = 0;
   private lags: number[] = [];
   private newest = 0;
   private readonly alarm = byId("alarm");
@@ -32,7 +33,9 @@ export class StatusStrip {
     // The message that was on its way for the shortest time tells most of the
     // clocks; a difference that the way alone may explain is none.
     this.ahead = Math.max(this.ahead, Date.parse(s.time) - this.received);
-    this.skew = Math.abs(this.ahead) < 1000 ? 0 : this.ahead;
+    // The first may have waited for us.
+    this.heard++;
+    this.skew = this.ahead >= 1000 || (this.ahead <= -1000 && this.heard > 2) ? this.ahead : 0;
     if (s.last_tick) this.newest = Math.max(this.newest, Date.parse(s.last_tick));
     this.draw();
   }
