@@ -289,9 +289,10 @@ func testSnapshot(t *testing.T, m *market, c *client) {
 				}
 			} else {
 				series, _, _ := strings.Cut(name, "_")
-				if name == "percent_b" {
+				switch name {
+				case "percent_b":
 					series = name
-				} else if name == "volume_ratio" {
+				case "volume_ratio":
 					series = "ratio"
 				}
 				want = value(ask, series)

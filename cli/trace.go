@@ -82,7 +82,7 @@ func startTracing(ctx context.Context, service string, log *slog.Logger) (tracin
 // pool makes a span of each query.
 func (t tracing) pool(cfg *pgxpool.Config) {
 	if t.provider != nil {
-		cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTracerProvider(t.provider), otelpgx.WithTrimSQLInSpanName())
+		cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTracerProvider(t.provider))
 	}
 }
 
