@@ -6,6 +6,7 @@ package deploy_test
 import (
 	"bufio"
 	"context"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -140,7 +141,7 @@ func checkService(t *testing.T, p *types.Project, s types.ServiceConfig) {
 			t.Error("has the engine's socket")
 		}
 		// An engine makes a directory, owned by root, of a source that is not there.
-		if v.Type == types.VolumeTypeBind && filepath.Base(v.Source) != "backups" && !strings.Contains(v.Source, "/grafana/") {
+		if v.Type == types.VolumeTypeBind && filepath.Base(v.Source) != "backups" {
 			if _, err := os.Stat(v.Source); err != nil {
 				t.Errorf("mounts what is not there: %v", err)
 			}
@@ -420,6 +421,35 @@ func TestVariablesAreKnown(t *testing.T) {
 		}
 	}
 }
+
+// TestGrafanaVariables sees that all that Grafana's provisioning reads out of
+// the environment is there: without a value Grafana would not start.
+func TestGrafanaVariables(t *testing.T) {
+	dir := filepath.Join(root, "grafana", "provisioning")
+	env, read := mustLoad(t, base).Services["grafana"].Environment, 0
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		for _, m := range provisioned.FindAllStringSubmatch(string(b), -1) {
+			read++
+			if value := env[m[1]]; value == nil || *value == "" {
+				t.Errorf("%s reads %s, which the service grafana does not get", path, m[1])
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read == 0 {
+		t.Error("the provisioning reads nothing: the password of the reader at least")
+	}
+}
+
+// provisioned is a variable of the environment in a file of provisioning.
+var provisioned = regexp.MustCompile(`\$\{?((?:HYPERTICK|GF)_[A-Z_]+)`)
 
 // TestSchema sees that the loader refuses what the specification does not know:
 // if it did not, the tests above would prove little.
