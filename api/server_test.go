@@ -82,6 +82,13 @@ func serve(t testing.TB, cfg Config, prepare ...func(*Server)) *client {
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
 		}
+		if t.Failed() {
+			for line := range strings.Lines(log.String()) {
+				if strings.Contains(line, `"level":"ERROR"`) {
+					t.Log(line)
+				}
+			}
+		}
 	})
 	return &client{t: t, http: &http.Client{Transport: transport, Timeout: time.Minute}, base: "http://" + s.Addr(), log: log,
 		contract: newContract(t, s)}

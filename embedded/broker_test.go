@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -170,10 +171,13 @@ func TestBrokerKilled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		client := newClient(t, strings.TrimSpace(addr), kgo.ProducerLinger(0), kgo.MaxBufferedRecords(1024))
 		producing := make(chan struct{})
+		var promised sync.WaitGroup
 		go func() {
 			defer close(producing)
 			for i := 0; ctx.Err() == nil; i++ {
+				promised.Add(1)
 				client.Produce(ctx, record(round*1_000_000+i), func(r *kgo.Record, err error) {
+					defer promised.Done()
 					if err == nil {
 						acks <- string(r.Value)
 					}
@@ -190,7 +194,8 @@ func TestBrokerKilled(t *testing.T) {
 		cancel()
 		go func() {
 			<-producing
-			client.Close() // the last acks are delivered before it returns
+			client.Close()
+			promised.Wait() // Close does not wait for the last of them
 			close(acks)
 		}()
 		for value := range acks {
