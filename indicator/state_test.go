@@ -84,7 +84,7 @@ func TestStatesJoin(t *testing.T) {
 				return nil
 			}
 			// A spread below what float8 can tell apart at this price is 0 as well as not.
-			if apart(*got, *want, base*1e-6) > tolerance {
+			if apart(*got, *want, base*1e-5) > tolerance {
 				return fmt.Errorf("%s: %v, want %v", what, *got, *want)
 			}
 			if what == "rsi" && !(*got >= 0 && *got <= 100) {

@@ -87,7 +87,9 @@ func TestPlan(t *testing.T) {
 		db := model{map[int32]int64{}, map[feedKey]int64{}, map[string]int{}}
 		pl := planner{now: now, head: never, after: 5 * minute, horizon: now - 30*24*60*minute}
 		cache := newPositions()
-		w := newWriter(&Ingester{})
+		in := &Ingester{}
+		in.metrics = newMetrics(in)
+		w := newWriter(in)
 		partitions := []*partition{}
 		for id := range int32(3) {
 			partitions = append(partitions, &partition{id: id, lane: lane{newest: never}})
