@@ -99,7 +99,7 @@ func New(cfg Config) *Hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
 		cfg: cfg, cancel: cancel, done: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
-		replays: make(chan struct{}, 2), clients: map[*Client]struct{}{}, wants: newWants(),
+		replays: make(chan struct{}, 2), clients: map[*Client]struct{}{}, wants: newWants(), shown: map[shownKey]shown{},
 	}
 	h.idle()
 	go h.run(ctx)
@@ -208,14 +208,14 @@ func (h *Hub) run(ctx context.Context) {
 }
 
 // idle reports whether nobody listens, and then forgets what is only of use
-// while someone does.
+// while someone does. What was shown stays: who left may come back.
 func (h *Hub) idle() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.clients) > 0 {
 		return false
 	}
-	h.ready, h.status, h.shown = false, nil, map[shownKey]shown{}
+	h.ready, h.status = false, nil
 	h.feeds, h.heads, h.bars = map[feedKey]feed{}, map[string]time.Time{}, map[barKey]*bar{}
 	h.progress, h.statusAt, h.healthReads = progress{}, time.Time{}, reading{}
 	return true
