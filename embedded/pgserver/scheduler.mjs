@@ -65,6 +65,7 @@ export class Scheduler {
   assume(session) {
     if (session.settings.key === this.#inForce) return
     this.#inForce = ''
+    this.#unnamedOwner = null // every simple query ends the unnamed statement, the server's own too
     this.#backend.run(session.settings.sql())
     this.#inForce = session.settings.key
   }
@@ -106,6 +107,7 @@ export class Scheduler {
   }
 
   #task(fn) {
+    this.#unnamedOwner = null
     try {
       fn()
     } catch (e) {
@@ -209,7 +211,7 @@ export class Scheduler {
   }
 
   #cleanUp(session) {
-    if (this.#unnamedOwner === session) this.#unnamedOwner = null
+    this.#unnamedOwner = null
     if (session.names.size) this.#backend.exec([...[...session.names].map(closeStatement), sync])
     session.names.clear()
     const orphaned = this.#channels.unlisten('*', session)

@@ -134,6 +134,27 @@ test('the unnamed statement is replayed when another client came between', async
   assert.equal(backend.log.filter(s => s === 'Pof a').length, 2, 'replayed')
 })
 
+test('the unnamed statement is replayed when the server itself ran something between', async () => {
+  const {backend, scheduler} = setup()
+  const [a, reader] = [session(scheduler), session(scheduler, 'reader')]
+  const parse = message('P', cstr('of a'))
+  const replays = () => backend.log.filter(s => s === 'Pof a').length
+  a.unnamed = parse
+  a.queue.push({bufs: [parse, sync], sync: true, effects: [], setsUnnamed: true})
+  scheduler.enqueue(a)
+  await until(() => a.written.length === 1)
+  let done = false
+  scheduler.task(() => scheduler.asServer(() => { backend.run('checkpoint'); done = true }))
+  await until(() => done)
+  a.send('a:1', {usesUnnamed: true})
+  await until(() => a.written.length === 2)
+  assert.equal(replays(), 2, 'after a task')
+  reader.send('b:1') // of other settings, which are put on by a simple query
+  a.send('a:2', {usesUnnamed: true})
+  await until(() => a.written.length === 3)
+  assert.equal(replays(), 3, 'after a change of settings')
+})
+
 test('settings are put on only where clients differ', async () => {
   const {backend, scheduler} = setup()
   const [a, b, c] = [session(scheduler), session(scheduler), session(scheduler, 'reader')]
