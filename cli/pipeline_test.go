@@ -90,7 +90,7 @@ func (p *pipeline) caughtUp(ctx context.Context, t *testing.T) {
 		}
 		return got >= want
 	})
-	p.Settle(t)
+	p.SettleCandles(t)
 }
 
 // checksum stands for all rows of ticks, in whatever order they lie.
