@@ -408,7 +408,9 @@ func TestPage(t *testing.T) {
 	t.Run("symbol and interval", func(t *testing.T) {
 		p.t = t
 		p.do(chromedp.KeyEvent("/"))
-		p.do(chromedp.SendKeys(chromedp.CSS("#search-input"), "nvd"))
+		// Typed, not chromedp.SendKeys: that reads the element's attributes while events write them.
+		p.until("the search is open", `document.activeElement?.id === "search-input"`)
+		p.do(chromedp.KeyEvent("nvd"))
 		p.until("the search finds it", `document.querySelector("#search-list li b")?.textContent === "NVDA"`)
 		p.do(chromedp.KeyEvent(kb.Enter))
 		p.until("it is on the chart", ready+` && document.querySelector("#symbol-name").textContent === "NVDA" && document.title.startsWith("NVDA ")`)
@@ -491,7 +493,9 @@ func TestPage(t *testing.T) {
 
 	t.Run("filter", func(t *testing.T) {
 		p.t = t
-		p.do(chromedp.SendKeys(chromedp.CSS("#screener-filter"), "close>1000"))
+		p.click("#screener-filter")
+		p.until("the filter is open", `document.activeElement?.id === "screener-filter"`)
+		p.do(chromedp.KeyEvent("close>1000"))
 		p.until("one is left", listing+" === 1")
 		p.click(`th[data-column="symbol"] button`)
 		p.until("sorted", `document.querySelector('th[data-column="symbol"]').ariaSort === "descending"`)
