@@ -157,6 +157,7 @@ func (c *demoCmd) announce(e *env, broker *embedded.Broker, database *embedded.D
 	fmt.Fprintf(e.out, `
 Hypertick is up, %.1[1]f s after its start. Data is in %[2]s.
 
+  page       http://%[3]s  (reference of the API: /docs)
   candles    curl 'http://%[3]s/v1/symbols/%[4]s/candles?interval=5m&limit=3'
   symbols    curl 'http://%[3]s/v1/symbols'
   API        http://%[3]s/openapi.json
