@@ -1,0 +1,185 @@
+package web_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+)
+
+// page is a tab of a real browser.
+type page struct {
+	t     *testing.T
+	ctx   context.Context
+	base  string
+	shots string
+	mu    sync.Mutex
+	said  []string // errors on its console
+	bytes float64  // transferred of the page's own files
+	hosts map[string]bool
+	older int // answers with candles before a time
+}
+
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("no chromium: apt-get install chromium")
+	}
+	t.Skip("no chromium on this machine")
+	return ""
+}
+
+func openPage(t *testing.T, base string) *page {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, chromedp.ExecPath(chromium(t)), chromedp.Headless, chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.DisableGPU)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	p := &page{t: t, ctx: ctx, base: base, shots: os.Getenv(shotsEnv), hosts: map[string]bool{}}
+	if p.shots == "" {
+		p.shots = t.TempDir()
+	} else if err := os.MkdirAll(p.shots, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	console := chromedp.Console(ctx)
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		for m, err := range console {
+			if err != nil {
+				return
+			}
+			if m.Type == "error" || m.Type == "warning" || m.IsException() {
+				p.mu.Lock()
+				p.said = append(p.said, m.String())
+				p.mu.Unlock()
+			}
+		}
+	})
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx)
+		listening.Wait()
+	})
+	own := map[network.RequestID]bool{}
+	err := chromedp.Listen(ctx, func(ev any) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		switch ev := ev.(type) {
+		case *network.EventResponseReceived:
+			url := ev.Response.URL
+			if !strings.HasPrefix(url, "data:") && !strings.HasPrefix(url, "blob:") {
+				host, _, _ := strings.Cut(strings.TrimPrefix(url, "http://"), "/")
+				p.hosts[host] = true
+			}
+			if strings.Contains(url, "/candles?") && strings.Contains(url, "to=") {
+				p.older++
+			}
+			own[ev.RequestID] = !strings.Contains(url, "/v1/") && !strings.Contains(url, "/openapi")
+		case *network.EventLoadingFinished:
+			if own[ev.RequestID] {
+				p.bytes += ev.EncodedDataLength
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p *page) look(scheme string, width, height int64) {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.do(chromedp.EmulateViewport(width, height))
+}
+
+func (p *page) do(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	if err := chromedp.Do(p.ctx, steps...); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *page) open(path string) {
+	p.t.Helper()
+	p.do(chromedp.Navigate(p.base + path))
+}
+
+// eval is the value of an expression, as JSON.
+func (p *page) eval(js string) string {
+	p.t.Helper()
+	out, err := chromedp.Run(p.ctx, chromedp.Evaluate[[]byte](js))
+	if err != nil {
+		p.t.Fatalf("%s: %v", js, err)
+	}
+	return string(out)
+}
+
+// until waits for an expression to be true. It asks anew each time, so that a
+// page that loads again in between is no matter.
+func (p *page) until(what, js string) {
+	p.t.Helper()
+	wait, stop := context.WithTimeout(p.ctx, 90*time.Second)
+	defer stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ok, err := chromedp.Run(wait, chromedp.Evaluate[bool]("!!("+js+")"))
+		if err == nil && ok {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-wait.Done():
+			p.shot("failed")
+			p.t.Fatalf("%s: never came true (%v); the page is %s and says %q", what, err, p.eval("location.href"), p.eval("document.body.innerText.slice(0, 3000)"))
+		}
+	}
+}
+
+func (p *page) click(selector string) {
+	p.t.Helper()
+	p.do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+func (p *page) shot(name string) {
+	p.t.Helper()
+	png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(p.shots, name+".png"), png, 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// errors are what the console said since it was asked last.
+func (p *page) errors() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := p.said
+	p.said = nil
+	return out
+}
