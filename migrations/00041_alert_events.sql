@@ -69,6 +69,8 @@ CREATE TABLE alert.progress (
     symbol  text COLLATE "C" NOT NULL,
     since   timestamptz      NOT NULL,
     upto    timestamptz      NOT NULL,
+    revised timestamptz,
+    error   text,
     PRIMARY KEY (rule_id, symbol)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE alert.progress IS 'How far each rule has looked at each symbol. Each bar is evaluated once, and again only where a late tick changed it.';
@@ -76,6 +78,8 @@ COMMENT ON COLUMN alert.progress.rule_id IS 'The rule.';
 COMMENT ON COLUMN alert.progress.symbol IS 'The symbol.';
 COMMENT ON COLUMN alert.progress.since IS 'Bars before this one were not evaluated under the rule as it is: revisions of them change no event.';
 COMMENT ON COLUMN alert.progress.upto IS 'Bars before this one have been evaluated.';
+COMMENT ON COLUMN alert.progress.revised IS 'After an error: bars from this one on wait to be evaluated again.';
+COMMENT ON COLUMN alert.progress.error IS 'Why the last evaluation failed for this symbol. NULL: it did not.';
 GRANT SELECT ON alert.progress TO hypertick_reader, hypertick_operator;
 
 CREATE TABLE alert.runs (
