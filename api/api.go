@@ -147,6 +147,7 @@ func New(cfg Config) (*Server, error) {
 	s.api = humafiber.New(s.app, s.config())
 	s.registerOpenAPI()
 	s.registerHealth()
+	s.registerPipeline()
 	s.registerSymbols()
 	s.registerTicks()
 	s.registerCandles()

@@ -50,7 +50,7 @@ func (s *Server) registerHealth() {
 			out.Body.Name = "hypertick"
 			out.Body.Paths = []string{
 				"/v1/symbols", "/v1/symbols/{symbol}/candles", "/v1/symbols/{symbol}/ticks", "/v1/symbols/{symbol}/snapshot",
-				"/v1/indicators", "/v1/symbols/{symbol}/indicators/{name}", "/v1/screener", "/livez", "/readyz", "/openapi.json",
+				"/v1/indicators", "/v1/symbols/{symbol}/indicators/{name}", "/v1/screener", "/v1/pipeline", "/livez", "/readyz", "/openapi.json",
 			}
 			return out, nil
 		})

@@ -36,6 +36,7 @@ type root struct {
 	Indicator indicatorCmd `cmd:"" help:"Begin, check and list indicators."`
 	Topic     topicCmd     `cmd:"" help:"Create the topics of the stream as they should be, where they are missing."`
 	Health    healthCmd    `cmd:"" help:"Ask a URL or the topic whether all is well: exit code 0 or 1."`
+	Status    statusCmd    `cmd:"" help:"Say how every part of the pipeline is, and what to do: exit code 0 or 1."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
@@ -75,7 +76,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) (code int) 
 		kong.Writers(out, errOut),
 		kong.Exit(func(c int) { panic(exit(c)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.Vars{"version": version()},
+		kong.Vars{"version": version(), "demo_database": demoDatabase},
 	)
 	if err != nil {
 		fmt.Fprintf(errOut, "hypertick: %v\n", err)

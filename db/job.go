@@ -17,7 +17,7 @@ const maxHold = 2 * time.Minute
 // RunJobs stands in for TimescaleDB's scheduler where the server has none: it
 // runs the due jobs of timescaledb_information.jobs, one after the other, until
 // ctx ends. On a server that schedules jobs itself it returns at once. A job
-// that fails is tried again after its interval, and the others go on.
+// that fails is tried again later and later, and the others go on.
 //
 // While hold says so the jobs wait, two minutes at most: one backend serves all,
 // and a backlog that comes in is better refreshed once than many times. hold
@@ -45,8 +45,14 @@ func RunJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold fun
 				held = time.Now()
 			}
 		default:
+			// A backlog may begin while the jobs run. Held long enough, all of them
+			// have their turn.
+			wait := hold
+			if !held.IsZero() && time.Since(held) >= maxHold {
+				wait = nil
+			}
 			held = time.Time{}
-			if _, err := RunDueJobs(ctx, pool, log); err != nil && ctx.Err() == nil {
+			if _, err := runDueJobs(ctx, pool, log, wait); err != nil && ctx.Err() == nil {
 				log.WarnContext(ctx, "jobs could not be read", slog.Any("error", err))
 			}
 		}
@@ -58,33 +64,53 @@ func RunJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold fun
 	}
 }
 
+// maxBackOff is the longest that a job which fails waits beyond its interval.
+const maxBackOff = 5 * time.Minute
+
+// backOff is after how many seconds a job that has failed so often in a row is
+// tried again: its interval, doubled with each failure.
+func backOff(every float64, failures int32) float64 {
+	return min(every*float64(int64(1)<<min(failures, 20)), max(every, maxBackOff.Seconds()))
+}
+
 // RunDueJobs runs each job that is due once and says how many there were. The
 // error is about reading them; a job's own failure is logged.
 func RunDueJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) (int, error) {
+	return runDueJobs(ctx, pool, log, nil)
+}
+
+func runDueJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold func() bool) (int, error) {
 	q := New(pool)
 	due, err := q.DueJobs(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read due jobs: %w", err)
 	}
 	for i, job := range due {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || i > 0 && hold != nil && hold() {
 			return i, nil
 		}
 		start := time.Now()
 		err := q.RunJob(ctx, job.JobID)
-		attrs := []any{slog.Int("job", int(job.JobID)), slog.String("proc", job.Proc), slog.String("relation", job.Relation), slog.Duration("took", time.Since(start))}
+		took := time.Since(start)
+		attrs := []any{slog.Int("job", int(job.JobID)), slog.String("proc", job.Proc), slog.String("relation", job.Relation), slog.Duration("took", took)}
+		run := RecordJobParams{JobID: job.JobID, TookSeconds: took.Seconds()}
 		var pgErr *pgconn.PgError
 		switch {
 		case err == nil:
 			log.DebugContext(ctx, "job done", attrs...)
 		case errors.As(err, &pgErr):
 			log.ErrorContext(ctx, "job failed", append(attrs, slog.Any("error", err))...)
+			run.Error = pgErr.Message
 		default:
 			return i, fmt.Errorf("run job %d: %w", job.JobID, err)
 		}
+		failures, err := q.RecordJob(ctx, run)
+		if err != nil {
+			return i, fmt.Errorf("record job %d: %w", job.JobID, err)
+		}
 		// One backend serves all: a long job rests twice as long as it ran, so
 		// that a backfill is not refreshed again and again while it comes in.
-		rest := max(job.EverySeconds, 2*time.Since(start).Seconds())
+		rest := max(job.EverySeconds, 2*took.Seconds(), backOff(job.EverySeconds, failures))
 		if err := q.RescheduleJob(ctx, RescheduleJobParams{JobID: job.JobID, Seconds: rest}); err != nil {
 			return i, fmt.Errorf("reschedule job %d: %w", job.JobID, err)
 		}

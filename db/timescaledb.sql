@@ -29,8 +29,19 @@ CREATE TABLE timescaledb_information.chunks (
 CREATE FUNCTION hypertable_size(hypertable regclass) RETURNS bigint LANGUAGE sql AS 'SELECT 0';
 CREATE FUNCTION hypertable_compression_stats(hypertable regclass) RETURNS SETOF record LANGUAGE sql AS 'SELECT 0';
 CREATE TABLE timescaledb_information.job_stats (
-    job_id          int NOT NULL,
-    last_run_status text
+    job_id              int NOT NULL,
+    last_run_started_at timestamptz,
+    last_run_status     text,
+    job_status          text,
+    last_run_duration   interval,
+    next_start          timestamptz,
+    total_runs          bigint,
+    total_failures      bigint
+);
+CREATE TABLE timescaledb_information.job_errors (
+    job_id      int NOT NULL,
+    finish_time timestamptz,
+    err_message text
 );
 CREATE SCHEMA _timescaledb_catalog;
 CREATE TABLE _timescaledb_catalog.continuous_agg (

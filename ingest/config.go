@@ -151,6 +151,7 @@ func (in *Ingester) Run(ctx context.Context) error {
 	if in.listener != nil {
 		g.Go(func() error { return in.serve(gctx) })
 	}
+	g.Go(func() error { in.beat(gctx); return nil })
 	g.Go(func() error {
 		if err := in.prepare(gctx); err != nil {
 			return nil // only ever because ctx ended

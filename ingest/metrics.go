@@ -131,11 +131,14 @@ func (m *metrics) behind(id int32, next int64) int64 {
 }
 
 // Lag is how many records of its partitions are not ingested yet, as of the
-// newest fetch.
+// newest fetch; -1 while it has no partitions.
 func (in *Ingester) Lag() int64 {
 	m := in.metrics
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if len(m.parts) == 0 {
+		return -1
+	}
 	var lag int64
 	for _, p := range m.parts {
 		lag += max(0, p.end-p.next)

@@ -35,29 +35,7 @@ func (in *Ingester) Ready(ctx context.Context) error {
 	if err := in.cfg.Pool.Ping(ctx); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
-	in.metrics.mu.Lock()
-	members := in.metrics.members
-	in.metrics.mu.Unlock()
-	if len(members) == 0 {
-		return errors.New("starting")
-	}
-	assigned := 0
-	for _, m := range members {
-		m.mu.Lock()
-		joined, parts := m.joined, len(m.parts)
-		m.mu.Unlock()
-		assigned += parts
-		switch {
-		case !joined:
-			return errors.New("broker: not a member of the consumer group yet")
-		case m.failing.Load():
-			return errors.New("the last batch could not be written, trying again")
-		}
-	}
-	if assigned == 0 {
-		return errors.New("broker: no partition is assigned")
-	}
-	return nil
+	return in.flowing()
 }
 
 func (in *Ingester) serve(ctx context.Context) error {

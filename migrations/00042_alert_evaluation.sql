@@ -264,7 +264,7 @@ $$;
 COMMENT ON FUNCTION _hypertick.revise(alert.events, float8, float8, timestamptz, text, text) IS 'Changes what an event says, and keeps what it said.';
 
 -- +goose StatementBegin
-CREATE FUNCTION _hypertick.evaluate_rule(rule_id bigint, config jsonb) RETURNS void
+CREATE FUNCTION _hypertick.evaluate_rule(rule_id bigint, config jsonb, until timestamptz DEFAULT 'infinity') RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     -- As late ticks are noted from two seconds after the end of a bar on, a look
@@ -278,9 +278,11 @@ DECLARE
     width    interval;
     closed   timestamptz;
     behind   boolean;
+    stored   timestamptz;
     last_id  bigint;
     s        record;
     n        int := 0;
+    late     boolean := false;
     wrong    text;
     text_    text;
 BEGIN
@@ -299,8 +301,9 @@ BEGIN
         -- What it found under its old terms is over, and the new ones begin with
         -- the bar that is forming.
         PERFORM _hypertick.end_events(rule.id);
+        DELETE FROM alert.progress g WHERE g.rule_id = rule.id AND rule.condition = 'fails';
         UPDATE alert.progress g SET since = greatest(t.at, g.upto), upto = greatest(t.at, g.upto), revised = NULL, error = NULL
-        FROM (SELECT public.time_bucket(coalesce(width, INTERVAL '1 minute'), greatest(closed, k.upto) + width - INTERVAL '1 microsecond') AS at, k.symbol
+        FROM (SELECT public.time_bucket(width, greatest(closed, k.upto) + width - INTERVAL '1 microsecond') AS at, k.symbol
               FROM alert.progress k WHERE k.rule_id = rule.id) t
         WHERE g.rule_id = rule.id AND g.symbol = t.symbol;
     END IF;
@@ -308,10 +311,14 @@ BEGIN
         n := _hypertick.evaluate_health(rule);
     ELSIF rule.enabled THEN
         -- While ingest works off a backlog a symbol's bars are whole only up to
-        -- its newest tick, whatever the clock says.
+        -- its newest tick, whatever the clock says; and who is new to the rule
+        -- waits, for history that is being loaded is no news.
         SELECT coalesce(pg_catalog.sum(a.behind), 0) > backlog INTO behind
         FROM (SELECT DISTINCT ON (x.topic, x.partition) x.behind FROM public.ingest_activity x
               WHERE x.minute > pg_catalog.now() - INTERVAL '10 minutes' ORDER BY x.topic, x.partition, x.minute DESC) a;
+        -- Bars that are not materialised are computed by each who reads them:
+        -- where there are many of those, the refresh goes first.
+        SELECT w.watermark INTO stored FROM public.watermarks w WHERE w.schema = 'public' AND w.relation = 'candles_' || rule."interval";
         FOR s IN
             SELECT f.symbol, r.bucket AS revised, CASE WHEN behind THEN least(closed, public.time_bucket(width, f.last_ts)) ELSE closed END AS closed
             FROM (SELECT p.symbol, pg_catalog.max(p.last_ts) AS last_ts FROM public.feed_positions p GROUP BY p.symbol) f
@@ -320,9 +327,16 @@ BEGIN
                        WHERE v.id > run.revision_id AND v.id <= last_id AND (v."interval" = rule."interval" OR v.whole)
                        GROUP BY v.symbol) r ON r.symbol = f.symbol
             WHERE _hypertick.matches(f.symbol, rule.symbols)
-              AND (g.symbol IS NULL OR f.last_ts >= g.upto AND closed > g.upto OR r.bucket < g.upto OR g.revised IS NOT NULL OR g.error IS NOT NULL)
+              AND least(f.last_ts, pg_catalog.now()) - stored < INTERVAL '1 day' + width
+              AND (g.symbol IS NULL AND NOT behind OR f.last_ts >= g.upto AND closed > g.upto OR r.bucket < g.upto OR g.revised IS NOT NULL OR g.error IS NOT NULL)
             ORDER BY f.symbol
         LOOP
+            late := late OR pg_catalog.clock_timestamp() > until;
+            IF late THEN
+                -- The next run goes on from here.
+                UPDATE alert.progress g SET revised = least(g.revised, s.revised) WHERE s.revised IS NOT NULL AND g.rule_id = rule.id AND g.symbol = s.symbol;
+                CONTINUE;
+            END IF;
             n := n + 1;
             BEGIN
                 PERFORM _hypertick.evaluate_symbol(rule, s.symbol, s.closed, public.time_bucket(width, s.revised), lookback);
@@ -339,7 +353,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION _hypertick.evaluate_rule(bigint, jsonb) IS 'Evaluates a rule for every symbol that has bars it has not seen, or that late ticks have changed.';
+COMMENT ON FUNCTION _hypertick.evaluate_rule(bigint, jsonb, timestamptz) IS 'Evaluates a rule for every symbol that has bars it has not seen, or that late ticks have changed; after until no further symbol is begun.';
 
 CREATE FUNCTION _hypertick.end_events(rule_id bigint) RETURNS void
 LANGUAGE sql AS $$
@@ -365,24 +379,32 @@ CREATE TRIGGER end_rule AFTER DELETE ON alert.rules FOR EACH ROW EXECUTE FUNCTIO
 CREATE PROCEDURE _hypertick.evaluate_alerts(job_id int, config jsonb)
 LANGUAGE plpgsql AS $$
 DECLARE
-    ids   bigint[];
-    i     bigint;
-    text_ text;
+    -- Without a scheduler one backend serves all, and nobody else is served while
+    -- a job runs: so it runs shortly, and more often.
+    budget CONSTANT interval := coalesce((config ->> 'budget')::interval,
+        CASE WHEN pg_catalog.current_setting('shared_preload_libraries') ~ 'timescaledb' THEN INTERVAL '10 minutes' ELSE INTERVAL '1 second' END);
+    until  CONSTANT timestamptz := pg_catalog.clock_timestamp() + budget;
+    ids    bigint[];
+    i      bigint;
+    text_  text;
 BEGIN
-    SELECT pg_catalog.array_agg(r.id ORDER BY r.id) INTO ids FROM alert.rules r;
+    -- Health first, while signs of life are fresh; then what has waited longest.
+    SELECT pg_catalog.array_agg(r.id ORDER BY r.condition <> 'fails', x.finished_at NULLS FIRST, r.id) INTO ids
+    FROM alert.rules r LEFT JOIN alert.runs x ON x.rule_id = r.id;
     FOREACH i IN ARRAY coalesce(ids, '{}') LOOP
         BEGIN
-            PERFORM _hypertick.evaluate_rule(i, config);
+            PERFORM _hypertick.evaluate_rule(i, config, until);
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS text_ = MESSAGE_TEXT;
             UPDATE alert.runs x SET finished_at = pg_catalog.clock_timestamp(), error = text_ WHERE x.rule_id = i;
         END;
         COMMIT;
+        EXIT WHEN pg_catalog.clock_timestamp() > until;
     END LOOP;
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON PROCEDURE _hypertick.evaluate_alerts(int, jsonb) IS 'Job: evaluates every rule, each in a transaction of its own. config: grace, how long after its end a bar counts as closed; lookback, bars a new symbol is looked back on; backlog, records from which on ingest counts as behind.';
+COMMENT ON PROCEDURE _hypertick.evaluate_alerts(int, jsonb) IS 'Job: evaluates every rule, each in a transaction of its own. config: budget, how long a run may take before it leaves the rest to the next; grace, how long after its end a bar counts as closed; lookback, bars a new symbol is looked back on; backlog, from how many records on ingest counts as behind.';
 
 -- +goose StatementBegin
 CREATE FUNCTION alert.preview(rule_id bigint, "from" timestamptz, "to" timestamptz, symbols text[] DEFAULT '{*}')
@@ -418,7 +440,7 @@ REVOKE EXECUTE ON FUNCTION _hypertick.rule_bars(alert.rules, text, timestamptz, 
     _hypertick.rule_events(alert.rules, text, timestamptz, timestamptz, boolean, timestamptz),
     _hypertick.figure(float8), _hypertick.rule_label(text, text, jsonb), _hypertick.rule_message(alert.rules, text, float8, float8),
     _hypertick.announce(alert.rules, text, alert.events[]), _hypertick.evaluate_symbol(alert.rules, text, timestamptz, timestamptz, int),
-    _hypertick.revise(alert.events, float8, float8, timestamptz, text, text), _hypertick.evaluate_rule(bigint, jsonb),
+    _hypertick.revise(alert.events, float8, float8, timestamptz, text, text), _hypertick.evaluate_rule(bigint, jsonb, timestamptz),
     _hypertick.end_events(bigint), _hypertick.end_rule(), alert.preview(bigint, timestamptz, timestamptz, text[]) FROM PUBLIC;
 REVOKE EXECUTE ON PROCEDURE _hypertick.evaluate_alerts(int, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION _hypertick.rule_bars(alert.rules, text, timestamptz, timestamptz),
@@ -436,7 +458,7 @@ DROP PROCEDURE _hypertick.evaluate_alerts(int, jsonb);
 DROP TRIGGER end_rule ON alert.rules;
 DROP FUNCTION _hypertick.end_rule();
 DROP FUNCTION _hypertick.end_events(bigint);
-DROP FUNCTION _hypertick.evaluate_rule(bigint, jsonb);
+DROP FUNCTION _hypertick.evaluate_rule(bigint, jsonb, timestamptz);
 DROP FUNCTION _hypertick.evaluate_symbol(alert.rules, text, timestamptz, timestamptz, int);
 DROP FUNCTION _hypertick.revise(alert.events, float8, float8, timestamptz, text, text);
 DROP FUNCTION _hypertick.announce(alert.rules, text, alert.events[]);

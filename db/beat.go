@@ -1,0 +1,59 @@
+package db
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	beatEvery = time.Second
+	// askTimeout is how long it may take to find out how the instance is.
+	askTimeout = 2 * time.Second
+	// writeTimeout is long, so that on a server that does one thing at a time the
+	// sign of life is first in line when a long job ends.
+	writeTimeout = 30 * time.Second
+	// endTimeout is how long it may take to take the sign away.
+	endTimeout = 2 * time.Second
+)
+
+// Beat tells the database every second, until ctx ends, that an instance of a
+// component lives and how it is: see the table beats. state gives a line about
+// what it does, and an error when something keeps it from working. At the end
+// the sign is taken away.
+func Beat(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, component, instance string, state func(context.Context) (detail string, err error)) {
+	q := New(pool)
+	started := time.Now()
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for lost := false; ; {
+		step, cancel := context.WithTimeout(ctx, askTimeout)
+		detail, err := state(step)
+		cancel()
+		beat := BeatParams{Component: component, Instance: instance, StartedAt: started, EverySeconds: beatEvery.Seconds(), Detail: detail}
+		if err != nil {
+			text := err.Error()
+			beat.Error = &text
+		}
+		step, cancel = context.WithTimeout(ctx, writeTimeout)
+		err = q.Beat(step, beat)
+		cancel()
+		// The database says loudly enough itself when it is gone: once is enough.
+		if err != nil && ctx.Err() == nil && !lost {
+			log.WarnContext(ctx, "cannot give a sign of life", slog.Any("error", err))
+		}
+		lost = err != nil
+		select {
+		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+			defer cancel()
+			if err := q.EndBeat(ctx, EndBeatParams{Component: component, Instance: instance, StartedAt: started}); err != nil {
+				log.WarnContext(ctx, "cannot take away the sign of life", slog.Any("error", err))
+			}
+			return
+		case <-tick.C:
+		}
+	}
+}

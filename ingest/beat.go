@@ -1,0 +1,77 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/hypertick/hypertick/db"
+)
+
+// pingTimeout is how long the brokers have to answer before they count as gone.
+const pingTimeout = 2 * time.Second
+
+// beat tells the database that this process lives, and how the broker is: what
+// the view pipeline shows of both.
+func (in *Ingester) beat(ctx context.Context) {
+	db.Beat(ctx, in.cfg.Pool, in.log, "ingest", in.name(), func(ctx context.Context) (string, error) {
+		if err := in.flowing(); err != nil {
+			return "", err
+		}
+		ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+		defer cancel()
+		if err := in.admin.Ping(ctx); err != nil {
+			return "", fmt.Errorf("broker: %w", err)
+		}
+		in.metrics.mu.Lock()
+		members, parts := len(in.metrics.members), len(in.metrics.parts)
+		in.metrics.mu.Unlock()
+		return fmt.Sprintf("%d members, %d partitions, %d records behind", members, parts, in.Lag()), nil
+	})
+}
+
+// name is the same after a restart of the same configuration, so that a process
+// takes the place of the one before it.
+func (in *Ingester) name() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	switch _, port, _ := net.SplitHostPort(in.cfg.MetricsListen); {
+	case in.cfg.Instance != "":
+		return host + "/" + in.cfg.Instance
+	case port != "" && port != "0":
+		return host + ":" + port
+	}
+	return fmt.Sprintf("%s/%d/%x", host, os.Getpid(), time.Now().UnixNano())
+}
+
+// flowing says what keeps records from coming in, as far as the members know.
+func (in *Ingester) flowing() error {
+	in.metrics.mu.Lock()
+	members := in.metrics.members
+	in.metrics.mu.Unlock()
+	if len(members) == 0 {
+		return errors.New("starting")
+	}
+	assigned := 0
+	for _, m := range members {
+		m.mu.Lock()
+		joined, parts := m.joined, len(m.parts)
+		m.mu.Unlock()
+		assigned += parts
+		switch {
+		case !joined:
+			return errors.New("broker: not a member of the consumer group yet")
+		case m.failing.Load():
+			return errors.New("the last batch could not be written, trying again")
+		}
+	}
+	if assigned == 0 {
+		return errors.New("broker: no partition is assigned")
+	}
+	return nil
+}

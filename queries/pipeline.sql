@@ -1,0 +1,24 @@
+-- name: Beat :exec
+INSERT INTO beats AS b (component, instance, started_at, every, detail, error)
+VALUES (@component, @instance, @started_at, make_interval(secs => @every_seconds::float8), @detail, sqlc.narg(error)::text)
+ON CONFLICT (component, instance) DO UPDATE
+SET started_at = excluded.started_at, beat_at = clock_timestamp(), every = excluded.every, detail = excluded.detail, error = excluded.error;
+
+-- name: EndBeat :exec
+-- Only its own: another process may have taken the name since.
+DELETE FROM beats WHERE component = @component AND instance = @instance AND started_at = @started_at;
+
+-- name: Pipeline :many
+SELECT p.component, p.part, p.state, p.seconds, p.detail::text AS detail,
+       coalesce(p.error, '')::text AS error, coalesce(p.action, '')::text AS action
+FROM pipeline p;
+
+-- name: RecordJob :one
+-- Says how often in a row the job has failed. An error of '' is none.
+INSERT INTO _hypertick.job_runs AS r (job_id, finished_at, took, failures, total, total_failures, error)
+SELECT u.job_id, clock_timestamp(), make_interval(secs => u.took), (u.error <> '')::int, 1, (u.error <> '')::int, nullif(u.error, '')
+FROM (SELECT @job_id::int AS job_id, @took_seconds::float8 AS took, @error::text AS error) u
+ON CONFLICT (job_id) DO UPDATE
+SET finished_at = excluded.finished_at, took = excluded.took, failures = CASE WHEN excluded.error IS NULL THEN 0 ELSE r.failures + 1 END,
+    total = r.total + 1, total_failures = r.total_failures + excluded.total_failures, error = excluded.error
+RETURNING failures;
