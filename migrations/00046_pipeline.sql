@@ -109,7 +109,7 @@ CREATE VIEW pipeline AS
         SELECT 15, 0, 'broker', '', CASE WHEN pg_catalog.count(*) = 0 THEN 'warning' WHEN pg_catalog.bool_or(a.error LIKE 'broker%') THEN 'failed' ELSE 'ok' END, NULL,
                CASE WHEN pg_catalog.count(*) = 0 THEN 'no ingest runs that could tell' ELSE 'as ingest sees it' END,
                pg_catalog.min(a.error) FILTER (WHERE a.error LIKE 'broker%'),
-               CASE WHEN pg_catalog.bool_or(a.error LIKE 'broker%') THEN 'Start it, or look at its address and credentials; producers and ingest try again by themselves.' END
+               CASE WHEN pg_catalog.count(*) = 0 THEN 'Start an ingest: hypertick ingest.' WHEN pg_catalog.bool_or(a.error LIKE 'broker%') THEN 'Start it, or look at its address and credentials; producers and ingest try again by themselves.' END
         FROM alive a WHERE a.component = 'ingest' AND NOT a.gone
         UNION ALL
         SELECT 16, 0, 'topic', t.topic, CASE WHEN t.behind > 10000 THEN 'warning' ELSE 'ok' END, NULL,
