@@ -126,6 +126,15 @@ func TestDemo(t *testing.T) {
 		})
 	}
 
+	// The status tells the truth: all is well, and alerts have been evaluated.
+	var last string
+	until(ctx, t, "status finds all well", func() bool {
+		s, code, out := d.status(ctx)
+		last = out
+		return code == 0 && s.part("ingest").State == "ok" && s.part("broker").State == "ok" && s.part("api").State == "ok" && s.part("alerts").State == "ok"
+	})
+	t.Log(last)
+
 	// A second start on the same data is refused, and says why.
 	second := startDemo(t, dir)
 	select {
@@ -138,7 +147,7 @@ func TestDemo(t *testing.T) {
 	}
 
 	// SIGKILL for the whole tree: the database's process goes with its parent.
-	last := d.newest("1m", 1)[0]
+	newest := d.newest("1m", 1)[0]
 	if err := d.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +155,7 @@ func TestDemo(t *testing.T) {
 	d = startDemo(t, dir, "--history", "2d", "--rate", "200")
 	until(ctx, t, "it goes on where it was", func() bool {
 		now := d.newest("1m", 1)
-		return len(now) == 1 && (now[0].Bucket.After(last.Bucket) || now[0].Bucket.Equal(last.Bucket) && now[0].Trades > last.Trades)
+		return len(now) == 1 && (now[0].Bucket.After(newest.Bucket) || now[0].Bucket.Equal(newest.Bucket) && now[0].Trades > newest.Trades)
 	})
 	conn, err := pgx.Connect(ctx, "postgres://hypertick_reader@"+d.database+"/postgres?sslmode=disable")
 	if err != nil {
