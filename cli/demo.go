@@ -124,7 +124,9 @@ func (c *demoCmd) serve(e *env, cfg api.Config, broker *embedded.Broker, databas
 	// what is gone: the database and the broker close after Wait.
 	g.Go(func() error { return in.Run(ctx) })
 	g.Go(func() error { return server.Run(ctx) })
-	g.Go(func() error { return db.RunJobs(ctx, owner, e.log, func() bool { lag := in.Lag(); return lag < 0 || lag > backlog }) })
+	g.Go(func() error {
+		return db.RunJobs(ctx, owner, e.log, func() bool { lag := in.Lag(); return lag < 0 || lag > backlog })
+	})
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():

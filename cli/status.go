@@ -20,12 +20,9 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// demoDatabase is where the demo's database listens by default: to look at the
-// demo takes no flags.
-const demoDatabase = "postgres://hypertick_reader@127.0.0.1:15432/postgres?sslmode=disable"
-
+// To look at the demo takes no flags: its addresses are the defaults.
 type statusCmd struct {
-	DatabaseURL string `help:"Database; by default the demo's." default:"${demo_database}" placeholder:"URL"`
+	DatabaseURL string `help:"Database; by default the demo's." default:"postgres://hypertick_reader@127.0.0.1:15432/postgres?sslmode=disable" placeholder:"URL"`
 	brokerFlag
 	API      string        `help:"API to ask; nothing leaves it out." name:"api" default:"http://127.0.0.1:8080" placeholder:"URL"`
 	All      bool          `help:"Also the parts that are well and have nothing to say: every job."`
@@ -123,8 +120,12 @@ func (c *statusCmd) look(ctx context.Context, queries *db.Queries, security feed
 	}
 	var parts []part
 	if databaseErr != nil {
+		detail := "does not answer, or has not been migrated"
+		if errors.Is(databaseErr, context.DeadlineExceeded) {
+			detail = fmt.Sprintf("gave no answer in %v: busy, or gone", c.Deadline)
+		}
 		parts = []part{{
-			Component: "database", State: "failed", Detail: "does not answer, or has not been migrated", Error: databaseErr.Error(),
+			Component: "database", State: "failed", Detail: detail, Error: databaseErr.Error(),
 			Action: "Start it; everything else goes on by itself when it answers.",
 		}, broker}
 	}
