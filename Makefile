@@ -73,6 +73,10 @@ bench: ## Measure, with ratios against a peer in the same run (on HYPERTICK_TEST
 	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./ingest ./db/... ./api ./indicator
 	go test -run '^$$' -bench . ./feed/...
 
+.PHONY: kill
+kill: ## Kill each component in turn under load, 20 rounds (HYPERTICK_TEST_SEED repeats an order)
+	HYPERTICK_TEST_ROUNDS=20 HYPERTICK_TEST_KILLS=20 go test ./cli ./ingest -run 'TestKill|TestBrokerKills' -v -count 1 -timeout 30m
+
 .PHONY: soak
 soak: ## A minute of 1,000 streams and 5,000 ticks/s (best on HYPERTICK_TEST_DATABASE_URL)
 	HYPERTICK_SOAK=1 go test -run '^TestStreamSoak$$' -count 1 -v -timeout 10m ./api

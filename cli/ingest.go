@@ -19,6 +19,7 @@ type ingestCmd struct {
 	databaseFlag
 	brokerFlag
 	ingestFlags
+	Instance string `help:"Name of this process in the group, unique and the same after a restart: then a successor takes over at once, not when the broker has missed it for 10 s." placeholder:"NAME"`
 }
 
 // Run ingests until it is told to stop.
@@ -38,7 +39,7 @@ func (c *ingestCmd) Run(e *env) error {
 	}
 	defer pool.Close()
 	in, err := ingest.New(ingest.Config{
-		Brokers: c.Brokers, Security: security, Topic: c.Topic, DeadLetterTopic: c.Topic + ".dlq", Group: c.Group, Workers: c.Workers,
+		Brokers: c.Brokers, Security: security, Topic: c.Topic, DeadLetterTopic: c.Topic + ".dlq", Group: c.Group, Instance: c.Instance, Workers: c.Workers,
 		Pool: pool, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, MetricsListen: c.MetricsListen, Log: e.log,
 		Hooks: tracing.hooks(),
 	})
