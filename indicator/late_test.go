@@ -2,6 +2,7 @@ package indicator
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -117,7 +118,7 @@ func TestLatest(t *testing.T) {
 		name   string
 		period int
 	}{"sma_50": {"sma", 50}, "sma_200": {"sma", 200}, "ema_26": {"ema", 26}}
-	for _, interval := range []string{"1m", "5m", "1h"} {
+	for _, interval := range []string{"1m", "5m", "15m", "1h", "1d"} {
 		rows, err := d.Pool.Query(context.Background(), "SELECT * FROM indicator.latest($1)", interval)
 		if err != nil {
 			t.Fatal(err)
@@ -147,6 +148,22 @@ func TestLatest(t *testing.T) {
 				check(column, of.name, of.name, map[string]any{"period": of.period})
 			}
 			check("close", "sma", "sma", map[string]any{"period": 1})
+			// What is no indicator, the plain way: from the candles.
+			var plain struct{ change, day, trend *float64 }
+			if err := d.Pool.QueryRow(context.Background(), `SELECT
+				(SELECT max(close) FILTER (WHERE bucket = $3) / max(close) FILTER (WHERE bucket < $3) - 1 FROM candles($1, $2, $3::timestamptz, $3::timestamptz + INTERVAL '1 second', warmup => 1)),
+				(SELECT $4::float8 / max(close) - 1 FROM candles($1, '1d', date_trunc('day', $3::timestamptz, 'UTC'), date_trunc('day', $3::timestamptz, 'UTC'), warmup => 1)),
+				(SELECT sign(avg(close) FILTER (WHERE i <= 50) - avg(close)) FROM (SELECT close, row_number() OVER (ORDER BY bucket DESC) AS i
+					FROM candles($1, $2, $3::timestamptz + INTERVAL '1 second', $3::timestamptz + INTERVAL '1 second', warmup => 200)) c HAVING count(*) = 200)`,
+				symbol, interval, at, row["close"]).Scan(&plain.change, &plain.day, &plain.trend); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+				t.Fatal(err)
+			}
+			for column, want := range map[string]*float64{"change": plain.change, "change_1d": plain.day, "trend": plain.trend} {
+				got, ok := row[column].(float64)
+				if ok != (want != nil) || ok && apart(got, *want, 1) > tolerance {
+					t.Errorf("%s %s: %s is %v, the candles say %v", interval, symbol, column, row[column], deref(want))
+				}
+			}
 		}
 		for _, symbol := range []string{"OLD", "DAY", "YOUNG", "NEW", "BORN", "RARE"} {
 			if !seen[symbol] {
@@ -154,4 +171,11 @@ func TestLatest(t *testing.T) {
 			}
 		}
 	}
+}
+
+func deref(v *float64) any {
+	if v == nil {
+		return nil
+	}
+	return *v
 }
