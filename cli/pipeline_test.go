@@ -137,6 +137,10 @@ func TestReplayBars(t *testing.T) {
 		t.Fatalf("run npm ci in testdata/npm (make test does): %v", err)
 	}
 	p := newPipeline(ctx, t)
+	// Four ticks a day need no chunk a week.
+	if _, err := p.Pool.Exec(ctx, "SELECT set_chunk_time_interval('ticks', INTERVAL '90 days')"); err != nil {
+		t.Fatal(err)
+	}
 	p.replay(ctx, t, "--file", file, "--symbol", "SPX", "--venue", "INDEX")
 	p.caughtUp(ctx, t)
 

@@ -171,6 +171,10 @@ var conformance = []struct {
 func TestConformance(t *testing.T) {
 	bars := sp500(t)
 	d := dbtest.New(t)
+	// Four ticks a day need no chunk a week.
+	if _, err := d.Pool.Exec(t.Context(), "SELECT set_chunk_time_interval('ticks', INTERVAL '90 days')"); err != nil {
+		t.Fatal(err)
+	}
 	var ticks []tick
 	index := map[time.Time]int{}
 	for i, b := range bars {
