@@ -42,6 +42,7 @@ func TestCheckBuiltIn(t *testing.T) {
 	bars := sp500(t)
 	bars = bars[len(bars)-1500:]
 	d := dbtest.New(t)
+	fewChunks(t, d)
 	var ticks []tick
 	for i, b := range bars {
 		ticks = append(ticks, trades("SPX", b, int64(4*i+1))...)

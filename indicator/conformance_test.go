@@ -171,10 +171,7 @@ var conformance = []struct {
 func TestConformance(t *testing.T) {
 	bars := sp500(t)
 	d := dbtest.New(t)
-	// Four ticks a day need no chunk a week.
-	if _, err := d.Pool.Exec(t.Context(), "SELECT set_chunk_time_interval('ticks', INTERVAL '90 days')"); err != nil {
-		t.Fatal(err)
-	}
+	fewChunks(t, d)
 	var ticks []tick
 	index := map[time.Time]int{}
 	for i, b := range bars {

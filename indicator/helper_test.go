@@ -81,3 +81,11 @@ func apart(got, want, scale float64) float64 {
 	}
 	return math.Abs(got-want) / math.Max(math.Abs(want), scale)
 }
+
+// fewChunks is for history of four ticks a day, which needs no chunk a week.
+func fewChunks(t testing.TB, d *dbtest.DB) {
+	t.Helper()
+	if _, err := d.Pool.Exec(t.Context(), "SELECT set_chunk_time_interval('ticks', INTERVAL '90 days')"); err != nil {
+		t.Fatal(err)
+	}
+}
