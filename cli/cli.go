@@ -25,10 +25,12 @@ type root struct {
 	LogLevel  string `help:"Least level to log: ${enum}." enum:"debug,info,warn,error" default:"info"`
 	LogFormat string `help:"How to log, on standard error: ${enum}." enum:"text,json" default:"text"`
 
-	Demo      demoCmd      `cmd:"" help:"Run everything in one process, nothing to install: broker, database, simulator, ingest, api."`
+	Demo      demoCmd      `cmd:"" help:"Run everything in one process, nothing to install: broker, database, simulator, ingest, api, notifier."`
 	Migrate   migrateCmd   `cmd:"" help:"Bring a database up to date, or back, or say where it stands."`
 	Ingest    ingestCmd    `cmd:"" help:"Move ticks from the broker into the database, each exactly once."`
 	API       apiCmd       `cmd:"" name:"api" help:"Serve the REST API."`
+	Notify    notifyCmd    `cmd:"" help:"Send notifications of alerts to webhooks, Slack and mailboxes."`
+	Outbox    outboxCmd    `cmd:"" help:"List notifications, and send them again."`
 	Key       keyCmd       `cmd:"" help:"Make keys for the REST API."`
 	Simulate  simulateCmd  `cmd:"" help:"Produce the ticks of a simulated market."`
 	Replay    replayCmd    `cmd:"" help:"Produce the ticks of a CSV file of trades or bars."`

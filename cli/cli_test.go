@@ -72,6 +72,19 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"api", "--database-url", url, "--rate-limit", "-1"}, "--rate-limit"},
 		{[]string{"api", "--database-url", url, "--trusted-proxies", "10.0.0.1"}, "--trusted-proxies"},
 		{[]string{"key", "new"}, "--name"},
+		{[]string{"notify"}, "--database-url"},
+		{[]string{"notify", "--database-url", url, "--channels-file", "/does/not/exist"}, "--channels-file"},
+		{[]string{"notify", "--database-url", url, "--allow-targets", "10.0.0.1"}, "--allow-targets"},
+		{[]string{"notify", "--database-url", url, "--send-timeout", "11s"}, "timeout"},
+		{[]string{"notify", "--database-url", url, "--send-timeout", "0s"}, "--send-timeout"},
+		{[]string{"notify", "--database-url", url, "--send-tries", "0"}, "--send-tries"},
+		{[]string{"demo", "--send-tries", "-1"}, "--send-tries"},
+		{[]string{"outbox", "list"}, "--database-url"},
+		{[]string{"outbox", "list", "--database-url", url, "--state", "lost"}, "--state"},
+		{[]string{"outbox", "list", "--database-url", url, "--limit", "0"}, "--limit"},
+		{[]string{"outbox", "retry", "--database-url", url}, "--all"},
+		{[]string{"outbox", "retry", "--database-url", url, "--all", "7"}, "--all"},
+		{[]string{"outbox", "retry", "--database-url", url, "seven"}, "seven"},
 		{[]string{"api", "--log-level", "loud", "--database-url", url}, "--log-level"},
 	} {
 		code, _, errOut := run(context.Background(), c.args...)
@@ -95,7 +108,7 @@ func TestHelp(t *testing.T) {
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	for _, command := range []string{"migrate", "simulate", "replay", "ingest", "api", "demo", "retention"} {
+	for _, command := range []string{"migrate", "simulate", "replay", "ingest", "api", "demo", "retention", "notify", "outbox"} {
 		if !strings.Contains(out, "\n  "+command) {
 			t.Errorf("help does not list %s", command)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/hypertick/hypertick/embedded"
 	"github.com/hypertick/hypertick/feed"
 	"github.com/hypertick/hypertick/ingest"
+	"github.com/hypertick/hypertick/notify"
 )
 
 type demoCmd struct {
@@ -27,16 +29,23 @@ type demoCmd struct {
 
 	apiFlags
 	ingestFlags
+	notifyFlags
 	simulateFlags
 	produceFlags
 }
 
 // Run runs the whole stack in this process, with the database in a child.
 func (c *demoCmd) Run(e *env) error {
-	cfg, err := c.config()
+	cfg, err := c.apiFlags.config()
 	if err != nil {
 		return err
 	}
+	sending, err := c.notifyFlags.config()
+	if err != nil {
+		return err
+	}
+	// What one tries with a demo is a receiver beside it.
+	sending.Allow = append(sending.Allow, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	if c.CacheDir == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
@@ -51,6 +60,7 @@ func (c *demoCmd) Run(e *env) error {
 	for _, p := range []struct{ flag, addr string }{
 		{"--listen", c.Listen}, {"--broker-listen", c.BrokerListen},
 		{"--database-listen", c.DatabaseListen}, {"--metrics-listen", c.MetricsListen}, {"--api-metrics-listen", c.APIMetricsListen},
+		{"--notify-metrics-listen", c.NotifyMetricsListen},
 	} {
 		if err := free(e.ctx, p.flag, p.addr); err != nil {
 			return err
@@ -76,7 +86,7 @@ func (c *demoCmd) Run(e *env) error {
 	if err := db.Migrate(e.ctx, database.URL("postgres"), e.log); err != nil {
 		return err
 	}
-	err = c.serve(e, cfg, broker, database, start)
+	err = c.serve(e, cfg, sending, broker, database, start)
 	if e.ctx.Err() != nil {
 		return nil
 	}
@@ -88,7 +98,7 @@ const backlog = 50_000
 
 // serve runs what lives on the broker and the database, until one part fails
 // or the command is told to stop.
-func (c *demoCmd) serve(e *env, cfg api.Config, broker *embedded.Broker, database *embedded.Database, start time.Time) error {
+func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *embedded.Broker, database *embedded.Database, start time.Time) error {
 	owner, err := db.NewPool(database.URL("postgres"), 2)
 	if err != nil {
 		return err
@@ -104,6 +114,11 @@ func (c *demoCmd) serve(e *env, cfg api.Config, broker *embedded.Broker, databas
 		return err
 	}
 	defer reader.Close()
+	operator, err := db.NewPool(database.URL("hypertick_operator"), 3)
+	if err != nil {
+		return err
+	}
+	defer operator.Close()
 	brokers := []string{broker.Addr()}
 	in, err := ingest.New(ingest.Config{
 		Brokers: brokers, Topic: feed.Topic, DeadLetterTopic: feed.DeadLetterTopic, Group: c.Group, Workers: c.Workers,
@@ -118,12 +133,18 @@ func (c *demoCmd) serve(e *env, cfg api.Config, broker *embedded.Broker, databas
 	if err != nil {
 		return err
 	}
+	sending.Pool, sending.Log = operator, e.log
+	notifier, err := notify.New(sending)
+	if err != nil {
+		return err
+	}
 
 	g, ctx := errgroup.WithContext(e.ctx)
 	// The parts that feed the others stop first, so that nothing waits on
 	// what is gone: the database and the broker close after Wait.
 	g.Go(func() error { return in.Run(ctx) })
 	g.Go(func() error { return server.Run(ctx) })
+	g.Go(func() error { return notifier.Run(ctx) })
 	g.Go(func() error {
 		return db.RunJobs(ctx, owner, e.log, func() bool { lag := in.Lag(); return lag < 0 || lag > backlog })
 	})
@@ -165,8 +186,8 @@ Hypertick is up, %.1[1]f s after its start. Data is in %[2]s.
   API        http://%[3]s/openapi.json
   SQL        psql '%[5]s'
   broker     %[6]s, topic %[7]s
-  metrics    http://%[8]s/metrics, http://%[9]s/metrics
-`, took.Seconds(), c.DataDir, c.Listen, symbol, database.URL("hypertick_reader"), broker.Addr(), feed.Topic, c.MetricsListen, c.APIMetricsListen)
+  metrics    http://%[8]s/metrics, http://%[9]s/metrics, http://%[10]s/metrics
+`, took.Seconds(), c.DataDir, c.Listen, symbol, database.URL("hypertick_reader"), broker.Addr(), feed.Topic, c.MetricsListen, c.APIMetricsListen, c.NotifyMetricsListen)
 	if !c.Simulate {
 		fmt.Fprintf(e.out, "\nNothing is simulated. Bring data of your own:\n\n  hypertick replay --file trades.csv --symbol BTC-USDT --venue BINANCE --brokers %s\n", broker.Addr())
 	}

@@ -53,7 +53,7 @@ func startDemo(t *testing.T, dir string, args ...string) *demo {
 	t.Helper()
 	d := &demo{api: freeAddr(t), database: freeAddr(t), broker: freeAddr(t), exited: make(chan error, 1), out: &lockedBuffer{}}
 	d.cmd = exec.Command(os.Args[0], append([]string{"demo", "--data-dir", dir, "--cache-dir", dbtest.CacheDir(t),
-		"--listen", d.api, "--database-listen", d.database, "--broker-listen", d.broker, "--metrics-listen", freeAddr(t), "--api-metrics-listen", freeAddr(t)}, args...)...)
+		"--listen", d.api, "--database-listen", d.database, "--broker-listen", d.broker, "--metrics-listen", freeAddr(t), "--api-metrics-listen", freeAddr(t), "--notify-metrics-listen", freeAddr(t)}, args...)...)
 	d.cmd.Env = append(os.Environ(), asCommand+"=1")
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
 	if err := d.cmd.Start(); err != nil {

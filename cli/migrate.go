@@ -47,7 +47,8 @@ func (c *migrateCmd) Run(e *env) error {
 		return err
 	}
 	return db.SetPasswords(e.ctx, c.DatabaseURL, map[string]string{
-		"hypertick_reader": os.Getenv("HYPERTICK_READER_PASSWORD"),
-		"hypertick_writer": os.Getenv("HYPERTICK_WRITER_PASSWORD"),
+		"hypertick_reader":   os.Getenv("HYPERTICK_READER_PASSWORD"),
+		"hypertick_writer":   os.Getenv("HYPERTICK_WRITER_PASSWORD"),
+		"hypertick_operator": os.Getenv("HYPERTICK_OPERATOR_PASSWORD"),
 	})
 }

@@ -26,6 +26,11 @@ var secrets = []setting{
 	{variable: brokerPasswordEnv, help: "Password for --broker-username. No flag: flags show in process lists."},
 	{variable: "HYPERTICK_READER_PASSWORD", commands: []string{"migrate"}, help: "Set as the password of hypertick_reader when given. No flag, for the same reason."},
 	{variable: "HYPERTICK_WRITER_PASSWORD", commands: []string{"migrate"}, help: "The same for hypertick_writer."},
+	{variable: "HYPERTICK_OPERATOR_PASSWORD", commands: []string{"migrate"}, help: "The same for hypertick_operator."},
+	{variable: webhookURLEnv, commands: []string{"demo", "notify"}, help: "Makes the channel webhook. No flag, for it is a secret."},
+	{variable: webhookSecretEnv, commands: []string{"demo", "notify"}, help: "Signs what goes there: whsec_ and 24 to 64 bytes in base64."},
+	{variable: slackURLEnv, commands: []string{"demo", "notify"}, help: "Makes the channel slack: the address of an incoming webhook."},
+	{variable: smtpURLEnv, commands: []string{"demo", "notify"}, help: "Makes the channel email: smtp://user:password@host:port (STARTTLS), smtps://..., or smtp://host:25?tls=none."},
 }
 
 // setting is what several commands take under one name with one meaning.

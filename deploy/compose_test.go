@@ -185,7 +185,7 @@ func limits(s types.ServiceConfig) *types.Resource {
 func TestShape(t *testing.T) {
 	p := mustLoad(t, base)
 	want := map[string]string{
-		"redpanda": "", "topic": "", "timescaledb": "", "migrate": "", "ingest": "", "api": "", "grafana": "",
+		"redpanda": "", "topic": "", "timescaledb": "", "migrate": "", "ingest": "", "api": "", "notify": "", "grafana": "",
 		"simulate": "demo", "console": "tools", "prometheus": "metrics", "backup": "backup",
 	}
 	got := map[string]string{}
@@ -200,7 +200,7 @@ func TestShape(t *testing.T) {
 	}
 	for name, deps := range map[string][]string{
 		"topic": {"redpanda"}, "migrate": {"timescaledb"}, "ingest": {"migrate", "redpanda", "timescaledb", "topic"},
-		"api": {"migrate", "timescaledb"}, "simulate": {"redpanda", "topic"}, "grafana": {"migrate", "timescaledb"},
+		"api": {"migrate", "timescaledb"}, "notify": {"migrate", "timescaledb"}, "simulate": {"redpanda", "topic"}, "grafana": {"migrate", "timescaledb"},
 	} {
 		if got := slices.Sorted(maps.Keys(p.Services[name].DependsOn)); !slices.Equal(got, deps) {
 			t.Errorf("%s waits for %v, want %v", name, got, deps)

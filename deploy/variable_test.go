@@ -76,10 +76,11 @@ func TestNoPasswordNoStack(t *testing.T) {
 // passwords that it needs.
 func TestPasswordsGoWhereTheyBelong(t *testing.T) {
 	want := map[string][]string{
-		"POSTGRES_PASSWORD":         {"backup", "migrate", "timescaledb"},
-		"HYPERTICK_WRITER_PASSWORD": {"ingest", "migrate"},
-		"HYPERTICK_READER_PASSWORD": {"api", "grafana", "migrate"},
-		"GRAFANA_ADMIN_PASSWORD":    {"grafana"},
+		"POSTGRES_PASSWORD":           {"backup", "migrate", "timescaledb"},
+		"HYPERTICK_WRITER_PASSWORD":   {"ingest", "migrate"},
+		"HYPERTICK_READER_PASSWORD":   {"api", "grafana", "migrate"},
+		"HYPERTICK_OPERATOR_PASSWORD": {"migrate", "notify"},
+		"GRAFANA_ADMIN_PASSWORD":      {"grafana"},
 	}
 	env := example(t)
 	p := mustLoad(t, base)
