@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -183,10 +184,18 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// TestDemoWithoutSimulator starts empty and takes a file of the user's own.
+// TestDemoWithoutSimulator starts empty and takes a file of the user's own. Its
+// notifier tells a receiver beside it.
 func TestDemoWithoutSimulator(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
+	told := make(chan string, 10)
+	team := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		told <- string(b)
+	}))
+	defer team.Close()
+	t.Setenv("HYPERTICK_SLACK_URL", team.URL)
 	d := startDemo(t, filepath.Join(t.TempDir(), "demo"), "--no-simulate")
 	until(ctx, t, "the stack is up", func() bool { return strings.Contains(d.out.String(), "Hypertick is up") })
 	file := filepath.Join(t.TempDir(), "trades.csv")
@@ -201,4 +210,20 @@ func TestDemoWithoutSimulator(t *testing.T) {
 		p, _ := get[candle](d, "/v1/symbols/BTC-USDT/candles?interval=1d")
 		return len(p.Data) == 1 && p.Data[0].Open == 100 && p.Data[0].High == 102 && p.Data[0].Close == 99 && p.Data[0].Volume == 6
 	})
+	owner, err := pgx.Connect(ctx, "postgres://postgres@"+d.database+"/postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close(ctx)
+	if _, err := owner.Exec(ctx, `INSERT INTO alert.outbox (key, channel, payload) VALUES ('test', 'slack', '{"kind": "opened", "rule": "r", "severity": "info", "symbol": "BTC-USDT", "message": "BTC-USDT rose"}')`); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case text := <-told:
+		if !strings.Contains(text, "BTC-USDT rose") {
+			t.Errorf("told %s", text)
+		}
+	case <-ctx.Done():
+		t.Error("the notifier tells nobody")
+	}
 }

@@ -134,9 +134,9 @@ var same = map[string]string{
 	"functions": `SELECT string_agg(p.oid::regprocedure::text, ',' ORDER BY p.oid::regprocedure::text) FROM pg_proc p
 		JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname IN ('_hypertick', 'indicator', 'public', 'alert')
 		AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')`,
-	"rights": `SELECT string_agg(c.oid::regclass || ' ' || r || ' ' || has_table_privilege(r, c.oid, 'SELECT') || has_table_privilege(r, c.oid, 'INSERT'), ',' ORDER BY c.oid::regclass::text, r)
-		FROM pg_class c, unnest(ARRAY['hypertick_reader', 'hypertick_writer']) r
-		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')`,
+	"rights": `SELECT string_agg(c.oid::regclass || ' ' || r || ' ' || has_table_privilege(r, c.oid, 'SELECT') || has_table_privilege(r, c.oid, 'INSERT') || has_any_column_privilege(r, c.oid, 'UPDATE'), ',' ORDER BY c.oid::regclass::text, r)
+		FROM pg_class c, unnest(ARRAY['hypertick_reader', 'hypertick_writer', 'hypertick_operator']) r
+		WHERE c.relnamespace IN ('public'::regnamespace, 'alert'::regnamespace) AND c.relkind IN ('r', 'v')`,
 	"comments": `SELECT count(*)::text FROM pg_description d JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass
 		WHERE c.relnamespace = 'public'::regnamespace`,
 }
@@ -242,7 +242,7 @@ func TestRestoreMakesRoles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"CREATE ROLE hypertick_writer", "hypertick_reader SET statement_timeout TO '15s'", "hypertick_reader SET default_transaction_read_only TO 'on'"} {
+	for _, want := range []string{"CREATE ROLE hypertick_writer", "CREATE ROLE hypertick_operator", "hypertick_reader SET statement_timeout TO '15s'", "hypertick_reader SET default_transaction_read_only TO 'on'"} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("roles.sql does not say %q:\n%s", want, b)
 		}

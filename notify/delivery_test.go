@@ -46,6 +46,7 @@ func abrupt(w http.ResponseWriter) {
 // TestNotifier runs what needs a database, on one: each with channels of its own.
 func TestNotifier(t *testing.T) {
 	d := dbtest.New(t)
+	url := d.URLAs(t, "hypertick_operator")
 	for name, f := range map[string]func(*testing.T, *rig){
 		"UnreliableReceivers": testUnreliableReceivers, "TwoNotifiers": testTwoNotifiers, "Killed": testKilled,
 		"Stop": testStop, "Listen": testListen, "Fence": testFence,
@@ -54,7 +55,7 @@ func TestNotifier(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f(t, newRig(t, d))
+			f(t, newRig(t, d, url))
 		})
 	}
 }
@@ -261,7 +262,7 @@ func testKilled(t *testing.T, r *rig) {
 	})
 	c := hook.webhook("killed")
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+string(c.URL), "CHILD_DATABASE="+r.db.URLAs(t, "hypertick_operator"))
+	cmd.Env = append(os.Environ(), childEnv+"="+string(c.URL), "CHILD_DATABASE="+r.url)
 	cmd.Stderr = r.log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -48,7 +48,8 @@ type rig struct {
 	t    testing.TB
 	ctx  context.Context
 	db   *dbtest.DB
-	pool *pgxpool.Pool // as hypertick_operator
+	url  string        // as hypertick_operator
+	pool *pgxpool.Pool // likewise
 	log  *buffer
 }
 
@@ -70,18 +71,18 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-func newRig(t testing.TB, d *dbtest.DB) *rig {
+func newRig(t testing.TB, d *dbtest.DB, url string) *rig {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
-	r := &rig{t: t, ctx: ctx, db: d, log: &buffer{}}
+	r := &rig{t: t, ctx: ctx, db: d, url: url, log: &buffer{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			text := r.log.String()
 			t.Logf("logged:\n%s", text[max(0, len(text)-8000):])
 		}
 	})
-	pool, err := db.NewPool(d.URLAs(t, "hypertick_operator"), 8)
+	pool, err := db.NewPool(url, 8)
 	if err != nil {
 		t.Fatal(err)
 	}
