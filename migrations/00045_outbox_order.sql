@@ -7,6 +7,10 @@ CREATE INDEX outbox_order_idx ON alert.outbox (channel, (coalesce(payload ->> 'r
     WHERE state = 'waiting';
 COMMENT ON INDEX alert.outbox_order_idx IS 'Tells whether an earlier notification of the same channel, rule and symbol waits.';
 
+-- Without it the planner may walk the primary key, past all that was sent.
+CREATE INDEX outbox_channel_idx ON alert.outbox (channel, id) WHERE state = 'waiting';
+COMMENT ON INDEX alert.outbox_channel_idx IS 'Finds what waits for a channel, in order.';
+
 -- Sent ones are many, dead ones few: both are in outbox_finished_idx.
 CREATE INDEX outbox_dead_idx ON alert.outbox (channel) WHERE state = 'dead';
 COMMENT ON INDEX alert.outbox_dead_idx IS 'Counts and lists what was given up.';
@@ -18,4 +22,5 @@ COMMENT ON COLUMN alert.outbox.next_try IS 'Not tried before this. A notifier th
 COMMENT ON COLUMN alert.outbox.next_try IS 'Not tried before this.';
 COMMENT ON COLUMN alert.outbox.attempts IS 'How often it was tried.';
 DROP INDEX alert.outbox_dead_idx;
+DROP INDEX alert.outbox_channel_idx;
 DROP INDEX alert.outbox_order_idx;

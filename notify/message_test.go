@@ -313,3 +313,22 @@ func TestMailRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestMailTaken has a server hang up as soon as it has taken a letter: that is
+// no reason to send it again.
+func TestMailTaken(t *testing.T) {
+	t.Parallel()
+	cert, file := certificate(t)
+	s := newSink(t, cert, false, func(at string, conn net.Conn) error {
+		if at == "goodbye" {
+			_ = conn.Close()
+		}
+		return nil
+	})
+	if err := Test(t.Context(), Config{Channels: []Channel{s.channel("x", file)}}, "x"); err != nil {
+		t.Error(err)
+	}
+	if n := len(s.got()); n != 1 {
+		t.Errorf("%d letters were taken, want 1", n)
+	}
+}

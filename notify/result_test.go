@@ -278,7 +278,7 @@ func TestPublic(t *testing.T) {
 // testSecrets fails in every way there is, and looks for secrets in the log,
 // the metrics, and all of the database that is about alerts.
 func testSecrets(t *testing.T, r *rig) {
-	cert, _ := certificate(t)
+	cert, file := certificate(t)
 	nobody, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -305,10 +305,12 @@ func testSecrets(t *testing.T, r *rig) {
 	mail.Email.Password = "secret-mail-6"
 	login := post.channel("secret-login", "")
 	login.Email.TLS, login.Email.Password = "none", "secret-mail-6"
+	echo := post.channel("secret-echo", file) // whose server says what password it got
+	echo.Email.Password = "secret-mail-6"
 	channels := []Channel{
 		hook("closed", "http://"+closed), hook("angry", angry.URL), hook("silent", silent.URL), hook("rude", rude.URL),
 		hook("noname", "http://no-such-name.invalid"), hook("tls", strings.Replace(angry.URL, "http:", "https:", 1)),
-		{Name: "secret-slack", Kind: Slack, URL: to(angry.URL)}, mail, login,
+		{Name: "secret-slack", Kind: Slack, URL: to(angry.URL)}, mail, login, echo,
 	}
 	for _, c := range channels {
 		r.write(event{Key: "s/" + c.Name, Channel: c.Name})
@@ -344,7 +346,10 @@ func testSecrets(t *testing.T, r *rig) {
 			}
 		}
 	}
-	if !strings.Contains(stored, "refused") || !strings.Contains(stored, "no answer in time") || !strings.Contains(stored, "certificate") {
+	if strings.Contains(stored, "Post ") {
+		t.Errorf("an error has its address, if hidden: %s", stored)
+	}
+	if !strings.Contains(stored, "bad login, not (hidden)") || !strings.Contains(stored, "refused") || !strings.Contains(stored, "no answer in time") || !strings.Contains(stored, "certificate") {
 		t.Errorf("the errors do not say what was wrong: %s", stored)
 	}
 }

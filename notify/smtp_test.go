@@ -135,7 +135,15 @@ func (s *session) Data(r io.Reader) error {
 	return s.step("taken") // a refusal here is a letter that was taken all the same
 }
 
-func (s *session) Reset()        { s.letter = letter{} }
+// Reset comes right after the answer to a letter.
+func (s *session) Reset() {
+	taken := len(s.letter.to) > 0
+	s.letter = letter{}
+	if taken {
+		_ = s.step("goodbye")
+	}
+}
+
 func (s *session) Logout() error { return nil }
 
 var errTransient = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "later"}
