@@ -134,6 +134,7 @@ func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *e
 		return err
 	}
 	sending.Pool, sending.Log = operator, e.log
+	sending.Instance = "demo"
 	notifier, err := notify.New(sending)
 	if err != nil {
 		return err

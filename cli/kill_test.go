@@ -106,6 +106,7 @@ func newStack(ctx context.Context, t *testing.T) *stack {
 	add("broker", brokerDir+"="+filepath.Join(s.dir, "broker"), s.broker)
 	add("ingest", asCommand+"=1", "ingest", "--brokers", s.broker, "--database-url", s.server.URL("hypertick_writer"), "--metrics-listen", freeAddr(t), "--max-batch", "700", "--instance", "one")
 	add("api", asCommand+"=1", "api", "--listen", s.api, "--database-url", s.server.URL("hypertick_reader"), "--api-metrics-listen", freeAddr(t))
+	add("notify", asCommand+"=1", "notify", "--database-url", s.server.URL("hypertick_operator"), "--notify-metrics-listen", freeAddr(t))
 	return s
 }
 
@@ -235,7 +236,7 @@ func TestKillEach(t *testing.T) {
 		}
 	})
 	until(ctx, t, "all is well at first", well)
-	components := []string{"broker", "database", "ingest", "api"}
+	components := []string{"broker", "database", "ingest", "api", "notify"}
 	var slowest, longest time.Duration
 	var order []string
 	for i := range rounds(len(components)) {

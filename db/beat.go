@@ -2,7 +2,10 @@ package db
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -18,6 +21,23 @@ const (
 	// endTimeout is how long it may take to take the sign away.
 	endTimeout = 2 * time.Second
 )
+
+// InstanceName says which of several processes this one is: by its name if it
+// has one, or by the address it listens on. Either is the same after a restart,
+// so that a process takes the place of the one before it.
+func InstanceName(name, listen string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	if name != "" {
+		return host + "/" + name
+	}
+	if _, port, err := net.SplitHostPort(listen); err == nil && port != "0" {
+		return host + ":" + port
+	}
+	return fmt.Sprintf("%s/%d/%x", host, os.Getpid(), time.Now().UnixNano())
+}
 
 // Beat tells the database every second, until ctx ends, that an instance of a
 // component lives and how it is: see the table beats. state gives a line about

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"time"
 
 	"github.com/hypertick/hypertick/db"
@@ -17,7 +15,7 @@ const pingTimeout = 2 * time.Second
 // beat tells the database that this process lives, and how the broker is: what
 // the view pipeline shows of both.
 func (in *Ingester) beat(ctx context.Context) {
-	db.Beat(ctx, in.cfg.Pool, in.log, "ingest", in.name(), func(ctx context.Context) (string, error) {
+	db.Beat(ctx, in.cfg.Pool, in.log, "ingest", db.InstanceName(in.cfg.Instance, in.cfg.MetricsListen), func(ctx context.Context) (string, error) {
 		if err := in.flowing(); err != nil {
 			return "", err
 		}
@@ -31,22 +29,6 @@ func (in *Ingester) beat(ctx context.Context) {
 		in.metrics.mu.Unlock()
 		return fmt.Sprintf("%d members, %d partitions, %d records behind", members, parts, in.Lag()), nil
 	})
-}
-
-// name is the same after a restart of the same configuration, so that a process
-// takes the place of the one before it.
-func (in *Ingester) name() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	switch _, port, _ := net.SplitHostPort(in.cfg.MetricsListen); {
-	case in.cfg.Instance != "":
-		return host + "/" + in.cfg.Instance
-	case port != "" && port != "0":
-		return host + ":" + port
-	}
-	return fmt.Sprintf("%s/%d/%x", host, os.Getpid(), time.Now().UnixNano())
 }
 
 // flowing says what keeps records from coming in, as far as the members know.

@@ -186,6 +186,9 @@ CREATE VIEW pipeline AS
         FROM alive a
         WHERE a.component = 'notify' AND NOT (a.gone AND a.age > 600 AND a.others)
         UNION ALL
+        SELECT 70, 0, 'notify', '', 'ok', NULL, 'no notifier runs', NULL, NULL
+        WHERE NOT EXISTS (SELECT FROM alive a WHERE a.component = 'notify')
+        UNION ALL
         SELECT 71, 0, 'outbox', '', CASE WHEN o.dead > 0 OR o.age > 60 THEN 'warning' ELSE 'ok' END, o.age,
                pg_catalog.concat(o.waiting, ' waiting, ', o.dead, ' given up in the last day'), o.error,
                CASE WHEN o.age > 60 THEN 'Look whether a notifier runs and reaches its channels.' WHEN o.dead > 0 THEN 'hypertick outbox list shows them and why.' END

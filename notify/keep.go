@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/hypertick/hypertick/db"
@@ -15,6 +16,20 @@ const (
 	// step is the most time for a statement of these.
 	step = 10 * time.Second
 )
+
+// beat tells the view pipeline that this process lives, and what it serves.
+func (n *Notifier) beat(ctx context.Context) {
+	db.Beat(ctx, n.cfg.Pool, n.log, "notify", db.InstanceName(n.cfg.Instance, n.cfg.MetricsListen), func(context.Context) (string, error) {
+		if len(n.channels) == 0 {
+			return "no channel is configured", nil
+		}
+		var names []string
+		for _, c := range n.channels {
+			names = append(names, c.Name)
+		}
+		return "serves " + strings.Join(names, ", "), nil
+	})
+}
 
 // keep says again and again which channels are served here, and gives up what
 // waits for those that nobody serves.

@@ -30,6 +30,8 @@ type Config struct {
 	// some networks. Otherwise only public ones are dialled.
 	AllowPrivate bool
 	Allow        []netip.Prefix
+	// Instance names this process in the view pipeline. Default: by its address.
+	Instance string
 	// MetricsListen is the address of /metrics, /livez and /readyz. Empty:
 	// not served.
 	MetricsListen string
@@ -254,6 +256,10 @@ func (n *Notifier) Run(ctx context.Context) error {
 	if n.listener != nil {
 		g.Go(func() error { return n.serve(gctx) })
 	}
+	g.Go(func() error {
+		n.beat(gctx)
+		return nil
+	})
 	g.Go(func() error {
 		n.keep(gctx)
 		return nil
