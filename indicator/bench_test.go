@@ -86,7 +86,7 @@ func BenchmarkScreener(b *testing.B) {
 	d := dbtest.New(b)
 	symbols := 5000
 	if d.Embedded != nil {
-		symbols = 200
+		symbols = 1000
 	}
 	const minutes = 480
 	took := fill(b, d, "S", symbols, minutes)
