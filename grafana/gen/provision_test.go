@@ -107,6 +107,30 @@ func TestProvisioning(t *testing.T) {
 	}
 }
 
+// TestFolderIsNamedByTitle sees that the dashboards ask for their folder as the
+// alert rules do. With a uid, Grafana finds the rules' folder in the way and
+// does not start.
+func TestFolderIsNamedByTitle(t *testing.T) {
+	var file struct {
+		APIVersion int `yaml:"apiVersion"`
+		Providers  []struct {
+			Name           string         `yaml:"name"`
+			OrgID          int            `yaml:"orgId"`
+			Type           string         `yaml:"type"`
+			Folder         string         `yaml:"folder"`
+			FolderUID      string         `yaml:"folderUid"`
+			AllowUIUpdates bool           `yaml:"allowUiUpdates"`
+			NoDeletion     bool           `yaml:"disableDeletion"`
+			Update         int            `yaml:"updateIntervalSeconds"`
+			Options        map[string]any `yaml:"options"`
+		} `yaml:"providers"`
+	}
+	decodeYAML(t, "dashboards/hypertick.yaml", &file)
+	if p := file.Providers; len(p) != 1 || p[0].Folder != ruleFolder || p[0].FolderUID != "" {
+		t.Errorf("providers of dashboards: want one, of folder %q without a uid, got %+v", ruleFolder, p)
+	}
+}
+
 // TestTemplatesAreDefined sees that messages use templates that are there, and
 // that a dollar sign begins nothing but a variable of the environment.
 func TestTemplatesAreDefined(t *testing.T) {
