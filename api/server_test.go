@@ -29,7 +29,9 @@ func TestMain(m *testing.M) {
 		// fasthttp keeps one clock for the life of the process,
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		// and what clears idle workers notices the end of a server within 10 s.
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		// and so does the one of the benchmarks' client.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"))
 }
 
 // client speaks to a server over a socket.
