@@ -17,7 +17,7 @@ const (
 	askTimeout = 2 * time.Second
 	// writeTimeout is long, so that on a server that does one thing at a time the
 	// sign of life is first in line when a long job ends.
-	writeTimeout = 30 * time.Second
+	writeTimeout = 2 * time.Minute
 	// endTimeout is how long it may take to take the sign away.
 	endTimeout = 2 * time.Second
 )

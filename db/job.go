@@ -86,7 +86,17 @@ func runDueJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold 
 		return 0, fmt.Errorf("read due jobs: %w", err)
 	}
 	for i, job := range due {
-		if ctx.Err() != nil || i > 0 && hold != nil && hold() {
+		if ctx.Err() != nil {
+			return i, nil
+		}
+		if i > 0 && hold != nil && hold() {
+			// Afterwards all of them again, in their order: the refresh of a level
+			// takes long where the one below it has not been.
+			for _, ran := range due[:i] {
+				if err := q.RescheduleJob(ctx, RescheduleJobParams{JobID: ran.JobID}); err != nil {
+					return i, fmt.Errorf("reschedule job %d: %w", ran.JobID, err)
+				}
+			}
 			return i, nil
 		}
 		start := time.Now()
