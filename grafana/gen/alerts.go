@@ -10,6 +10,7 @@ func alerts() *dashboard.DashboardBuilder {
 	return board(uidAlerts, "Alerts and anomalies", "Rules that fire, unusual returns and volumes, RSI extremes and trend crosses.", "now-6h", "30s").
 		WithVariable(all(pickSymbol())).
 		WithVariable(pickInterval("5m")).
+		Annotation(markAlerts(` AND e.symbol IN ($symbol)`)).
 		Annotation(markGaps(` AND g.symbol IN ($symbol)`)).
 		WithPanel(firing()).
 		WithPanel(alertFigures()).
@@ -19,17 +20,57 @@ func alerts() *dashboard.DashboardBuilder {
 		WithPanel(scores("Unusual volumes", "Every bar with twice the volume of the 20 before it, or more. Beyond 3, the dashed line, it is counted as unusual.",
 			"m.volume_ratio", "m.volume_ratio >= 2", unitNumber, at(12, 9, 12, 9), scale(clear, step{3, shade}))).
 		WithPanel(history()).
-		WithPanel(crosses())
+		WithPanel(crosses()).
+		WithPanel(found()).
+		WithPanel(grafanaRules())
 }
 
 // shade marks what lies beyond a threshold.
 const shade = "rgba(204, 121, 167, 0.15)"
 
-// firing is Grafana's own list; it asks no datasource.
+// severities colours them, with the word beside the colour.
+func severities(p props) props {
+	return p.width(95).cell("color-text").mapped(map[string]dashboard.ValueMappingResult{
+		"critical": mapped("▲ critical", downStrong, 0), "warning": mapped("■ warning", down, 1), "info": mapped("● info", up, 2),
+	})
+}
+
+// firing is what the rules in the database find to hold now.
 func firing() cogPanel {
+	return rows("Firing", "What the rules in the database (alert.rules) find to hold now, the worst first. Parts of the pipeline that have failed are here too, whatever symbols are chosen.",
+		at(0, 0, 10, 9), ask(table, `
+		SELECT e.severity AS "Severity", e.bar AS "Since", e.symbol AS "Symbol", e.message AS "What"
+		FROM alert.events e
+		WHERE e.state = 'firing' AND (e.symbol IN ($symbol) OR e."interval" IS NULL)
+		ORDER BY array_position(ARRAY['critical', 'warning', 'info'], e.severity), e.bar DESC LIMIT 100`)).
+		NoValue("Nothing fires").
+		OverrideByName("Severity", severities(set())).
+		OverrideByName("Since", set().unit("time:MM-DD HH:mm").width(100)).
+		OverrideByName("Symbol", set().toSymbol().width(80))
+}
+
+func found() cogPanel {
+	return rows("Events of the rules", "What the rules found on closed bars, newest first. Retracted: a late tick changed the bar, and the condition does not hold on it.",
+		at(0, 30, 14, 12), ask(table, `
+		SELECT e.bar AS "Bar", e.symbol AS "Symbol", e.severity AS "Severity", e.state AS "State", e.message AS "What", e.revision AS "Revisions"
+		FROM alert.events e
+		WHERE $__timeFilter(e.bar) AND (e.symbol IN ($symbol) OR e."interval" IS NULL)
+		ORDER BY e.bar DESC, e.symbol LIMIT 500`)).
+		NoValue("The rules found nothing in the time shown").
+		OverrideByName("Bar", set().unit("time:MM-DD HH:mm").width(100)).
+		OverrideByName("Symbol", set().toSymbol().width(80)).
+		OverrideByName("Severity", severities(set())).
+		OverrideByName("State", set().width(90).cell("color-text").mapped(map[string]dashboard.ValueMappingResult{
+			"firing": mapped("firing", downStrong, 0), "resolved": mapped("resolved", neutral, 1), "retracted": mapped("retracted", violet, 2),
+		})).
+		OverrideByName("Revisions", set().width(85))
+}
+
+// grafanaRules is Grafana's own list; it asks no datasource.
+func grafanaRules() cogPanel {
 	return dashboard.NewPanelBuilder().Type("alertlist").
-		Title("Firing").Description("Alert rules of this Grafana that fire, are about to, or cannot be evaluated.").
-		GridPos(at(0, 0, 10, 9)).
+		Title("Rules of this Grafana").Description("Grafana's own alert rules that fire, are about to, or cannot be evaluated.").
+		GridPos(at(14, 30, 10, 12)).
 		Options(map[string]any{
 			"alertInstanceLabelFilter": "", "alertName": "", "dashboardAlerts": false, "groupBy": []string{}, "groupMode": "default",
 			"maxItems": 50, "sortOrder": 1, "viewMode": "list", "showInstances": true,

@@ -48,6 +48,16 @@ func markGaps(where string) cog.Builder[dashboard.AnnotationQuery] {
 		ORDER BY g.before_ts DESC LIMIT 200`)
 }
 
+// markAlerts shows what the rules in the database found; what a late tick took
+// back is not shown.
+func markAlerts(where string) cog.Builder[dashboard.AnnotationQuery] {
+	return marks("Alerts", downStrong, true, `
+		SELECT e.bar AS time, e.resolved AS timeend, e.message AS text, concat_ws(',', e.severity, e.rule) AS tags
+		FROM alert.events e
+		WHERE $__timeFilter(e.bar) AND e.state <> 'retracted'`+where+`
+		ORDER BY e.bar DESC LIMIT 200`)
+}
+
 const (
 	symbolsSQL    = `SELECT DISTINCT p.symbol FROM public.feed_positions p ORDER BY p.symbol`
 	intervalsSQL  = `SELECT i."interval" FROM public.intervals i ORDER BY i.span`

@@ -22,7 +22,7 @@ func lab() *dashboard.DashboardBuilder {
 			unitNumber, at(0, 0, 24, 12), ask(series, `
 		SELECT p.bucket AS time, s.symbol || ' ' || p.series AS metric, p.value
 		FROM unnest(ARRAY[$symbol]::text[]) AS s(symbol),
-		     indicator.evaluate('$indicator', s.symbol, '$interval', $__timeFrom(), $__timeTo(), '$parameters') p
+		     indicator.evaluate('$indicator', s.symbol, '$interval', $__timeFrom(), $__timeTo(), `+given+`) p
 		ORDER BY p.bucket, s.symbol`)).
 			Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeTable).Placement(common.LegendPlacementRight).
 				ShowLegend(true).Calcs([]string{"lastNotNull", "min", "max"}))).
@@ -34,7 +34,7 @@ func lab() *dashboard.DashboardBuilder {
 		WithPanel(rows("Newest values", "The last bar of each symbol and series.", at(0, 20, 12, 9), ask(table, `
 		SELECT DISTINCT ON (s.symbol, p.series) s.symbol AS "Symbol", p.series AS "Series", p.value AS "Value", p.bucket AS "Bar"
 		FROM unnest(ARRAY[$symbol]::text[]) AS s(symbol),
-		     indicator.evaluate('$indicator', s.symbol, '$interval', $__timeFrom(), $__timeTo(), '$parameters') p
+		     indicator.evaluate('$indicator', s.symbol, '$interval', $__timeFrom(), $__timeTo(), `+given+`) p
 		ORDER BY s.symbol, p.series, p.bucket DESC`)).
 			OverrideByName("Symbol", set().toSymbol()).
 			OverrideByName("Value", set().unit(unitNumber)).
@@ -55,13 +55,16 @@ func lab() *dashboard.DashboardBuilder {
 		WithPanel(each())
 }
 
+// given are the parameters; a box that was emptied means none.
+const given = `coalesce(nullif('$parameters', ''), '{}')::jsonb`
+
 // each repeats for every chosen symbol, where one chart of all has too many lines.
 func each() cogPanel {
 	return lines("$symbol: $indicator", "The indicator of one symbol; the panel repeats for each one chosen.",
 		unitNumber, at(0, 29, 12, 8), ask(series, `
 		SELECT p.bucket AS time, p.series AS metric, p.value
 		FROM unnest(ARRAY[$symbol]::text[]) AS s(symbol),
-		     indicator.evaluate('$indicator', s.symbol, '$interval', $__timeFrom(), $__timeTo(), '$parameters') p
+		     indicator.evaluate('$indicator', s.symbol, '$interval', $__timeFrom(), $__timeTo(), `+given+`) p
 		ORDER BY p.bucket`)).
 		Repeat("symbol").RepeatDirection(dashboard.PanelRepeatDirectionH).MaxPerRow(2)
 }

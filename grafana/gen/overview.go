@@ -10,11 +10,12 @@ import (
 func overview() *dashboard.DashboardBuilder {
 	return board(uidOverview, "Market overview", "Every symbol at a glance: the screener, movers, breadth, and what is unusual now.", "now-6h", "30s").
 		WithVariable(pickInterval("5m")).
+		Annotation(markAlerts("")).
 		Annotation(markGaps("")).
 		WithPanel(overviewFigures()).
 		WithPanel(screener()).
-		WithPanel(movers("Rising most", "The symbols furthest above the close of the UTC day before. Choose one to open it.", "DESC", at(14, 4, 5, 9))).
-		WithPanel(movers("Falling most", "The symbols furthest below the close of the UTC day before. Choose one to open it.", "ASC", at(19, 4, 5, 9))).
+		WithPanel(movers("Rising most", "The symbols furthest above the close of the UTC day before; a bar is full at 3 %. Choose one to open it.", "", scale(up), at(14, 4, 5, 9))).
+		WithPanel(movers("Falling most", "The symbols furthest below the close of the UTC day before, by how far they fell; a bar is full at 3 %. Choose one to open it.", "-", scale(down), at(19, 4, 5, 9))).
 		WithPanel(unusual(at(14, 13, 10, 9))).
 		WithPanel(breadth()).
 		WithPanel(changeMap())
@@ -48,18 +49,18 @@ func screener() cogPanel {
 		FROM indicator.latest('$interval') l
 		ORDER BY l.symbol`)).
 		Filterable(true).
-		OverrideByName("Symbol", set().toSymbol().width(100)).
-		OverrideByName("Last", set().unit(unitPrice)).
-		OverrideByName("Change", set().unit(unitFraction).decimals(2).cell("color-text").steps(byChange(0.005))).
-		OverrideByName("Today", set().unit(unitFraction).decimals(2).cell("color-background").steps(byChangeBackground(0.02))).
-		OverrideByName("RSI", set().decimals(1).cell("color-background").steps(scale(upStrong, step{30, clear}, step{70, downStrong}))).
+		OverrideByName("Symbol", set().toSymbol().width(95)).
+		OverrideByName("Last", set().width(85).unit(unitPrice)).
+		OverrideByName("Change", set().width(85).unit(unitFraction).decimals(2).cell("color-text").steps(byChange(0.005))).
+		OverrideByName("Today", set().width(85).unit(unitFraction).decimals(2).cell("color-background").steps(byChangeBackground(0.02))).
+		OverrideByName("RSI", set().width(65).decimals(1).cell("color-background").steps(scale(upStrong, step{30, clear}, step{70, downStrong}))).
 		OverrideByName("Trend", set().cell("color-text").width(80).mapped(map[string]dashboard.ValueMappingResult{
 			"1": mapped("▲ up", up, 0), "-1": mapped("▼ down", down, 1), "0": mapped("– flat", neutral, 2),
 		})).
-		OverrideByName("%B", set().decimals(2)).
-		OverrideByName("ATR", set().unit(unitFraction).decimals(2)).
-		OverrideByName("Return σ", set().decimals(1).cell("color-text").steps(scale(violet, step{-3, "text"}, step{3, violet}))).
-		OverrideByName("Volume ×", set().decimals(1).cell("color-text").steps(scale("text", step{3, violet}))).
+		OverrideByName("%B", set().width(65).decimals(2)).
+		OverrideByName("ATR", set().width(70).unit(unitFraction).decimals(2)).
+		OverrideByName("Return σ", set().width(90).decimals(1).cell("color-text").steps(scale(violet, step{-3, "text"}, step{3, violet}))).
+		OverrideByName("Volume ×", set().width(90).decimals(1).cell("color-text").steps(scale("text", step{3, violet}))).
 		OverrideByName("Bar", set().unit("time:HH:mm").width(70))
 }
 
@@ -72,13 +73,14 @@ func mapped(text, color string, index int32) dashboard.ValueMappingResult {
 	return dashboard.ValueMappingResult{Text: &text, Color: &color, Index: &index}
 }
 
-func movers(title, description, order string, pos dashboard.GridPos) cogPanel {
+// movers are bars from zero on: what fell is drawn by how far it fell.
+func movers(title, description string, sign string, colors []dashboard.Threshold, pos dashboard.GridPos) cogPanel {
 	return bars(title, description, unitFraction, pos, ask(table, `
-		SELECT l.symbol AS "Symbol", l.change_1d AS "Today"
+		SELECT l.symbol AS "Symbol", `+sign+`l.change_1d AS "Today"
 		FROM indicator.latest('$interval') l
-		WHERE l.change_1d IS NOT NULL
-		ORDER BY l.change_1d `+order+`, l.symbol LIMIT 8`)).
-		Decimals(2).Thresholds(thresholds(byChange(0.02))).
+		WHERE `+sign+`l.change_1d > 0
+		ORDER BY `+sign+`l.change_1d DESC, l.symbol LIMIT 8`)).
+		Decimals(2).Min(0).Max(0.03).Thresholds(thresholds(colors)).
 		OverrideByName("Today", set().with("links", []any{map[string]any{
 			"title": "Open ${__data.fields.Symbol}",
 			"url":   "/d/" + uidSymbol + "?var-symbol=${__data.fields.Symbol:percentencode}&${__url_time_range}",
@@ -98,7 +100,7 @@ func unusual(pos dashboard.GridPos) cogPanel {
 		OverrideByName("Return σ", set().decimals(2).cell("color-background").steps(scale(violet, step{-3, clear}, step{3, violet}))).
 		OverrideByName("Volume ×", set().decimals(2).cell("color-background").steps(scale(clear, step{3, violet}))).
 		OverrideByName("Change", set().unit(unitFraction).decimals(2).cell("color-text").steps(byChange(0.005))).
-		OverrideByName("Bar", set().unit("time:MM-DD HH:mm"))
+		OverrideByName("Bar", set().unit("time:HH:mm").width(65))
 }
 
 func breadth() cogPanel {

@@ -10,6 +10,7 @@ func pipeline() *dashboard.DashboardBuilder {
 	return board(uidPipeline, "Pipeline", "From the topic to the aggregates: ingest, lag, dead letters, gaps, jobs and storage, from SQL alone.", "now-3h", "30s").
 		Annotation(markGaps("")).
 		WithPanel(pipelineFigures()).
+		WithPanel(parts()).
 		WithPanel(ingestRate()).
 		WithPanel(lag()).
 		WithPanel(rejected()).
@@ -48,7 +49,7 @@ func pipelineFigures() cogPanel {
 
 func ingestRate() cogPanel {
 	return lines("Ingest rate", "Ticks stored a second, by the minute in which they were stored.",
-		unitRate, at(0, 4, 12, 8), ask(table, `
+		unitRate, at(0, 16, 12, 8), ask(table, `
 		SELECT a.minute AS time, sum(a.stored)::float8 / 60 AS "Stored"
 		FROM public.ingest_activity a
 		WHERE $__timeFilter(a.minute)
@@ -58,7 +59,7 @@ func ingestRate() cogPanel {
 
 func lag() cogPanel {
 	return lines("Consumer lag", "Records of each partition still to read after its last batch of the minute.",
-		unitCount, at(12, 4, 12, 8), ask(series, `
+		unitCount, at(12, 16, 12, 8), ask(series, `
 		SELECT a.minute AS time, a.topic || ' ' || a.partition AS metric, a.behind AS value
 		FROM public.ingest_activity a
 		WHERE $__timeFilter(a.minute)
@@ -67,7 +68,7 @@ func lag() cogPanel {
 
 func rejected() cogPanel {
 	return lines("Duplicates and dead letters", "Records a minute that were not stored: repeated by the feed, or not understood and sent to the dead-letter topic.",
-		unitCount, at(0, 12, 12, 7), ask(table, `
+		unitCount, at(0, 24, 12, 7), ask(table, `
 		SELECT a.minute AS time, sum(a.duplicates)::float8 AS "Duplicates", sum(a.dead_letters)::float8 AS "Dead letters"
 		FROM public.ingest_activity a
 		WHERE $__timeFilter(a.minute)
@@ -79,7 +80,7 @@ func rejected() cogPanel {
 
 func marketRate() cogPanel {
 	return lines("Trades a second, by trade time", "How often the market trades. Where this stays full while the ingest rate falls, ticks come late.",
-		unitRate, at(12, 12, 12, 7), ask(table, `
+		unitRate, at(12, 24, 12, 7), ask(table, `
 		SELECT $__timeGroupAlias(c.bucket,$__interval), sum(c.trades)::float8 / $__interval_ms * 1000 AS "Trades"
 		FROM public.candles_1m c
 		WHERE $__timeFilter(c.bucket)
@@ -89,7 +90,7 @@ func marketRate() cogPanel {
 
 func stalest() cogPanel {
 	return bars("Quietest feeds", "Time since the newest trade of each feed, the longest first.",
-		unitSeconds, at(0, 19, 8, 10), ask(table, `
+		unitSeconds, at(0, 31, 8, 10), ask(table, `
 		SELECT p.symbol || ' ' || p.venue AS "Feed", extract(epoch FROM now() - p.last_ts)::float8 AS "Age"
 		FROM public.feed_positions p
 		ORDER BY p.last_ts LIMIT 12`)).
@@ -98,7 +99,7 @@ func stalest() cogPanel {
 
 func watermarks() cogPanel {
 	return bars("Watermarks behind the newest tick", "How far what is materialised of each candle and block aggregate lies behind the newest tick. The length of one bucket is ordinary.",
-		unitSeconds, at(8, 19, 8, 10), ask(table, `
+		unitSeconds, at(8, 31, 8, 10), ask(table, `
 		SELECT w.relation AS "Aggregate",
 		       greatest(extract(epoch FROM (SELECT max(p.last_ts) FROM public.feed_positions p) - w.watermark), 0)::float8 AS "Behind"
 		FROM public.watermarks w
@@ -108,7 +109,7 @@ func watermarks() cogPanel {
 
 func gaps() cogPanel {
 	return rows("Newest gaps in the feed", "Ranges of seq that a contiguous feed skipped, whenever they were seen. No rows is what to hope for.",
-		at(16, 19, 8, 10), ask(table, `
+		at(16, 31, 8, 10), ask(table, `
 		SELECT g.detected_at AS "Seen", g.symbol AS "Symbol", g.venue AS "Venue", g.to_seq - g.from_seq + 1 AS "Ticks"
 		FROM public.feed_gaps g
 		ORDER BY g.detected_at DESC LIMIT 50`)).
@@ -118,31 +119,45 @@ func gaps() cogPanel {
 }
 
 func jobs() cogPanel {
-	return rows("Jobs of the database", "Refresh, columnstore, retention and the rest. Runs and failures are counted by TimescaleDB's scheduler; the embedded database has none, and its jobs are run by the demo.",
-		at(0, 29, 24, 10), ask(table, `
-		SELECT j.job_id AS "Job", j.proc_name::text AS "What", coalesce(j.hypertable_name::text, '') AS "Relation",
-		       extract(epoch FROM j.schedule_interval)::float8 AS "Every",
-		       nullif(s.last_run_started_at, '-infinity') AS "Last run", s.last_run_status::text AS "Status",
-		       extract(epoch FROM s.last_run_duration)::float8 AS "Took",
-		       coalesce(s.total_runs, 0) AS "Runs", coalesce(s.total_failures, 0) AS "Failures",
-		       nullif(j.next_start, '-infinity') AS "Next run"
-		FROM timescaledb_information.jobs j
-		LEFT JOIN timescaledb_information.job_stats s USING (job_id)
-		WHERE j.job_id >= 1000
-		ORDER BY coalesce(s.total_failures, 0) DESC, j.job_id`)).
-		OverrideByName("Job", set().unit(unitNumber).width(70)).
-		OverrideByName("Every", set().unit(unitSeconds)).
-		OverrideByName("Took", set().unit(unitSeconds).decimals(2)).
-		OverrideByRegexp("Last run|Next run", set().unit("time:MM-DD HH:mm:ss")).
-		OverrideByName("Status", set().cell("color-text").mapped(map[string]dashboard.ValueMappingResult{
-			"Success": mapped("✓ success", up, 0), "Failed": mapped("✕ failed", downStrong, 1),
+	return rows("Jobs of the database", "Refresh, columnstore, retention, alerts and the rest, with what became of their last run. Those that failed come first.",
+		at(0, 41, 24, 10), ask(table, `
+		SELECT j.name AS "Job", extract(epoch FROM j.every)::float8 AS "Every",
+		       nullif(j.finished_at, '-infinity') AS "Last run", CASE WHEN j.failed THEN 'failed' WHEN j.running THEN 'runs' WHEN j.total > 0 THEN 'success' END AS "Status",
+		       extract(epoch FROM j.took)::float8 AS "Took", j.total AS "Runs", j.total_failures AS "Failures",
+		       nullif(j.next_start, '-infinity') AS "Next run", j.error AS "Error"
+		FROM public.job_status j
+		ORDER BY j.failed DESC, j.total_failures DESC, j.job_id`)).
+		OverrideByName("Job", set().width(210)).
+		OverrideByName("Every", set().unit(unitSeconds).width(90)).
+		OverrideByName("Took", set().unit(unitSeconds).decimals(2).width(90)).
+		OverrideByRegexp("Runs|Failures", set().width(90)).
+		OverrideByRegexp("Last run|Next run", set().unit("time:MM-DD HH:mm:ss").width(140)).
+		OverrideByName("Status", set().width(110).cell("color-text").mapped(map[string]dashboard.ValueMappingResult{
+			"success": mapped("✓ success", up, 0), "failed": mapped("✕ failed", downStrong, 1), "runs": mapped("… runs", neutral, 2),
 		})).
-		OverrideByName("Failures", set().cell("color-text").steps(scale("text", step{1, downStrong})))
+		OverrideByName("Failures", set().width(90).cell("color-text").steps(scale("text", step{1, downStrong})))
+}
+
+// parts is what hypertick status shows.
+func parts() cogPanel {
+	return rows("Every part", "State, age or lag, last error and what to do, of every part that the database knows of. Jobs that are well are left out: they are below.",
+		at(0, 4, 24, 12), ask(table, `
+		SELECT p.state AS "State", concat_ws(' ', p.component, nullif(p.part, '')) AS "Part", p.seconds AS "Age", p.detail AS "Detail",
+		       p.error AS "Error", p.action AS "What to do"
+		FROM public.pipeline p
+		WHERE p.component <> 'job' OR p.state <> 'ok'
+		ORDER BY array_position(ARRAY['failed', 'warning', 'ok'], p.state)`)).
+		OverrideByName("State", set().width(110).cell("color-text").mapped(map[string]dashboard.ValueMappingResult{
+			"ok": mapped("✓ ok", up, 0), "warning": mapped("! warning", down, 1), "failed": mapped("✕ failed", downStrong, 2),
+		})).
+		OverrideByName("Part", set().width(210)).
+		OverrideByName("Age", set().unit(unitSeconds).decimals(1).width(90)).
+		OverrideByName("Detail", set().width(430))
 }
 
 func storage() cogPanel {
 	return rows("Storage", "What each table and aggregate takes on disk, and how much smaller the columnstore made the chunks it holds.",
-		at(0, 39, 14, 10), ask(table, `
+		at(0, 51, 14, 10), ask(table, `
 		SELECT s.relation AS "Relation", s.chunks AS "Chunks", s.compressed_chunks AS "In the columnstore", s.total_bytes AS "On disk",
 		       s.before_bytes AS "Before", s.after_bytes AS "After", s.before_bytes::float8 / nullif(s.after_bytes, 0) AS "Ratio"
 		FROM public.storage s
@@ -153,7 +168,7 @@ func storage() cogPanel {
 
 func chunks() cogPanel {
 	return bars("Chunks of ticks", "Size of the newest chunks of raw ticks, columnstore included.",
-		unitBytes, at(14, 39, 10, 10), ask(table, `
+		unitBytes, at(14, 51, 10, 10), ask(table, `
 		SELECT to_char(c.range_start, 'YYYY-MM-DD') || CASE WHEN c.is_compressed THEN ' columnstore' ELSE '' END AS "Begins", d.total_bytes AS "Size"
 		FROM timescaledb_information.chunks c
 		JOIN public.chunks_detailed_size('public.ticks') d USING (chunk_schema, chunk_name)

@@ -110,13 +110,10 @@ var rules = []rule{
 	{
 		uid: "job-failed", title: "Job failed", group: "pipeline", severity: "critical", fires: "gt", limits: []float64{0}, hold: "0s", board: uidPipeline, panel: "Jobs of the database",
 		summary:     `Job {{ .Labels.job }} ({{ .Labels.what }}) failed`,
-		description: `Its last run failed. timescaledb_information.job_errors says why; TimescaleDB tries again by itself.`,
+		description: `Its last run failed. The view job_status says why; it is tried again by itself.`,
 		sql: `
-		SELECT j.job_id::text AS job, concat_ws(' ', j.proc_name, j.hypertable_name) AS what,
-		       (s.last_run_status IS NOT DISTINCT FROM 'Failed')::int::float8 AS value
-		FROM timescaledb_information.jobs j
-		LEFT JOIN timescaledb_information.job_stats s USING (job_id)
-		WHERE j.job_id >= 1000`,
+		SELECT j.job_id::text AS job, j.name AS what, j.failed::int::float8 AS value
+		FROM public.job_status j`,
 	},
 	{
 		uid: "dead-letters", title: "Dead letters", group: "pipeline", severity: "warning", fires: "gt", limits: []float64{0}, hold: "0s", board: uidPipeline, panel: "Duplicates and dead letters",

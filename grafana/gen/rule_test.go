@@ -166,7 +166,7 @@ func (m *market) seed(t testing.TB) (loud, quiet map[string]string) {
 	m.run(t, failed, false)
 	m.run(t, fine, true)
 	named := func(job int32) string {
-		return fmt.Sprint(job, " ", m.must(t, fmt.Sprintf("SELECT concat_ws(' ', proc_name, hypertable_name) FROM timescaledb_information.jobs WHERE job_id = %d", job)).rows[0][0])
+		return fmt.Sprint(job, " ", m.must(t, fmt.Sprintf("SELECT name FROM job_status WHERE job_id = %d", job)).rows[0][0])
 	}
 	return map[string]string{
 			"price-move": "MOVE", "rsi-extreme": "HIGH", "return-anomaly": "JUMP", "volume-spike": "BULK",
