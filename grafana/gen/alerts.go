@@ -10,7 +10,7 @@ func alerts() *dashboard.DashboardBuilder {
 	return board(uidAlerts, "Alerts and anomalies", "Rules that fire, unusual returns and volumes, RSI extremes and trend crosses.", "now-6h", "30s").
 		WithVariable(all(pickSymbol())).
 		WithVariable(pickInterval("5m")).
-		Annotation(markAlerts(` AND e.symbol IN ($symbol)`)).
+		Annotation(markAlerts(false, ` AND e.symbol IN ($symbol)`)).
 		Annotation(markGaps(` AND g.symbol IN ($symbol)`)).
 		WithPanel(firing()).
 		WithPanel(alertFigures()).

@@ -50,9 +50,9 @@ func markGaps(where string) cog.Builder[dashboard.AnnotationQuery] {
 
 // markAlerts shows what the rules in the database found; what a late tick took
 // back is not shown.
-func markAlerts(where string) cog.Builder[dashboard.AnnotationQuery] {
-	return marks("Alerts", downStrong, true, `
-		SELECT e.bar AS time, e.resolved AS timeend, e.message AS text, concat_ws(',', e.severity, e.rule) AS tags
+func markAlerts(enabled bool, where string) cog.Builder[dashboard.AnnotationQuery] {
+	return marks("Alerts", downStrong, enabled, `
+		SELECT e.bar AS time, e.message AS text, concat_ws(',', e.severity, e.rule) AS tags
 		FROM alert.events e
 		WHERE $__timeFilter(e.bar) AND e.state <> 'retracted'`+where+`
 		ORDER BY e.bar DESC LIMIT 200`)

@@ -10,7 +10,7 @@ import (
 func overview() *dashboard.DashboardBuilder {
 	return board(uidOverview, "Market overview", "Every symbol at a glance: the screener, movers, breadth, and what is unusual now.", "now-6h", "30s").
 		WithVariable(pickInterval("5m")).
-		Annotation(markAlerts("")).
+		Annotation(markAlerts(true, ` AND e.severity = 'critical'`)).
 		Annotation(markGaps("")).
 		WithPanel(overviewFigures()).
 		WithPanel(screener()).
@@ -96,7 +96,7 @@ func unusual(pos dashboard.GridPos) cogPanel {
 		WHERE l.zscore IS NOT NULL OR l.volume_ratio IS NOT NULL
 		ORDER BY greatest(abs(l.zscore), l.volume_ratio) DESC NULLS LAST, l.symbol
 		LIMIT 10`)).
-		OverrideByName("Symbol", set().toSymbol()).
+		OverrideByName("Symbol", set().toSymbol().width(90)).
 		OverrideByName("Return σ", set().decimals(2).cell("color-background").steps(scale(violet, step{-3, clear}, step{3, violet}))).
 		OverrideByName("Volume ×", set().decimals(2).cell("color-background").steps(scale(clear, step{3, violet}))).
 		OverrideByName("Change", set().unit(unitFraction).decimals(2).cell("color-text").steps(byChange(0.005))).

@@ -186,7 +186,7 @@ func TestDashboards(t *testing.T) {
 	m := demoLike(t)
 	// One event that has ended, and one that has not.
 	m.exec(t, `INSERT INTO alert.events (rule_id, rule, severity, symbol, "interval", bar, value, threshold, message, resolved, state)
-		SELECT r.id, r.name, r.severity, $1, r."interval", date_trunc('hour', now()) - o.ago, 71, r.threshold, $1 || ' says so', now() - o.ago + o.lasted, CASE WHEN o.lasted IS NULL THEN 'firing' ELSE 'resolved' END
+		SELECT r.id, r.name, 'critical', $1, r."interval", date_trunc('hour', now()) - o.ago, 71, r.threshold, $1 || ' says so', now() - o.ago + o.lasted, CASE WHEN o.lasted IS NULL THEN 'firing' ELSE 'resolved' END
 		FROM alert.rules r, (VALUES (INTERVAL '1 hour', INTERVAL '5 minutes'), (INTERVAL '2 hours', NULL)) o(ago, lasted) WHERE r.name = 'rsi-above-70'`, turner)
 	t.Run("statements", m.testStatements)
 	t.Run("overrides", m.testOverrides)

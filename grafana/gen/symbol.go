@@ -24,7 +24,7 @@ func symbol() *dashboard.DashboardBuilder {
 		SELECT t.bucket AS time, '$symbol: ' || CASE WHEN t.value > 0 THEN 'golden' ELSE 'death' END || ' cross' AS text, 'cross' AS tags
 		FROM indicator.trend('$symbol', '$interval', $__timeFrom(), $__timeTo()) t
 		WHERE t.series = 'cross' AND t.value <> 0`)).
-		Annotation(markAlerts(` AND e.symbol = '$symbol'`)).
+		Annotation(markAlerts(true, ` AND e.symbol = '$symbol'`)).
 		Annotation(markGaps(` AND g.symbol = '$symbol'`)).
 		WithPanel(lastPrice()).
 		WithPanel(today()).
