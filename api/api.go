@@ -1,5 +1,5 @@
 // Package api serves what the database knows over REST: huma operations on
-// Fiber, problem+json errors, cursor paging. It only reads.
+// Fiber, problem+json errors, cursor paging. It writes nothing but alert rules.
 package api
 
 import (
@@ -39,6 +39,9 @@ const (
 type Config struct {
 	// Pool reaches the database; hypertick_reader's rights are enough.
 	Pool *pgxpool.Pool
+	// Operator reaches it as hypertick_operator, to write alert rules. Without
+	// it the API only reads.
+	Operator *pgxpool.Pool
 	// Listen is host:port; DefaultListen when empty. Port 0 takes a free one.
 	Listen string
 	// Log takes one line per request and every internal error.
@@ -87,8 +90,9 @@ type Server struct {
 	api      huma.API
 	listener net.Listener
 	queries  *db.Queries
-	keys     *keyring // nil: no keys are needed
-	limit    *limiter // nil: no limit
+	operator *pgxpool.Pool // nil: nothing is written
+	keys     *keyring      // nil: no keys are needed
+	limit    *limiter      // nil: no limit
 	metrics  *metrics
 	tracer   tracer
 	// metricsListener is nil when metrics are not served.
@@ -118,7 +122,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, queries: db.New(describing{cfg.Pool}), metrics: newMetrics(cfg.Pool), tracer: newTracer(cfg.Tracer)}
+	s := &Server{cfg: cfg, queries: db.New(describing{cfg.Pool}), operator: cfg.Operator, metrics: newMetrics(cfg.Pool), tracer: newTracer(cfg.Tracer)}
 	if err := checkOrigins(cfg.CORSOrigins); err != nil {
 		return nil, err
 	}
@@ -155,6 +159,7 @@ func New(cfg Config) (*Server, error) {
 	s.registerIndicator()
 	s.registerScreener()
 	s.registerSnapshot()
+	s.registerAlerts()
 	s.registerStream()
 	if err := s.listen(); err != nil {
 		return nil, err

@@ -143,9 +143,12 @@ func (s *span) cut(t *table, limit int, c cursor) (next string, closed time.Time
 
 // barEnd is the end of the bar that at lies in.
 func barEnd(at time.Time, interval string) time.Time {
-	width := map[string]time.Duration{"1m": time.Minute, "5m": 5 * time.Minute, "15m": 15 * time.Minute, "1h": time.Hour, "1d": day}[interval]
+	width := widths[interval]
 	return at.UTC().Truncate(width).Add(width)
 }
+
+// widths are the lengths of bars.
+var widths = map[string]time.Duration{"1m": time.Minute, "5m": 5 * time.Minute, "15m": 15 * time.Minute, "1h": time.Hour, "1d": day}
 
 // addVWAP makes vwap of notional; null when there is none.
 func (t *table) addVWAP() {

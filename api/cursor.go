@@ -21,6 +21,7 @@ const (
 	kindCandles    = "candles"
 	kindIndicators = "indicators"
 	kindScreener   = "screener"
+	kindAlerts     = "alert events"
 )
 
 // cursor says where a page ended. It names the last row and not a count of
@@ -38,7 +39,7 @@ type cursor struct {
 	// Of an indicator: what it is, and its parameters.
 	Name   string            `json:"n,omitempty"`
 	Params map[string]string `json:"p,omitempty"`
-	// Of the screener: its order and filters.
+	// Of the screener: its order and filters. Of alert events: their filters.
 	Sort       string   `json:"o,omitempty"`
 	Descending bool     `json:"d,omitempty"`
 	Filters    []string `json:"w,omitempty"`

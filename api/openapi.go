@@ -27,6 +27,7 @@ func (s *Server) config() huma.Config {
 	cfg.Tags = []*huma.Tag{
 		{Name: "market", Description: "Symbols, ticks and candles."},
 		{Name: "indicators", Description: "Indicators the database keeps, and the screener over them."},
+		{Name: "alerts", Description: "What is watched for, and what was found."},
 		{Name: "health", Description: "For whoever supervises the server."},
 	}
 	cfg.CreateHooks = nil // no $schema in the answers

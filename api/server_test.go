@@ -115,7 +115,11 @@ type answer struct {
 
 // do never fails the test itself, so that goroutines may call it.
 func (c *client) do(method, path string, header ...string) (answer, error) {
-	req, err := http.NewRequestWithContext(context.Background(), method, c.base+path, nil)
+	return c.send(method, path, nil, header...)
+}
+
+func (c *client) send(method, path string, content io.Reader, header ...string) (answer, error) {
+	req, err := http.NewRequestWithContext(context.Background(), method, c.base+path, content)
 	if err != nil {
 		return answer{}, err
 	}

@@ -42,6 +42,97 @@ func (q *Queries) NoteArrivals(ctx context.Context, arg NoteArrivalsParams) erro
 	return err
 }
 
+const streamAlertHead = `-- name: StreamAlertHead :one
+SELECT coalesce(max(e.change_id), 0)::bigint AS change FROM alert.events e
+`
+
+func (q *Queries) StreamAlertHead(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, streamAlertHead)
+	var change int64
+	err := row.Scan(&change)
+	return change, err
+}
+
+const streamAlerts = `-- name: StreamAlerts :many
+SELECT e.id, e.rule_id, e.rule, e.severity, e.symbol, e."interval" AS bar_interval, e.bar, e.opened, e.resolved, e.value, e.threshold, e.message,
+       e.state, e.late, e.revision, e.changed, e.change_id
+FROM alert.events e
+WHERE e.change_id > $1 AND e.change_id <= $2
+  AND ($3::text[] IS NULL OR e.symbol = ANY ($3) OR e."interval" IS NULL)
+ORDER BY e.change_id LIMIT $4::int
+`
+
+type StreamAlertsParams struct {
+	After   int64
+	Upto    int64
+	Symbols []string
+	MaxRows int32
+}
+
+type StreamAlertsRow struct {
+	ID          int64
+	RuleID      int64
+	Rule        string
+	Severity    string
+	Symbol      string
+	BarInterval *string
+	Bar         time.Time
+	Opened      time.Time
+	Resolved    *time.Time
+	Value       *float64
+	Threshold   *float64
+	Message     string
+	State       string
+	Late        bool
+	Revision    int32
+	Changed     time.Time
+	ChangeID    int64
+}
+
+// Events that have changed, in the order of their last changes.
+func (q *Queries) StreamAlerts(ctx context.Context, arg StreamAlertsParams) ([]StreamAlertsRow, error) {
+	rows, err := q.db.Query(ctx, streamAlerts,
+		arg.After,
+		arg.Upto,
+		arg.Symbols,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []StreamAlertsRow
+	for rows.Next() {
+		var i StreamAlertsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.RuleID,
+			&i.Rule,
+			&i.Severity,
+			&i.Symbol,
+			&i.BarInterval,
+			&i.Bar,
+			&i.Opened,
+			&i.Resolved,
+			&i.Value,
+			&i.Threshold,
+			&i.Message,
+			&i.State,
+			&i.Late,
+			&i.Revision,
+			&i.Changed,
+			&i.ChangeID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const streamBars = `-- name: StreamBars :many
 SELECT c.symbol::text AS symbol, u.bar::text AS bar, c.bucket::timestamptz AS bucket, c.open::float8 AS open, c.high::float8 AS high, c.low::float8 AS low,
        c.close::float8 AS close, c.volume::float8 AS volume, c.notional::float8 AS notional, c.trades::bigint AS trades
@@ -153,21 +244,29 @@ const streamHead = `-- name: StreamHead :one
 
 SELECT now()::timestamptz AS now,
        (SELECT coalesce(sum(o.next_offset), 0) FROM ingest_offsets o)::bigint AS records,
-       (SELECT coalesce(max(r.id), 0) FROM bar_revisions r)::bigint AS revision
+       (SELECT coalesce(max(r.id), 0) FROM bar_revisions r)::bigint AS revision,
+       coalesce(pg_sequence_last_value('alert.change_id'::regclass), 0)::bigint AS changes
 `
 
 type StreamHeadRow struct {
 	Now      time.Time
 	Records  int64
 	Revision int64
+	Changes  int64
 }
 
 // The stream: what one pass of the hub reads, in one snapshot.
-// The clock, records taken from topics, and the newest revision.
+// The clock, records taken from topics, the newest revision, and how far the
+// numbers of alert changes have been given out, which may be ahead of what is there.
 func (q *Queries) StreamHead(ctx context.Context) (StreamHeadRow, error) {
 	row := q.db.QueryRow(ctx, streamHead)
 	var i StreamHeadRow
-	err := row.Scan(&i.Now, &i.Records, &i.Revision)
+	err := row.Scan(
+		&i.Now,
+		&i.Records,
+		&i.Revision,
+		&i.Changes,
+	)
 	return i, err
 }
 

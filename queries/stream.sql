@@ -1,10 +1,12 @@
 -- The stream: what one pass of the hub reads, in one snapshot.
 
 -- name: StreamHead :one
--- The clock, records taken from topics, and the newest revision.
+-- The clock, records taken from topics, the newest revision, and how far the
+-- numbers of alert changes have been given out, which may be ahead of what is there.
 SELECT now()::timestamptz AS now,
        (SELECT coalesce(sum(o.next_offset), 0) FROM ingest_offsets o)::bigint AS records,
-       (SELECT coalesce(max(r.id), 0) FROM bar_revisions r)::bigint AS revision;
+       (SELECT coalesce(max(r.id), 0) FROM bar_revisions r)::bigint AS revision,
+       coalesce(pg_sequence_last_value('alert.change_id'::regclass), 0)::bigint AS changes;
 
 -- name: StreamFeeds :many
 -- How far each feed has come: what differs from the pass before has new ticks.
@@ -37,6 +39,18 @@ LIMIT sqlc.arg(max_rows)::int;
 SELECT r.id, r.symbol, r."interval" AS bar, r.bucket, r.whole FROM bar_revisions r
 WHERE r.id > sqlc.arg(after) AND r.id <= sqlc.arg(upto)
 ORDER BY r.id LIMIT sqlc.arg(max_rows)::int;
+
+-- name: StreamAlertHead :one
+SELECT coalesce(max(e.change_id), 0)::bigint AS change FROM alert.events e;
+
+-- name: StreamAlerts :many
+-- Events that have changed, in the order of their last changes.
+SELECT e.id, e.rule_id, e.rule, e.severity, e.symbol, e."interval" AS bar_interval, e.bar, e.opened, e.resolved, e.value, e.threshold, e.message,
+       e.state, e.late, e.revision, e.changed, e.change_id
+FROM alert.events e
+WHERE e.change_id > sqlc.arg(after) AND e.change_id <= sqlc.arg(upto)
+  AND (sqlc.narg(symbols)::text[] IS NULL OR e.symbol = ANY (sqlc.narg(symbols)) OR e."interval" IS NULL)
+ORDER BY e.change_id LIMIT sqlc.arg(max_rows)::int;
 
 -- name: StreamStatus :one
 -- Failed jobs, and where the one-minute candles stop being materialised (1970
