@@ -19,8 +19,8 @@ type statusOutput struct {
 
 type indexOutput struct {
 	Body struct {
-		Name  string   `json:"name"`
-		Paths []string `json:"paths" nullable:"false"`
+		Name  string   `json:"name" doc:"Name of the program."`
+		Paths []string `json:"paths" nullable:"false" doc:"Where there is something to read."`
 	}
 }
 
@@ -50,7 +50,8 @@ func (s *Server) registerHealth() {
 			out.Body.Name = "hypertick"
 			out.Body.Paths = []string{
 				"/v1/symbols", "/v1/symbols/{symbol}/candles", "/v1/symbols/{symbol}/ticks", "/v1/symbols/{symbol}/snapshot",
-				"/v1/indicators", "/v1/symbols/{symbol}/indicators/{name}", "/v1/screener", "/v1/pipeline", "/livez", "/readyz", "/openapi.json",
+				"/v1/indicators", "/v1/symbols/{symbol}/indicators/{name}", "/v1/screener", "/v1/alerts/rules", "/v1/alerts/events", "/v1/pipeline",
+				"/livez", "/readyz", "/openapi.json",
 			}
 			return out, nil
 		})

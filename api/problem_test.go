@@ -208,7 +208,7 @@ func TestRequestID(t *testing.T) {
 
 	// The database is down: each read says so, and the log says why.
 	for _, path := range []string{"/v1/symbols", "/v1/symbols/A/ticks", "/v1/symbols/A/candles", "/v1/symbols/A/snapshot",
-		"/v1/indicators", "/v1/symbols/A/indicators/rsi", "/v1/screener", "/readyz"} {
+		"/v1/indicators", "/v1/symbols/A/indicators/rsi", "/v1/screener", "/v1/alerts/rules", "/v1/alerts/rules/1", "/v1/alerts/events", "/v1/alerts/events/1", "/readyz"} {
 		a := c.get(path)
 		p := problemOf(t, a)
 		if a.status != 503 || a.header.Get("Retry-After") == "" {

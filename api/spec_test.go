@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/hypertick/hypertick/db"
@@ -72,13 +73,26 @@ func difference(a, b string) string {
 	return "the end of the shorter"
 }
 
+// operations are those of every path.
+func operations(s *Server) []*huma.Operation {
+	var out []*huma.Operation
+	for _, item := range s.OpenAPI().Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Put, item.Delete} {
+			if op != nil {
+				out = append(out, op)
+			}
+		}
+	}
+	return out
+}
+
 // TestSpecIsComplete sees that everything is described.
 func TestSpecIsComplete(t *testing.T) {
 	s := unreachable(t, Config{})
 	ids := map[string]bool{}
-	for path, item := range s.OpenAPI().Paths {
-		op := item.Get
-		if op == nil || op.Summary == "" || op.Description == "" || op.OperationID == "" || len(op.Tags) == 0 || ids[op.OperationID] {
+	for _, op := range operations(s) {
+		path := op.Method + " " + op.Path
+		if op.Summary == "" || op.Description == "" || op.OperationID == "" || len(op.Tags) == 0 || ids[op.OperationID] {
 			t.Errorf("%s is not described", path)
 			continue
 		}
@@ -88,7 +102,7 @@ func TestSpecIsComplete(t *testing.T) {
 				t.Errorf("%s: %s is not described", path, p.Name)
 			}
 		}
-		guarded := strings.HasPrefix(path, "/v1/")
+		guarded := strings.HasPrefix(op.Path, "/v1/")
 		for _, status := range []string{"401", "429"} {
 			if (op.Responses[status] != nil) != guarded {
 				t.Errorf("%s: %s described: %v", path, status, op.Responses[status] != nil)
@@ -98,7 +112,15 @@ func TestSpecIsComplete(t *testing.T) {
 			t.Errorf("%s: default or security", path)
 		}
 	}
-	for _, path := range []string{"/v1/symbols", "/v1/symbols/{symbol}/ticks", "/v1/symbols/{symbol}/candles", "/livez", "/readyz"} {
+	for name, schema := range s.OpenAPI().Components.Schemas.Map() {
+		for field, p := range schema.Properties {
+			// Those of problems are huma's own.
+			if p.Description == "" && !strings.HasPrefix(name, "Problem") && name != "ErrorDetail" {
+				t.Errorf("%s.%s is not described", name, field)
+			}
+		}
+	}
+	for _, path := range []string{"/v1/symbols", "/v1/symbols/{symbol}/ticks", "/v1/symbols/{symbol}/candles", "/v1/alerts/rules", "/livez", "/readyz"} {
 		if s.OpenAPI().Paths[path] == nil {
 			t.Errorf("%s is not described", path)
 		}
