@@ -12,7 +12,7 @@ import (
 type apiFlags struct {
 	Listen           string   `help:"Where the REST API listens. Beyond loopback it wants --api-keys-file or --insecure." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	APIKeysFile      string   `help:"File of API keys, made by hypertick key new. With it, every call under /v1 needs a key." name:"api-keys-file" placeholder:"FILE" type:"path"`
-	Insecure         bool     `help:"Listen beyond loopback without keys: whoever reaches the address may read everything."`
+	Insecure         bool     `help:"Listen beyond loopback without keys: whoever reaches the address may read everything, and write alert rules where the API may."`
 	RateLimit        *float64 `help:"Requests a second for each key, or for each address without one; 0 is no limit. Default: none on loopback, else 50." placeholder:"N"`
 	RateBurst        int      `help:"How many of them may come at once. Default: twice the rate." placeholder:"N"`
 	TrustedProxies   []string `help:"Networks of proxies whose X-Forwarded-For tells the address of a client." placeholder:"CIDR"`
@@ -58,9 +58,13 @@ func (f *apiFlags) config() (api.Config, error) {
 	return cfg, nil
 }
 
+// operatorConns is enough for rules, which people write.
+const operatorConns = 2
+
 type apiCmd struct {
 	databaseFlag
 	apiFlags
+	OperatorURL string `help:"The same database as hypertick_operator, for clients to write alert rules. Without it the API only reads." placeholder:"URL"`
 }
 
 // Run serves until it is told to stop.
@@ -79,6 +83,12 @@ func (c *apiCmd) Run(e *env) error {
 		return err
 	}
 	defer pool.Close()
+	if c.OperatorURL != "" {
+		if cfg.Operator, err = db.NewPool(c.OperatorURL, operatorConns, tracing.pool); err != nil {
+			return usagef("--operator-url: %w", err)
+		}
+		defer cfg.Operator.Close()
+	}
 	cfg.Pool, cfg.Log, cfg.Tracer = pool, e.log, tracing.provider
 	server, err := api.New(cfg)
 	if err != nil {

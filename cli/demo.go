@@ -114,7 +114,8 @@ func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *e
 		return err
 	}
 	defer reader.Close()
-	operator, err := db.NewPool(database.URL("hypertick_operator"), 3)
+	// Of the notifier, and of the API's writes.
+	operator, err := db.NewPool(database.URL("hypertick_operator"), 3+operatorConns)
 	if err != nil {
 		return err
 	}
@@ -128,7 +129,7 @@ func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *e
 		return err
 	}
 	// A line for each request would bury the line of status.
-	cfg.Pool, cfg.Log = reader, newLogger(e.errOut, "warn", "text")
+	cfg.Pool, cfg.Operator, cfg.Log = reader, operator, newLogger(e.errOut, "warn", "text")
 	server, err := api.New(cfg)
 	if err != nil {
 		return err
