@@ -71,6 +71,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"api", "--database-url", url, "--listen", "nowhere"}, "--listen"},
 		{[]string{"api", "--database-url", url, "--rate-limit", "-1"}, "--rate-limit"},
 		{[]string{"api", "--database-url", url, "--trusted-proxies", "10.0.0.1"}, "--trusted-proxies"},
+		{[]string{"api", "--database-url", url, "--operator-url", "postgres://operator@127.0.0.1:nowhere/x"}, "--operator-url"},
 		{[]string{"key", "new"}, "--name"},
 		{[]string{"notify"}, "--database-url"},
 		{[]string{"notify", "--database-url", url, "--channels-file", "/does/not/exist"}, "--channels-file"},

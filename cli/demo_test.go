@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -136,6 +137,14 @@ func TestDemo(t *testing.T) {
 	})
 	t.Log(last)
 
+	// Its API writes alert rules.
+	rule := strings.NewReader(`{"name":"mine","condition":"above","interval":"1m","indicator":"rsi","threshold":80}`)
+	resp, err := http.Post("http://"+d.api+"/v1/alerts/rules", "application/json", rule)
+	if err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("write a rule: %v %v", resp, err)
+	}
+	resp.Body.Close()
+
 	// A second start on the same data is refused, and says why.
 	second := startDemo(t, dir)
 	select {
@@ -158,6 +167,9 @@ func TestDemo(t *testing.T) {
 		now := d.newest("1m", 1)
 		return len(now) == 1 && (now[0].Bucket.After(newest.Bucket) || now[0].Bucket.Equal(newest.Bucket) && now[0].Trades > newest.Trades)
 	})
+	if rules, ok := get[struct{ Name string }](d, "/v1/alerts/rules?severity=warning"); !ok || !slices.ContainsFunc(rules.Data, func(r struct{ Name string }) bool { return r.Name == "mine" }) {
+		t.Errorf("rules after a restart: %+v", rules)
+	}
 	conn, err := pgx.Connect(ctx, "postgres://hypertick_reader@"+d.database+"/postgres?sslmode=disable")
 	if err != nil {
 		t.Fatal(err)
