@@ -30,6 +30,7 @@ type streamInput struct {
 	Symbols  []string `query:"symbols" maxItems:"200" doc:"Symbols, separated by commas. Without it, or with *: all." example:"AAPL,MSFT"`
 	Interval []string `query:"interval" enum:"1m,5m,15m,1h,1d" default:"1m" doc:"Intervals of the candles, separated by commas." example:"1m,5m"`
 	Events   []string `query:"events" enum:"tick,candle,alert,status" doc:"Kinds of events, separated by commas. Without it: all." example:"candle,status"`
+	Alerts   string   `query:"alerts" enum:"symbols,all" default:"symbols" doc:"Whose alerts: those of symbols, or of all. Alerts of the pipeline always come." example:"all"`
 	LastID   string   `header:"Last-Event-ID" maxLength:"128" doc:"Id of the last event the client has. A browser sends it when it reconnects."`
 }
 
@@ -39,9 +40,9 @@ func (s *Server) registerStream() {
 		Summary: "Live events",
 		Description: "Server-Sent Events. `tick`: a trade, as in the list of ticks, with its symbol. " +
 			"`candle`: a bar, as in the list of candles, with symbol, interval and state: `forming` while it lasts, `closed` once when its end has passed, " +
-			"`revised` when a late tick has changed it since. `status`: every 5 s, how the system is. `alert`: reserved. " +
-			"`reset`: events were missed, read the bars again (of one symbol, if it names one). " +
-			"With Last-Event-ID, the closed and revised candles missed since come first, each once, for a day. " +
+			"`revised` when a late tick has changed it since. `status`: every 5 s, how the system is. `alert`: an event of an alert rule, as in the list of those, whenever it changes: found, resolved, revised or retracted. " +
+			"`reset`: events were missed, read what you show again (of one symbol, if it names one). " +
+			"With Last-Event-ID, the alerts and the closed and revised candles missed since come first, each once, for a day. " +
 			"A client that does not keep up is disconnected.",
 		Responses: map[string]*huma.Response{"200": {
 			Description: "Events until the client or the server ends the stream.",
@@ -52,7 +53,7 @@ func (s *Server) registerStream() {
 }
 
 func (s *Server) streamEvents(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
-	sub := stream.Subscription{Intervals: in.Interval, LastID: in.LastID}
+	sub := stream.Subscription{Intervals: in.Interval, LastID: in.LastID, AllAlerts: in.Alerts == "all"}
 	for _, e := range in.Events {
 		sub.Kinds |= kinds[e]
 	}

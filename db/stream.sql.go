@@ -89,7 +89,8 @@ type StreamAlertsRow struct {
 	ChangeID    int64
 }
 
-// Events that have changed, in the order of their last changes.
+// Events that have changed, in the order of their last changes. Those of the
+// pipeline, which have no interval, are for whoever has any symbol.
 func (q *Queries) StreamAlerts(ctx context.Context, arg StreamAlertsParams) ([]StreamAlertsRow, error) {
 	rows, err := q.db.Query(ctx, streamAlerts,
 		arg.After,

@@ -44,7 +44,8 @@ ORDER BY r.id LIMIT sqlc.arg(max_rows)::int;
 SELECT coalesce(max(e.change_id), 0)::bigint AS change FROM alert.events e;
 
 -- name: StreamAlerts :many
--- Events that have changed, in the order of their last changes.
+-- Events that have changed, in the order of their last changes. Those of the
+-- pipeline, which have no interval, are for whoever has any symbol.
 SELECT e.id, e.rule_id, e.rule, e.severity, e.symbol, e."interval" AS bar_interval, e.bar, e.opened, e.resolved, e.value, e.threshold, e.message,
        e.state, e.late, e.revision, e.changed, e.change_id
 FROM alert.events e

@@ -6,7 +6,7 @@ type beat struct {
 	start   position
 	at      position
 	id      []byte
-	durable []*event // closed and revised candles, resets, alerts; in order
+	durable []*event // alerts, resets, closed and revised candles; in order
 	ticks   []*event
 	forming []*event
 	status  *event

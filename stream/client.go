@@ -15,6 +15,8 @@ type Subscription struct {
 	Intervals []string
 	// Kinds of events.
 	Kinds Kind
+	// AllAlerts asks for the alerts of all symbols, whatever Symbols says.
+	AllAlerts bool
 	// LastID is the id of the last event the client has, if it has any.
 	LastID string
 	// Dropped is called when the client is dropped because it does not keep up.
@@ -102,9 +104,9 @@ func (c *Client) poke() {
 	}
 }
 
-// wantsEvent is for events that are of candles or for all.
+// wantsEvent is for events that are of candles or alerts, or for all.
 func (c *Client) wantsEvent(e *event) bool {
-	if e.symbol != "" && c.sub.set != nil && !c.sub.set[e.symbol] {
+	if e.symbol != "" && c.sub.set != nil && !c.sub.set[e.symbol] && (e.kind != Alerts || !c.sub.AllAlerts) {
 		return false
 	}
 	if e.kind == Candles {

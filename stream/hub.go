@@ -71,6 +71,8 @@ type Hub struct {
 	statusAt    time.Time
 	health      Health
 	healthReads reading
+	changes     int64 // how far the numbers of alert changes had been given out at alertsAt
+	alertsAt    time.Time
 }
 
 // shown is how many trades the bar had that clients were told of: when it

@@ -109,12 +109,19 @@ func (p *pass) run(ctx context.Context) error {
 	p.b.start = h.at
 	upto := h.progress.upto(p.now, p.newest(), h.cfg.Grace).Truncate(time.Minute)
 	if !h.ready {
-		p.b.start = whole(upto, head.Revision)
+		change, err := p.q.StreamAlertHead(ctx)
+		if err != nil {
+			return fmt.Errorf("read head of alerts: %w", err)
+		}
+		p.b.start = whole(upto, head.Revision, change)
 	} else if upto.Before(h.at.upto) {
 		upto = h.at.upto
 	}
-	p.b.at = whole(upto, max(head.Revision, p.b.start.revision))
+	p.b.at = whole(upto, max(head.Revision, p.b.start.revision), p.b.start.change)
 	if h.ready {
+		if err := p.alerts(ctx, head.Changes); err != nil {
+			return err
+		}
 		if err := p.revise(ctx); err != nil {
 			return err
 		}
@@ -359,7 +366,7 @@ func closings(ctx context.Context, q *db.Queries, from, upto position, symbols f
 		level, _ := levelOf(r.Bar)
 		end := r.Bucket.UTC().Add(widths[level])
 		if !from.closed(end, level, r.Symbol) {
-			events = append(events, barEvent(r, level, closed, position{end, level, r.Symbol, upto.revision}))
+			events = append(events, barEvent(r, level, closed, position{end, level, r.Symbol, upto.revision, upto.change}))
 		}
 	}
 	slices.SortFunc(events, func(a, b *event) int {
@@ -371,7 +378,9 @@ func closings(ctx context.Context, q *db.Queries, from, upto position, symbols f
 // revise reports closed bars that late ticks have changed. The forming bars
 // above them are read again.
 func (p *pass) revise(ctx context.Context) error {
-	events, symbols, err := p.h.revisions(ctx, p.q, p.b.start, p.b.at.revision, false, func(level int, symbol string) bool {
+	from := p.b.start
+	from.change = p.b.at.change // alerts come before
+	events, symbols, err := p.h.revisions(ctx, p.q, from, p.b.at.revision, false, func(level int, symbol string) bool {
 		return p.w.candles[level].has(symbol)
 	})
 	if err != nil {

@@ -11,34 +11,36 @@ import (
 
 // position is a place in the stream, the same for every server of a database:
 // which bars have been reported closed, in the order of their end, interval
-// and symbol, and which revisions. A revision of a bar not yet reported closed
-// is part of its close.
+// and symbol, which revisions, and which changes of alerts. A revision of a bar
+// not yet reported closed is part of its close.
 type position struct {
 	upto     time.Time // end of the last bar reported closed
 	level    int       // its level; levels when all that end at upto are
 	symbol   string
 	revision int64
+	change   int64
 }
 
 // String is the id of an event.
 func (p position) String() string {
-	return fmt.Sprintf("%d.%d.%d.%s", p.upto.Unix(), p.level, p.revision, p.symbol)
+	return fmt.Sprintf("%d.%d.%d.%d.%s", p.upto.Unix(), p.level, p.revision, p.change, p.symbol)
 }
 
 var errID = errors.New("want the id of an event of this stream")
 
 func parsePosition(id string) (position, error) {
-	parts := strings.SplitN(id, ".", 4)
-	if len(parts) != 4 || len(id) > 128 {
+	parts := strings.SplitN(id, ".", 5)
+	if len(parts) != 5 || len(id) > 128 {
 		return position{}, errID
 	}
 	upto, err1 := strconv.ParseInt(parts[0], 10, 64)
 	level, err2 := strconv.Atoi(parts[1])
 	revision, err3 := strconv.ParseInt(parts[2], 10, 64)
-	if err := errors.Join(err1, err2, err3); err != nil || level < 0 || level > levels || revision < 0 || upto < 0 || upto > 1<<36 || upto%60 != 0 {
+	change, err4 := strconv.ParseInt(parts[3], 10, 64)
+	if err := errors.Join(err1, err2, err3, err4); err != nil || level < 0 || level > levels || revision < 0 || change < 0 || upto < 0 || upto > 1<<36 || upto%60 != 0 {
 		return position{}, errID
 	}
-	return position{time.Unix(upto, 0).UTC(), level, parts[3], revision}, nil
+	return position{time.Unix(upto, 0).UTC(), level, parts[4], revision, change}, nil
 }
 
 // closed reports whether the bar of symbol that ended at end has been
@@ -54,6 +56,6 @@ func (p position) closed(end time.Time, level int, symbol string) bool {
 }
 
 // whole is the position when every bar that ended by upto has been reported.
-func whole(upto time.Time, revision int64) position {
-	return position{upto: upto, level: levels, revision: revision}
+func whole(upto time.Time, revision, change int64) position {
+	return position{upto: upto, level: levels, revision: revision, change: change}
 }

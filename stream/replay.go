@@ -12,20 +12,20 @@ import (
 // little more.
 const resumeWithin = 24 * time.Hour
 
-// replay is what happened between two positions: first the revisions of bars
-// the client knows as closed, then the bars that closed, with what they have
-// become since.
+// replay is what happened between two positions: first the alerts that changed,
+// then the revisions of bars the client knows as closed, then the bars that
+// closed, with what they have become since.
 func (h *Hub) replay(ctx context.Context, sub *Subscription, from, upto position, badID bool) ([]byte, error) {
 	if badID {
 		return wire(resetEvent("", "the last event id is not one of this stream", upto)), nil
 	}
-	if sub.Kinds&Candles == 0 {
+	if sub.Kinds&(Candles|Alerts) == 0 {
 		return nil, nil
 	}
 	switch age := upto.upto.Sub(from.upto); {
-	case age > resumeWithin:
+	case age > resumeWithin && sub.Kinds&Candles != 0:
 		return wire(resetEvent("", "the last event id is too old", upto)), nil
-	case from.revision > upto.revision:
+	case from.revision > upto.revision || from.change > upto.change:
 		return wire(resetEvent("", "the last event id is of another database", upto)), nil
 	}
 	select {
@@ -36,6 +36,20 @@ func (h *Hub) replay(ctx context.Context, sub *Subscription, from, upto position
 	}
 	var events []*event
 	err := h.read(ctx, func(q *db.Queries) error {
+		if sub.Kinds&Alerts != 0 {
+			alerts, tooMany, err := changedAlerts(ctx, q, from, upto.change, sub.alertSymbols())
+			if err != nil {
+				return err
+			}
+			if tooMany {
+				alerts = []*event{resetEvent("", "too many alerts were missed", upto)}
+			}
+			events = append(events, alerts...)
+		}
+		if sub.Kinds&Candles == 0 {
+			return nil
+		}
+		from.change = upto.change
 		symbols, err := replaySymbols(ctx, q, sub, from)
 		if err != nil {
 			return err

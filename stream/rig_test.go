@@ -109,6 +109,7 @@ func (r *rig) want(interval string, end time.Time, symbols ...string) []dbtest.C
 type message struct {
 	id, event, data string
 	candle          Candle
+	alert           Alert
 }
 
 // listener collects what a client gets.
@@ -171,6 +172,17 @@ func (l *listener) candles(states ...string) []Candle {
 	return out
 }
 
+// alerts is the alerts, in the order they came.
+func (l *listener) alerts() []Alert {
+	var out []Alert
+	for _, m := range l.messages() {
+		if m.event == "alert" {
+			out = append(out, m.alert)
+		}
+	}
+	return out
+}
+
 func (l *listener) count(event string) int {
 	n := 0
 	for _, m := range l.messages() {
@@ -195,10 +207,10 @@ func parse(b []byte) []message {
 				m.data = value
 			}
 		}
-		if m.event == "candle" {
+		if to := map[string]any{"candle": &m.candle, "alert": &m.alert}[m.event]; to != nil {
 			dec := json.NewDecoder(bytes.NewReader([]byte(m.data)))
 			dec.DisallowUnknownFields()
-			if err := dec.Decode(&m.candle); err != nil {
+			if err := dec.Decode(to); err != nil {
 				m.event = fmt.Sprintf("not decoded: %v: %s", err, m.data)
 			}
 		}
