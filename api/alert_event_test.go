@@ -339,3 +339,35 @@ func TestAlertTest(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAlertStream compares the stream's alerts with what REST says.
+func TestAlertStream(t *testing.T) {
+	l := newLive(t, Config{})
+	l.tick(l.now(), "AAPL", "MSFT")
+	m := &eventMarket{db: l.db}
+	few := l.mustSubscribe("?symbols=MSFT&events=alert,status", "")
+	all := l.mustSubscribe("?symbols=MSFT&alerts=all&events=alert,status", "")
+	for _, s := range []*subscriber{few, all} {
+		l.until(s, "status", has("status", ""))
+	}
+	m.add(t, 1, now.Truncate(time.Minute)) // of AAPL
+	e := l.until(all, "alert", has("alert", `"AAPL"`))
+	row := decode[struct{ Data []json.RawMessage }](t, l.get("/v1/alerts/events")).Data[0]
+	if e.data != string(row) || e.id == "" {
+		t.Errorf("the stream says %+v, REST %s", e, row)
+	}
+	asOwner(t, l.db, "UPDATE alert.events SET symbol = 'MSFT', state = 'resolved', resolved = now(), change_id = nextval('alert.change_id')")
+	l.until(few, "alert", func(e sse) bool {
+		if e.event == "alert" && strings.Contains(e.data, "AAPL\"") {
+			t.Errorf("not asked for: %s", e.data)
+		}
+		return e.event == "alert"
+	})
+	again := l.mustSubscribe("?symbols=MSFT&events=alert", e.id)
+	if e := l.until(again, "replay", has("alert", "")); !strings.Contains(e.data, `"state":"resolved"`) {
+		t.Errorf("what was missed: %+v", e)
+	}
+	if a, err := l.do(http.MethodGet, "/v1/stream?alerts=none"); err != nil || a.status != 422 {
+		t.Errorf("alerts=none: %d %v", a.status, err)
+	}
+}
