@@ -70,11 +70,64 @@ export interface Status {
   candles_behind: number | null;
 }
 
+export type Severity = "info" | "warning" | "critical";
+
+export interface AlertEvent {
+  id: number;
+  rule_id: number;
+  rule: string;
+  severity: Severity;
+  symbol: string;
+  interval: string | null;
+  bar: string;
+  opened: string;
+  resolved: string | null;
+  value: number | null;
+  threshold: number | null;
+  message: string;
+  state: "firing" | "resolved" | "retracted";
+  late: boolean;
+  revision: number;
+  changed: string;
+  change_id: number;
+}
+
+export interface AlertRule {
+  id: number;
+  name: string;
+  description: string;
+  symbols: string[];
+  interval: string | null;
+  indicator: string | null;
+  params: Record<string, number | string | boolean>;
+  series: string | null;
+  condition: string;
+  threshold: number | null;
+  upper: number | null;
+  against_indicator: string | null;
+  against_params: Record<string, number | string | boolean>;
+  against_series: string | null;
+  bars: number;
+  cooldown: string;
+  severity: Severity;
+  enabled: boolean;
+  version: number;
+  firing: number;
+  last_run?: { finished_at: string; took: string; symbols: number; error: string | null };
+}
+
+// What the server says of one field.
+export interface Fault {
+  location: string;
+  message: string;
+}
+
 // ApiError is a problem+json answer, or that there was none.
 export class ApiError extends Error {
   constructor(
     readonly status: number,
     message: string,
+    readonly faults: Fault[] = [],
   ) {
     super(message);
   }
@@ -113,29 +166,50 @@ export function onUnauthorized(run: () => void): void {
 }
 
 export async function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
+  const answer = await ask(address(path, query), { headers: headers(), ...(signal ? { signal } : {}) });
+  return (await answer.json()) as T;
+}
+
+// send writes; version is that of what is changed, as far as the page knows.
+export async function send<T>(method: "POST" | "PATCH" | "DELETE", path: string, body?: unknown, version?: number): Promise<T> {
+  const answer = await ask(address(path), {
+    method,
+    headers: {
+      ...headers(),
+      ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+      ...(version === undefined ? {} : { "If-Match": `"${version}"` }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return (answer.status === 204 ? undefined : await answer.json()) as T;
+}
+
+async function ask(url: URL, init: RequestInit): Promise<Response> {
   let answer: Response;
   try {
-    answer = await fetch(address(path, query), { headers: headers(), ...(signal ? { signal } : {}) });
+    answer = await fetch(url, init);
   } catch (err) {
-    if (signal?.aborted) throw err;
+    if (init.signal?.aborted) throw err;
     throw new ApiError(0, "The server does not answer.");
   }
   if (!answer.ok) throw await failure(answer);
-  return (await answer.json()) as T;
+  return answer;
 }
 
 // failure reads what the server says went wrong.
 export async function failure(answer: Response): Promise<ApiError> {
   if (answer.status === 401) unauthorized();
   let detail = `The server answered ${answer.status}.`;
+  let faults: Fault[] = [];
   try {
     const problem = (await answer.json()) as { detail?: string; errors?: { message?: string; location?: string }[] };
-    const errors = (problem.errors ?? []).map((e) => [e.location?.replace(/^query\./, ""), e.message].filter(Boolean).join(": "));
+    faults = (problem.errors ?? []).map((e) => ({ location: e.location?.replace(/^(query|body)\./, "") ?? "", message: e.message ?? "" }));
+    const errors = answer.status === 412 ? [] : faults.map((f) => [f.location, f.message].filter(Boolean).join(": "));
     detail = errors.length > 0 ? errors.join("; ") : (problem.detail ?? detail);
   } catch {
     // Not JSON: a proxy between us and the server.
   }
-  return new ApiError(answer.status, detail);
+  return new ApiError(answer.status, detail, faults);
 }
 
 export function message(err: unknown): string {
@@ -156,3 +230,7 @@ export const catalog = (signal?: AbortSignal) => get<Page<Indicator>>("v1/indica
 
 export const points = (symbol: string, name: string, query: Query, signal?: AbortSignal) =>
   get<Page<Point>>(`${symbolPath(symbol)}/indicators/${encodeURIComponent(name)}`, query, signal);
+
+export const alertEvents = (query: Query, signal?: AbortSignal) => get<Page<AlertEvent>>("v1/alerts/events", query, signal);
+
+export const alertRules = (signal?: AbortSignal) => get<Page<AlertRule>>("v1/alerts/rules", {}, signal);

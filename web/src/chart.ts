@@ -6,7 +6,7 @@ import {
   type IChartApi, type ISeriesApi, type ISeriesMarkersPluginApi, type LogicalRange, type Time, type UTCTimestamp,
 } from "lightweight-charts";
 
-import { aborted, candles, message, type Candle, type Indicator, type LiveCandle, type Tick } from "./api";
+import { aborted, candles, message, type AlertEvent, type Candle, type Indicator, type LiveCandle, type Tick } from "./api";
 import { at, bar, merge, put, trade, type Bar } from "./bars";
 import { frame, later } from "./dom";
 import { clock, decimals, fixed } from "./format";
@@ -247,6 +247,16 @@ export class ChartView {
     if (c.state === "forming") this.soon();
     else this.renew(b.time);
   }
+
+  alert(e: AlertEvent): void {
+    if (this.marks.alert(e)) this.drawMarks();
+  }
+
+  // Several come at once when a rule has been evaluated.
+  private readonly drawMarks = frame(() => {
+    this.markers.setMarkers(this.marks.all(this.bars, this.colors));
+    this.tell();
+  });
 
   private accept(b: Bar): void {
     const where = put(this.bars, b);

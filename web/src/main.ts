@@ -2,18 +2,21 @@
 
 import "./style.css";
 
-import { apiKey, catalog, message, onUnauthorized, setApiKey, symbols, type Indicator, type LiveCandle, type Status, type Tick } from "./api";
+import { Alerts } from "./alerts";
+import { apiKey, catalog, message, onUnauthorized, setApiKey, symbols, type AlertEvent, type Indicator, type LiveCandle, type Status, type Tick } from "./api";
 import { ChartView } from "./chart";
 import { byId, h, later, text } from "./dom";
 import { fixed, percent } from "./format";
 import { bindKeys } from "./keys";
 import { Picker } from "./picker";
+import { RuleForm } from "./ruleform";
+import { Rules } from "./rules";
 import { Screener } from "./screener";
 import { Search } from "./search";
 import { StatusStrip } from "./status";
 import { Stream } from "./stream";
 import { onTheme } from "./theme";
-import { formatView, intervals, parseView, type Interval, type View } from "./view";
+import { formatView, intervals, markKinds, parseView, seconds, tabs, type Interval, type Tab, type View } from "./view";
 
 // As many symbols of the table as the stream is asked for besides the chart's.
 const followed = 100;
@@ -70,6 +73,18 @@ const screener = new Screener({
     follow();
   },
 });
+const alerts = new Alerts({
+  pick: (e) => openAlert(e),
+  counted: (firing, tone) => strip.alerts(firing, tone),
+});
+const rules = new Rules();
+const form = new RuleForm({
+  view: () => view,
+  written: (r) => {
+    pick("rules");
+    void rules.added(r);
+  },
+});
 const search = new Search((symbol) => go(symbol));
 picker = new Picker({
   view: () => view,
@@ -82,7 +97,10 @@ picker = new Picker({
 });
 const stream = new Stream({
   link: (link) => strip.onLink(link),
-  opened: () => void chart.caughtUp(),
+  opened: () => {
+    void chart.caughtUp();
+    void alerts.refresh();
+  },
   event: (name, data) => {
     if (name === "tick") {
       const t = data as Tick;
@@ -90,9 +108,15 @@ const stream = new Stream({
       chart.tick(t);
       screener.tick(t);
     } else if (name === "candle") chart.candle(data as LiveCandle);
-    else if (name === "status") strip.onStatus(data as Status);
+    else if (name === "alert") {
+      alerts.event(data as AlertEvent);
+      chart.alert(data as AlertEvent);
+    } else if (name === "status") strip.onStatus(data as Status);
     // The server lost count of what changed: what is shown may be wrong.
-    else if (name === "reset") chart.reset((data as { symbol?: string }).symbol);
+    else if (name === "reset") {
+      chart.reset((data as { symbol?: string }).symbol);
+      void alerts.refresh();
+    }
   },
 });
 
@@ -106,18 +130,35 @@ function change(c: Partial<View>): void {
 // go is a change that the back button undoes.
 function go(symbol: string, c: Partial<View> = {}): void {
   const next: View = { ...view, ...c, symbol };
-  delete next.range;
+  if (!c.range) delete next.range;
   if (next.dock === "wide") next.dock = "open";
   view = next;
   history.pushState(null, "", formatView(view));
   apply();
 }
 
+// openAlert shows an alert's bar: live if it is in sight there, else at its time.
+function openAlert(e: AlertEvent): void {
+  const interval = e.interval as Interval;
+  const at = Date.parse(e.bar) / 1000;
+  const step = seconds[interval];
+  const old = Date.now() / 1000 - at > (view.bars - 8) * step;
+  go(e.symbol, { interval, ...(old ? { range: { from: at - (view.bars / 2) * step, to: at + (view.bars / 2) * step } } : {}) });
+}
+
+// pick shows a tab of the dock.
+function pick(tab: Tab): void {
+  change({ tab, dock: view.dock === "wide" && tab === "screener" ? "wide" : "open" });
+}
+
 const remember = () => history.replaceState(null, "", formatView(view));
 
 function apply(): void {
   drawBar();
-  screener.show(view.interval, view.sort, view.filter, view.symbol, view.dock !== "closed");
+  const shown = view.dock === "closed" && innerWidth > 860 ? "" : view.tab;
+  screener.show(view.interval, view.sort, view.filter, view.symbol, shown === "screener");
+  alerts.show(view.symbol, shown === "alerts");
+  rules.show(shown === "rules");
   if (!view.symbol) return;
   void chart.show(view, known);
   follow();
@@ -140,6 +181,12 @@ function drawBar(): void {
   byId("log").setAttribute("aria-pressed", String(view.log));
   byId("dock-toggle").setAttribute("aria-pressed", String(view.dock !== "closed"));
   document.body.dataset["dock"] = view.dock;
+  for (const tab of tabs) {
+    byId(`panel-${tab}`).hidden = tab !== view.tab;
+    const el = byId(`tab-${tab}`);
+    el.setAttribute("aria-selected", String(tab === view.tab));
+    el.tabIndex = tab === view.tab ? 0 : -1;
+  }
 }
 
 function setInterval_(interval: Interval): void {
@@ -157,6 +204,17 @@ function buttons(): void {
   click("log", () => change({ log: !view.log }));
   click("live", () => chart.toLive());
   click("dock-toggle", () => change({ dock: view.dock === "closed" ? "open" : "closed" }));
+  for (const tab of tabs) click(`tab-${tab}`, () => pick(tab));
+  byId("tabs").addEventListener("keydown", (e) => {
+    const by = e.key === "ArrowRight" ? 1 : e.key === "ArrowLeft" ? -1 : 0;
+    if (by === 0) return;
+    e.preventDefault();
+    const next = tabs[(tabs.indexOf(view.tab) + by + tabs.length) % tabs.length]!;
+    pick(next);
+    byId(`tab-${next}`).focus();
+  });
+  click("strip-alerts", () => pick("alerts"));
+  click("rule-new", () => void form.open());
   click("dock-wide", () => change({ dock: view.dock === "wide" ? "open" : "wide" }));
   click("help-open", () => byId<HTMLDialogElement>("help").showModal());
   for (const el of document.querySelectorAll<HTMLElement>("[data-close]")) el.addEventListener("click", () => el.closest("dialog")?.close());
@@ -177,10 +235,12 @@ bindKeys([
   { keys: ["+", "-"], label: "zoom", run: (k) => chart.scale(k === "+" ? 0.75 : 1.33) },
   { keys: ["End"], label: "to the newest bar", run: () => chart.toLive() },
   { keys: ["l"], label: "logarithmic scale", run: () => change({ log: !view.log }) },
-  { keys: ["m"], label: "marks on, off", run: () => change({ marks: view.marks.length > 0 ? [] : ["zscore", "volume", "cross"] }) },
-  { keys: ["s"], label: "screener on, off", run: () => change({ dock: view.dock === "closed" ? "open" : "closed" }) },
-  { keys: ["w"], label: "screener: all columns", run: () => change({ dock: view.dock === "wide" ? "open" : "wide" }) },
-  { keys: ["f"], label: "filter the screener", run: () => { if (view.dock === "closed") change({ dock: "open" }); screener.focusFilter(); } },
+  { keys: ["m"], label: "marks on, off", run: () => change({ marks: view.marks.length > 0 ? [] : [...markKinds] }) },
+  { keys: ["s"], label: "panel on, off", run: () => change({ dock: view.dock === "closed" ? "open" : "closed" }) },
+  { keys: ["w"], label: "screener: all columns", run: () => change({ tab: "screener", dock: view.dock === "wide" ? "open" : "wide" }) },
+  { keys: ["f"], label: "filter the screener", run: () => { pick("screener"); screener.focusFilter(); } },
+  { keys: ["a"], label: "alerts", run: () => pick("alerts") },
+  { keys: ["r"], label: "alert rules", run: () => pick("rules") },
   { keys: ["?"], label: "this list", run: () => byId<HTMLDialogElement>("help").showModal() },
 ]);
 
@@ -205,6 +265,7 @@ document.addEventListener("visibilitychange", () => {
   else {
     follow();
     void screener.refresh();
+    void rules.refresh();
   }
 });
 

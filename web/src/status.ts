@@ -76,6 +76,11 @@ export class StatusStrip {
     document.body.classList.toggle("stale", stale);
   }
 
+  // alerts tells how many fire, and how bad the worst is.
+  alerts(firing: number, tone: string): void {
+    this.field("alerts", firing > 0 ? `${firing} firing` : "none", tone);
+  }
+
   private field(id: string, value: string, tone: string): void {
     const el = byId(`st-${id}`);
     text(el, value);

@@ -120,7 +120,7 @@ export class Stream {
     };
     try {
       pat();
-      const answer = await fetch(address("v1/stream", { symbols: symbols.join(","), interval }), {
+      const answer = await fetch(address("v1/stream", { symbols: symbols.join(","), interval, alerts: "all" }), {
         headers: { ...headers(), Accept: "text/event-stream", ...(this.last ? { "Last-Event-ID": this.last } : {}) },
         cache: "no-store",
         signal: cut.signal,

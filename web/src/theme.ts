@@ -12,6 +12,7 @@ export interface Theme {
   downSoft: string;
   warn: string;
   cross: string;
+  accent: string;
   series: string[];
 }
 
@@ -20,7 +21,7 @@ export function theme(): Theme {
   const v = (name: string) => css.getPropertyValue(`--${name}`).trim();
   return {
     background: v("bg"), text: v("text"), muted: v("muted"), grid: v("grid"), line: v("line"),
-    up: v("up-fill"), down: v("down-fill"), upSoft: v("up-soft"), downSoft: v("down-soft"), warn: v("warn-fill"), cross: v("cross"),
+    up: v("up-fill"), down: v("down-fill"), upSoft: v("up-soft"), downSoft: v("down-soft"), warn: v("warn-fill"), cross: v("cross"), accent: v("accent"),
     series: [1, 2, 3, 4, 5, 6, 7, 8].map((i) => v(`s${i}`)),
   };
 }

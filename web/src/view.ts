@@ -6,7 +6,7 @@ export type Interval = (typeof intervals)[number];
 
 export const seconds: Record<Interval, number> = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86400 };
 
-export const markKinds = ["zscore", "volume", "cross"] as const;
+export const markKinds = ["zscore", "volume", "cross", "alert"] as const;
 export type MarkKind = (typeof markKinds)[number];
 
 export type Place = "overlay" | "pane";
@@ -22,6 +22,10 @@ export interface Shown {
 
 export type Dock = "open" | "wide" | "closed";
 
+// What the dock beside the chart shows.
+export const tabs = ["screener", "alerts", "rules"] as const;
+export type Tab = (typeof tabs)[number];
+
 export interface View {
   symbol: string;
   interval: Interval;
@@ -33,6 +37,7 @@ export interface View {
   marks: MarkKind[];
   log: boolean;
   dock: Dock;
+  tab: Tab;
   sort: string;
   filter: string;
 }
@@ -45,6 +50,7 @@ export const defaults: View = {
   marks: [...markKinds],
   log: false,
   dock: "open",
+  tab: "screener",
   sort: "symbol",
   filter: "",
 };
@@ -65,6 +71,8 @@ export function parseView(search: string): View {
   view.log = q.get("log") === "1";
   const dock = q.get("dock");
   if (dock === "open" || dock === "wide" || dock === "closed") view.dock = dock;
+  const tab = q.get("tab") as Tab;
+  if (tabs.includes(tab)) view.tab = tab;
   view.sort = /^-?[a-z][a-z0-9_]*$/.exec(q.get("sort") ?? "")?.[0] ?? defaults.sort;
   view.filter = q.get("filter") ?? "";
   return view;
@@ -85,6 +93,7 @@ export function formatView(view: View): string {
   if (view.marks.length !== markKinds.length) put("marks", view.marks.join(","));
   if (view.log) put("log", "1");
   if (view.dock !== defaults.dock) put("dock", view.dock);
+  if (view.tab !== defaults.tab) put("tab", view.tab);
   if (view.sort !== defaults.sort) put("sort", view.sort);
   if (view.filter) put("filter", view.filter);
   return "?" + q.join("&");

@@ -16,6 +16,7 @@ const full: View = {
   marks: ["cross"],
   log: true,
   dock: "wide",
+  tab: "alerts",
   sort: "-rsi_14",
   filter: "rsi_14<30 AAP",
 };
@@ -28,6 +29,6 @@ test("a view survives the address", () => {
 });
 
 test("what is not understood is left out", () => {
-  const view = parseView("?s=X&i=7m&bars=-1&from=zzz&to=2026-01-01T00:00:00Z&ind=rsi(period=%25E0%25A4%25A)&ind=%3Cb%3E&ind=sma(x)&marks=cross,nope&dock=up&sort=1;drop");
+  const view = parseView("?s=X&i=7m&bars=-1&from=zzz&to=2026-01-01T00:00:00Z&ind=rsi(period=%25E0%25A4%25A)&ind=%3Cb%3E&ind=sma(x)&marks=cross,nope&dock=up&tab=none&sort=1;drop");
   expect(view).toEqual({ ...defaults, symbol: "X", indicators: [{ name: "sma", params: {} }], marks: ["cross"] });
 });

@@ -1,0 +1,153 @@
+// The alert rules: on and off, how often each would have fired, new ones.
+
+import { aborted, alertRules, ApiError, message, send, type AlertRule } from "./api";
+import { byId, h, text } from "./dom";
+import { exact } from "./format";
+
+const every = 15_000;
+const day = 86_400_000;
+
+const words: Record<string, string> = {
+  above: "is above", below: "is below", crosses_above: "crosses above", crosses_below: "crosses below", outside: "is outside",
+  changes: "changes by", rises: "rises by", falls: "falls by", fails: "fails",
+};
+
+// terms puts what a rule watches for in words.
+export function terms(r: AlertRule): string {
+  const series = (indicator: string | null, params: AlertRule["params"], name: string | null) => {
+    if (indicator === null) return "";
+    if (indicator === "sma" && params["period"] === 1) return "close";
+    const given = Object.values(params).join(", ");
+    return [indicator.replaceAll("_", " ") + (given ? ` (${given})` : ""), name === indicator ? "" : name?.replaceAll("_", " ")].filter(Boolean).join(" ");
+  };
+  const than = r.against_indicator !== null
+    ? series(r.against_indicator, r.against_params, r.against_series)
+    : r.threshold === null ? ""
+    : r.condition === "outside" ? `${exact(r.threshold)} to ${exact(r.upper ?? 0)}`
+    : ["changes", "rises", "falls"].includes(r.condition) ? `${exact(r.threshold)} % in ${r.bars} bar${r.bars > 1 ? "s" : ""}`
+    : exact(r.threshold) + (r.bars > 1 ? ` for ${r.bars} bars` : "");
+  const whom = r.symbols.includes("*") ? (r.condition === "fails" ? "any part" : "all symbols") : r.symbols.slice(0, 5).join(", ") + (r.symbols.length > 5 ? ", …" : "");
+  return [[series(r.indicator, r.params, r.series), words[r.condition] ?? r.condition, than].filter(Boolean).join(" "), r.interval, whom, r.cooldown === "0s" ? "" : `at most every ${r.cooldown}`].filter(Boolean).join(" · ");
+}
+
+export class Rules {
+  private readonly list = byId("rules-list");
+  private readonly note = byId("rules-note");
+  private rules: AlertRule[] = [];
+  private asking = new AbortController();
+  private timer = 0;
+  private active = false;
+  // What was said last of a rule: of a test, or that it cannot be changed.
+  private readonly outcomes = new Map<number, { said: string; bad: boolean }>();
+  // The rule whose deletion waits for a second click.
+  private doomed = -1;
+
+  show(active: boolean): void {
+    if (active === this.active) return;
+    this.active = active;
+    void this.refresh();
+  }
+
+  async refresh(): Promise<void> {
+    clearTimeout(this.timer);
+    this.asking.abort();
+    const { signal } = (this.asking = new AbortController());
+    if (!this.active) return;
+    try {
+      this.rules = (await alertRules(signal)).data;
+      text(this.note, this.rules.length > 0 ? "" : "There are no rules.");
+      this.note.classList.remove("bad");
+      this.draw();
+    } catch (err) {
+      if (aborted(err)) return;
+      text(this.note, message(err));
+      this.note.classList.add("bad");
+    }
+    if (!signal.aborted) this.timer = window.setTimeout(() => void this.refresh(), every);
+  }
+
+  private draw(): void {
+    // The list is made anew: whoever is on a button of it stays there.
+    const held = document.activeElement instanceof HTMLElement && this.list.contains(document.activeElement) ? document.activeElement.dataset["hold"] : undefined;
+    this.list.replaceChildren(...this.rules.map((r) => this.line(r)));
+    if (held) this.list.querySelector<HTMLElement>(`[data-hold="${held}"]`)?.focus();
+  }
+
+  private line(r: AlertRule): HTMLElement {
+    const outcome = this.outcomes.get(r.id);
+    const broken = r.last_run?.error ?? null;
+    const said = outcome?.said ?? (broken !== null ? `Cannot be evaluated: ${broken}` : "");
+    return h("li", { "data-rule": r.name, class: r.enabled ? "" : "off" },
+      h("input", {
+        type: "checkbox", role: "switch", checked: r.enabled, "data-hold": `on-${r.id}`, "aria-label": `${r.name} is evaluated`,
+        onchange: (e: Event) => void this.change(r, (e.target as HTMLInputElement).checked),
+      }),
+      h("span", { class: "name", title: r.description }, r.name, " ", h("span", { class: "severity", "data-severity": r.severity }, r.severity),
+        r.firing > 0 ? h("span", { class: "muted" }, ` ${r.firing} firing`) : ""),
+      h("span", { class: "do" },
+        h("button", { "data-hold": `test-${r.id}`, disabled: r.interval === null, title: "How often it would have fired in the last day", "aria-label": `Test ${r.name}`, onclick: () => void this.test(r) }, "Test"),
+        h("button", { "data-hold": `delete-${r.id}`, "aria-label": `Delete ${r.name}`, onclick: () => void this.remove(r) }, this.doomed === r.id ? "Really?" : "Delete")),
+      h("p", { class: "terms" }, terms(r)),
+      h("p", { class: `outcome${(outcome?.bad ?? broken !== null) ? " bad" : ""}`, role: "status" }, said));
+  }
+
+  private tell(r: AlertRule, said: string, bad = false): void {
+    this.outcomes.set(r.id, { said, bad });
+    this.draw();
+  }
+
+  private async change(r: AlertRule, enabled: boolean): Promise<void> {
+    try {
+      const changed = await send<AlertRule>("PATCH", `v1/alerts/rules/${r.id}`, { enabled }, r.version);
+      this.rules = this.rules.map((o) => (o.id === r.id ? changed : o));
+      this.outcomes.delete(r.id);
+      this.draw();
+    } catch (err) {
+      this.tell(r, message(err), true);
+      // Somebody else has changed it: what there is now is shown.
+      if (err instanceof ApiError && (err.status === 412 || err.status === 404)) void this.refresh();
+    }
+  }
+
+  private async remove(r: AlertRule): Promise<void> {
+    if (this.doomed !== r.id) {
+      this.doomed = r.id;
+      this.draw();
+      window.setTimeout(() => {
+        if (this.doomed !== r.id) return;
+        this.doomed = -1;
+        this.draw();
+      }, 4000);
+      return;
+    }
+    this.doomed = -1;
+    try {
+      await send("DELETE", `v1/alerts/rules/${r.id}`, undefined, r.version);
+      await this.refresh();
+    } catch (err) {
+      this.tell(r, message(err), true);
+    }
+  }
+
+  // test asks how often the rule would have fired in the last day; in the last
+  // month where a day is a bar.
+  async test(r: AlertRule): Promise<void> {
+    const [days, what] = r.interval === "1d" ? [30, "30 days"] : [1, "day"];
+    this.tell(r, "…");
+    try {
+      const got = await send<{ count: number; symbols: number; data: { symbol: string }[] }>("POST", `v1/alerts/rules/${r.id}/test`, { from: new Date(Date.now() - days * day).toISOString() });
+      const of = new Set(got.data.map((e) => e.symbol)).size;
+      this.tell(r, got.count === 0 ? `Would not have fired in the last ${what} (${got.symbols} symbols).`
+        : `Would have fired ${got.count} time${got.count > 1 ? "s" : ""} in the last ${what}, for ${of} of ${got.symbols} symbols.`);
+    } catch (err) {
+      this.tell(r, message(err), true);
+    }
+  }
+
+  // added shows a rule that has just been written, with a test of it.
+  async added(r: AlertRule): Promise<void> {
+    await this.refresh();
+    this.list.querySelector(`[data-rule="${CSS.escape(r.name)}"]`)?.scrollIntoView({ block: "nearest" });
+    if (r.interval !== null) await this.test(r);
+  }
+}
