@@ -64,7 +64,9 @@ func newMarket(t *testing.T) *market {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := api.New(api.Config{Pool: pool("hypertick_reader").Pool, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+	server, err := api.New(api.Config{
+		Pool: pool("hypertick_reader").Pool, Operator: pool("hypertick_operator").Pool, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

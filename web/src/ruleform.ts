@@ -116,7 +116,7 @@ export class RuleForm {
       ...def.parameters.map((p) => {
         const value = p.default === null || p.default === undefined ? "" : String(p.default);
         const hint = [p.description, p.min !== null && p.min !== undefined ? `${p.min} to ${p.max ?? "…"}` : ""].filter(Boolean).join(" ");
-        const label = p.name.replaceAll("_", " ");
+        const label = p.name[0]!.toUpperCase() + p.name.slice(1).replaceAll("_", " ");
         if (p.type === "boolean") return this.choice(`params.${p.name}`, label, [["true", "yes"], ["false", "no"]], value === "t" || value === "true" ? "true" : "false");
         const numeric = p.type === "integer" || p.type === "number";
         return this.input(`params.${p.name}`, label, value, hint, numeric ? { type: "number", step: p.type === "integer" ? 1 : "any" } : {});
