@@ -17,17 +17,19 @@ import (
 	"github.com/hypertick/hypertick/db"
 )
 
-// testCurlInDocs runs each curl of docs/api.md in a shell.
-func testCurlInDocs(t *testing.T, c *client) {
+// examples are the curl lines of a document, and what runs one in a shell.
+func examples(t *testing.T, c *client, name string) (doc []byte, lines []string, dir string, run func(string) []byte) {
+	t.Helper()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip(err)
 	}
-	doc, err := os.ReadFile(filepath.Join("..", "docs", "api.md"))
+	doc, err := os.ReadFile(filepath.Join("..", "docs", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	run := func(line string) []byte {
+	dir = t.TempDir()
+	run = func(line string) []byte {
+		t.Helper()
 		line = strings.Replace(line, "curl ", "curl -sS --fail-with-body ", 1)
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.ReplaceAll(line, "localhost:8080", strings.TrimPrefix(c.base, "http://")))
 		cmd.Dir = dir
@@ -39,7 +41,66 @@ func testCurlInDocs(t *testing.T, c *client) {
 		}
 		return out
 	}
-	lines := regexp.MustCompile(`(?m)^curl [^&\n]*(?:&\w[^&\n]*)*$`).FindAllString(string(doc), -1)
+	return doc, regexp.MustCompile(`(?m)^curl [^&\n]*(?:&\w[^&\n]*)*$`).FindAllString(string(doc), -1), dir, run
+}
+
+// TestCurlInAlertDocs runs each curl of docs/alerts.md, in order.
+func TestCurlInAlertDocs(t *testing.T) {
+	m := newEventMarket(t, 30)
+	c := serve(t, Config{Pool: reader(t, m.db), Operator: operator(t, m.db)})
+	_, lines, _, run := examples(t, c, "alerts.md")
+	written := 0
+	for _, line := range lines {
+		switch {
+		case strings.Contains(line, "curl -N "): // goes on until it is stopped
+			line = strings.Replace(line, "curl ", "curl --max-time 1 ", 1) + "|| [ $? = 28 ]"
+			if out := run(line); !strings.HasPrefix(string(out), "retry: ") {
+				t.Errorf("%s: %s", line, out)
+			}
+			continue
+		case strings.Contains(line, "DELETE"):
+			if out := run(line); len(out) != 0 {
+				t.Errorf("%s: %s", line, out)
+			}
+			continue
+		}
+		out := run(line)
+		switch {
+		case strings.Contains(line, typeCSV):
+			if !strings.HasPrefix(string(out), "id,rule_id,rule,") || bytes.Count(out, []byte("\n")) < 3 {
+				t.Errorf("%s: %s", line, out)
+			}
+		case strings.Contains(line, "/test"):
+			var r AlertTestResult
+			if err := json.Unmarshal(out, &r); err != nil || r.Data == nil {
+				t.Errorf("%s: %v %s", line, err, out)
+			}
+		case strings.Contains(line, " -d "):
+			var r AlertRule
+			if err := json.Unmarshal(out, &r); err != nil || r.ID == 0 || strings.Contains(line, "PATCH") != (r.Version > 1) {
+				t.Errorf("%s: %v %s", line, err, out)
+			}
+			written++
+		default:
+			var p page[map[string]any]
+			if err := json.Unmarshal(out, &p); err != nil || len(p.Data) == 0 {
+				t.Errorf("%s: %v %s", line, err, out)
+			}
+		}
+	}
+	if written != 7 || len(lines) != 13 {
+		t.Errorf("%d lines, %d of them writes", len(lines), written)
+	}
+	var missing []string
+	if err := m.db.Pool.QueryRow(t.Context(), `SELECT coalesce(array_agg(n), '{}') FROM unnest('{rsi-above-80,dip,macd-up,wild,ingest-down}'::text[]) n
+		WHERE n NOT IN (SELECT name FROM alert.rules)`).Scan(&missing); err != nil || len(missing) > 0 {
+		t.Errorf("not written: %v, %v", missing, err)
+	}
+}
+
+// testCurlInDocs runs each curl of docs/api.md.
+func testCurlInDocs(t *testing.T, c *client) {
+	doc, lines, dir, run := examples(t, c, "api.md")
 	if len(lines) != 10 {
 		t.Errorf("%d examples, want 10", len(lines))
 	}

@@ -79,7 +79,7 @@ func TestPasswordsGoWhereTheyBelong(t *testing.T) {
 		"POSTGRES_PASSWORD":           {"backup", "migrate", "timescaledb"},
 		"HYPERTICK_WRITER_PASSWORD":   {"ingest", "migrate"},
 		"HYPERTICK_READER_PASSWORD":   {"api", "grafana", "migrate"},
-		"HYPERTICK_OPERATOR_PASSWORD": {"migrate", "notify"},
+		"HYPERTICK_OPERATOR_PASSWORD": {"api", "migrate", "notify"},
 		"GRAFANA_ADMIN_PASSWORD":      {"grafana"},
 	}
 	env := example(t)
