@@ -366,13 +366,18 @@ COMMENT ON FUNCTION _hypertick.end_events(bigint) IS 'Ends what a rule has found
 CREATE FUNCTION _hypertick.end_rule() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('alert.events'));
-    PERFORM _hypertick.end_events(OLD.id);
+    -- The lock before the rows, as the evaluation takes them.
+    IF TG_LEVEL = 'STATEMENT' THEN
+        PERFORM pg_advisory_xact_lock(hashtext('alert.events'));
+    ELSE
+        PERFORM _hypertick.end_events(OLD.id);
+    END IF;
     RETURN NULL;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION _hypertick.end_rule() IS 'Trigger: ends what a deleted rule has found.';
+CREATE TRIGGER end_rule_first BEFORE DELETE ON alert.rules FOR EACH STATEMENT EXECUTE FUNCTION _hypertick.end_rule();
 CREATE TRIGGER end_rule AFTER DELETE ON alert.rules FOR EACH ROW EXECUTE FUNCTION _hypertick.end_rule();
 
 -- +goose StatementBegin
@@ -456,6 +461,7 @@ SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE proc_schema = 
 DROP FUNCTION alert.preview(bigint, timestamptz, timestamptz, text[]);
 DROP PROCEDURE _hypertick.evaluate_alerts(int, jsonb);
 DROP TRIGGER end_rule ON alert.rules;
+DROP TRIGGER end_rule_first ON alert.rules;
 DROP FUNCTION _hypertick.end_rule();
 DROP FUNCTION _hypertick.end_events(bigint);
 DROP FUNCTION _hypertick.evaluate_rule(bigint, jsonb, timestamptz);
