@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/hypertick/hypertick/db"
 )
 
 type metrics struct {
@@ -40,9 +43,29 @@ func newMetrics(pool *pgxpool.Pool) *metrics {
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts(opts("in_flight_requests", "Requests being worked on."))),
 		streams:  prometheus.NewGauge(prometheus.GaugeOpts(opts("streams", "Event streams open."))),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.inFlight, m.streams, newPoolCollector(pool),
+	m.registry.MustRegister(m.requests, m.seconds, m.inFlight, m.streams, newPoolCollector(pool), newDriftGauge(pool),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// driftTimeout is below what a scrape may take.
+const driftTimeout = 2 * time.Second
+
+// newDriftGauge asks the database what the samples of the self-audit found. It
+// is NaN while the database does not answer.
+func newDriftGauge(pool *pgxpool.Pool) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "hypertick", Subsystem: "audit", Name: "drift_buckets",
+		Help: "Candles and blocks that the self-audit's samples found not to be what they should be.",
+	}, func() float64 {
+		ctx, cancel := context.WithTimeout(context.Background(), driftTimeout)
+		defer cancel()
+		n, err := db.New(pool).KnownDrift(ctx)
+		if err != nil {
+			return math.NaN()
+		}
+		return float64(n)
+	})
 }
 
 // poolCollector reads the pool when it is asked.

@@ -35,6 +35,7 @@ type root struct {
 	Simulate  simulateCmd  `cmd:"" help:"Produce the ticks of a simulated market."`
 	Replay    replayCmd    `cmd:"" help:"Produce the ticks of a CSV file of trades or bars."`
 	Retention retentionCmd `cmd:"" help:"Say or change how long ticks and candles are kept."`
+	Verify    verifyCmd    `cmd:"" help:"Compare what is stored with what it was made from, and mend what differs."`
 	Indicator indicatorCmd `cmd:"" help:"Begin, check and list indicators."`
 	Topic     topicCmd     `cmd:"" help:"Create the topics of the stream as they should be, where they are missing."`
 	Health    healthCmd    `cmd:"" help:"Ask a URL or the topic whether all is well: exit code 0 or 1."`

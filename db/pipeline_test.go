@@ -49,7 +49,10 @@ func TestPipeline(t *testing.T) {
 			t.Errorf("%s: %s is %+v, want %s with %q, and an action unless it is ok", when, part, p, state, detail)
 		}
 	}
+	// As if they had been written just now, and not when the test's template was made.
+	exec(t, d, "UPDATE alert.rules SET enabled = true")
 	want("at first", "database", "ok", "TimescaleDB")
+	want("at first", "audit", "ok", "nothing was sampled")
 	want("at first", "ingest", "failed", "no ingest runs")
 	want("at first", "broker", "warning", "no ingest runs")
 	want("at first", "feed", "warning", "no tick yet")

@@ -24,7 +24,8 @@ CREATE TABLE timescaledb_information.continuous_aggregates (
 );
 CREATE TABLE timescaledb_information.chunks (
     hypertable_schema name NOT NULL,
-    hypertable_name   name NOT NULL
+    hypertable_name   name NOT NULL,
+    range_start       timestamptz
 );
 CREATE FUNCTION hypertable_size(hypertable regclass) RETURNS bigint LANGUAGE sql AS 'SELECT 0';
 CREATE FUNCTION hypertable_compression_stats(hypertable regclass) RETURNS SETOF record LANGUAGE sql AS 'SELECT 0';
@@ -46,8 +47,29 @@ CREATE TABLE timescaledb_information.job_errors (
 CREATE SCHEMA _timescaledb_catalog;
 CREATE TABLE _timescaledb_catalog.continuous_agg (
     mat_hypertable_id int  NOT NULL,
+    raw_hypertable_id int  NOT NULL,
     user_view_schema  name NOT NULL,
     user_view_name    name NOT NULL
+);
+CREATE TABLE _timescaledb_catalog.hypertable (
+    id          int  NOT NULL,
+    schema_name name NOT NULL,
+    table_name  name NOT NULL
+);
+CREATE TABLE _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log (
+    hypertable_id           int    NOT NULL,
+    lowest_modified_value   bigint NOT NULL,
+    greatest_modified_value bigint NOT NULL
+);
+CREATE TABLE _timescaledb_catalog.continuous_aggs_materialization_invalidation_log (
+    materialization_id      int    NOT NULL,
+    lowest_modified_value   bigint NOT NULL,
+    greatest_modified_value bigint NOT NULL
+);
+CREATE TABLE _timescaledb_catalog.continuous_aggs_materialization_ranges (
+    materialization_id      int    NOT NULL,
+    lowest_modified_value   bigint NOT NULL,
+    greatest_modified_value bigint NOT NULL
 );
 CREATE SCHEMA _timescaledb_functions;
 CREATE FUNCTION _timescaledb_functions.to_timestamp(unixtime_us bigint) RETURNS timestamptz LANGUAGE sql AS 'SELECT now()';

@@ -169,6 +169,13 @@ CREATE VIEW pipeline AS
                     WHEN j.late THEN 'Look whether timescaledb.max_background_workers is enough and another job holds it up.' END
         FROM clock c, (SELECT s.*, NOT s.running AND s.next_start > '-infinity' AND k.now - s.next_start > INTERVAL '3 minutes' + s.every AS late FROM public.job_status s, clock k) j
         UNION ALL
+        SELECT 55, 0, 'audit', '', CASE WHEN w.wrong > 0 THEN 'failed' ELSE 'ok' END, pg_catalog.date_part('epoch', c.now - a.at),
+               CASE WHEN w.wrong > 0 THEN w.wrong || ' buckets are not what they should be'
+                    WHEN a.at IS NULL THEN 'nothing was sampled yet' ELSE a.checked || ' buckets sampled in the last day, all sound' END, w.which,
+               CASE WHEN w.wrong > 0 THEN 'hypertick verify shows them, and --repair computes them again.' END
+        FROM clock c, (SELECT pg_catalog.count(*) AS wrong, pg_catalog.min(d.relation || ' ' || d.symbol || ' ' || d.bucket) AS which FROM public.audit_drift d) w,
+             (SELECT pg_catalog.max(r.at) AS at, pg_catalog.sum(r.checked) FILTER (WHERE r.at > pg_catalog.now() - INTERVAL '1 day') AS checked FROM public.audit_runs r) a
+        UNION ALL
         SELECT 60, 0, 'alerts', '', CASE WHEN a.wrong > 0 THEN 'failed' WHEN a.age > 60 THEN 'warning' ELSE 'ok' END, a.age,
                pg_catalog.concat(a.rules, ' rules, ', a.firing, ' firing'), a.error,
                CASE WHEN a.wrong > 0 THEN 'See alert.runs for the rule: correct it or switch it off.' WHEN a.age > 60 THEN 'Look at job evaluate alerts.' END
@@ -201,7 +208,7 @@ CREATE VIEW pipeline AS
     SELECT p.component, p.part, p.state, p.seconds, p.detail, p.error, p.action FROM parts p
     ORDER BY p.i, p.k, p.part;
 COMMENT ON VIEW pipeline IS 'Every part of the pipeline that the database knows of. A process counts as failed three seconds after its last sign of life.';
-COMMENT ON COLUMN pipeline.component IS 'database, broker, topic, ingest, feed, dead letters, candles, blocks, job, alerts, notify or outbox.';
+COMMENT ON COLUMN pipeline.component IS 'database, broker, topic, ingest, feed, dead letters, candles, blocks, job, audit, alerts, notify or outbox.';
 COMMENT ON COLUMN pipeline.part IS 'Which one of them: an instance, an interval, a job. Empty where there is one.';
 COMMENT ON COLUMN pipeline.state IS 'ok, warning or failed.';
 COMMENT ON COLUMN pipeline.seconds IS 'How old its last sign of life is, or how far it is behind.';
