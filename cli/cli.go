@@ -34,6 +34,8 @@ type root struct {
 	Key       keyCmd       `cmd:"" help:"Make keys for the REST API."`
 	Simulate  simulateCmd  `cmd:"" help:"Produce the ticks of a simulated market."`
 	Replay    replayCmd    `cmd:"" help:"Produce the ticks of a CSV file of trades or bars."`
+	Backfill  backfillCmd  `cmd:"" help:"Load CSV files of trades or bars straight into the database."`
+	DLQ       dlqCmd       `cmd:"" name:"dlq" help:"List, show, retry and discard dead letters: records that ingest could not store."`
 	Retention retentionCmd `cmd:"" help:"Say or change how long ticks and candles are kept."`
 	Verify    verifyCmd    `cmd:"" help:"Compare what is stored with what it was made from, and mend what differs."`
 	Indicator indicatorCmd `cmd:"" help:"Begin, check and list indicators."`

@@ -13,7 +13,14 @@ import (
 type replayCmd struct {
 	brokerFlag
 	produceFlags
-	File       string            `help:"CSV file of trades or of bars (open, high, low, close); plain, gzip or zstd; - is standard input." required:"" placeholder:"FILE"`
+	File string `help:"CSV file of trades or of bars (open, high, low, close); plain, gzip or zstd; - is standard input." required:"" placeholder:"FILE"`
+	fileFlags
+	Speed float64 `help:"How many times faster than real time: 1 is real time, 0 as fast as possible." default:"0" placeholder:"N"`
+	All   bool    `help:"Send every row, also those the topic has already; the database drops them."`
+}
+
+// fileFlags say how to read a file.
+type fileFlags struct {
 	Symbol     string            `help:"Symbol of rows that name none." placeholder:"SYMBOL"`
 	Venue      string            `help:"Venue of rows that name none." default:"FILE" placeholder:"VENUE"`
 	Map        map[string]string `help:"Which column holds a field, as in --map 'ts=Date+Time,price=Last'. Fields: ts price size seq symbol venue open high low close volume." mapsep:"," placeholder:"FIELD=COLUMN"`
@@ -21,9 +28,18 @@ type replayCmd struct {
 	Kind       string            `help:"What a row is: ${enum}." enum:"auto,trades,bars" default:"auto"`
 	TimeFormat string            `help:"Form of the times, as a layout of Go's package time; the usual ones are recognised." placeholder:"LAYOUT"`
 	Timezone   string            `help:"Zone of times that do not name one." default:"UTC" placeholder:"ZONE"`
-	Speed      float64           `help:"How many times faster than real time: 1 is real time, 0 as fast as possible." default:"0" placeholder:"N"`
 	SkipBad    bool              `help:"Report and skip rows that cannot be read, instead of stopping at the first."`
-	All        bool              `help:"Send every row, also those the topic has already; the database drops them."`
+}
+
+func (f *fileFlags) replay(e *env, zone *time.Location) replay.Config {
+	cfg := replay.Config{
+		Symbol: f.Symbol, Venue: f.Venue, Columns: f.Map, Header: f.Header, TimeFormat: f.TimeFormat, Zone: zone, SkipBad: f.SkipBad,
+		OnBad: func(row *replay.RowError) { fmt.Fprintln(e.errOut, "skipped:", oneLine(row)) },
+	}
+	if f.Kind != "auto" {
+		cfg.Kind = replay.Kind(f.Kind)
+	}
+	return cfg
 }
 
 // Help is shown below the flags.
@@ -53,14 +69,8 @@ func (c *replayCmd) Run(e *env) (err error) {
 	}
 	defer func() { _ = file.Close() }()
 
-	cfg := replay.Config{
-		Symbol: c.Symbol, Venue: c.Venue, Columns: c.Map, Header: c.Header, TimeFormat: c.TimeFormat, Zone: zone,
-		Speed: c.Speed, SkipBad: c.SkipBad,
-		OnBad: func(row *replay.RowError) { fmt.Fprintln(e.errOut, "skipped:", oneLine(row)) },
-	}
-	if c.Kind != "auto" {
-		cfg.Kind = replay.Kind(c.Kind)
-	}
+	cfg := c.replay(e, zone)
+	cfg.Speed = c.Speed
 	if !c.All {
 		cfg.Positions = replay.FromTopic(e.ctx, c.Brokers, security, c.Topic)
 	}

@@ -1,0 +1,188 @@
+// Package backfill stores ticks in the database without a broker: history from
+// files, and dead letters that have become readable. What is there already is not
+// stored again, and live ingest of the same feeds may go on meanwhile.
+package backfill
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/feed"
+)
+
+// DefaultBatch is how many ticks go into one transaction.
+const DefaultBatch = 20_000
+
+// around is how far from its ts a tick that is there already is looked for, and
+// how far out of order a feed may be.
+const around = time.Minute
+
+// Config says where to and how.
+type Config struct {
+	Pool  *pgxpool.Pool // as hypertick_writer
+	Batch int           // ticks of one transaction, default DefaultBatch
+	Log   *slog.Logger  // default slog.Default()
+}
+
+// Stats counts what a Loader has done.
+type Stats struct {
+	Read   int64 // ticks given
+	Stored int64 // of these, ticks that were new
+	From   time.Time
+	To     time.Time // of the newest tick given
+}
+
+// SeqError is about ticks that would keep those of the live feed out.
+type SeqError struct {
+	Venue, Symbol string
+	Seq, LastSeq  int64
+	TS, LastTS    time.Time
+}
+
+func (e *SeqError) Error() string {
+	return fmt.Sprintf("seq: want at most %d for ticks of %s %s before %s, where the feed stands at that seq, got %d at %s: "+
+		"the file numbers its ticks otherwise than the feed; give it a venue of its own",
+		e.LastSeq, e.Venue, e.Symbol, e.LastTS.Format(time.RFC3339), e.Seq, e.TS.Format(time.RFC3339))
+}
+
+// Loader stores ticks in batches. It is not safe for concurrent use.
+type Loader struct {
+	cfg   Config
+	batch []feed.Tick
+	stats Stats
+	// known are the feeds this loader has brought ticks of: what it has stored
+	// itself is no other feed's.
+	known map[[2]string]bool
+	pack  *bool
+}
+
+// New makes a Loader.
+func New(cfg Config) *Loader {
+	cfg.Batch = cmp.Or(cfg.Batch, DefaultBatch)
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	return &Loader{cfg: cfg, known: map[[2]string]bool{}}
+}
+
+// Stats says how far it is.
+func (l *Loader) Stats() Stats { return l.stats }
+
+// Add takes a tick. Every so many of them are stored: an error may be about
+// earlier ones.
+func (l *Loader) Add(ctx context.Context, t *feed.Tick) error {
+	l.batch = append(l.batch, *t)
+	if len(l.batch) < l.cfg.Batch {
+		return nil
+	}
+	return l.Flush(ctx)
+}
+
+// Flush stores what has been given. Each batch is one transaction, so a Loader
+// that is killed has stored whole batches, and started again skips them.
+func (l *Loader) Flush(ctx context.Context) error {
+	if len(l.batch) == 0 {
+		return nil
+	}
+	if l.pack == nil {
+		can, err := db.New(l.cfg.Pool).ColumnstoreInserts(ctx)
+		if err != nil {
+			return fmt.Errorf("ask for the columnstore: %w", err)
+		}
+		l.pack = &can
+	}
+	var stored int64
+	err := pgx.BeginFunc(ctx, l.cfg.Pool, func(tx pgx.Tx) error {
+		// A few ticks are not worth compressed batches of their own.
+		if *l.pack && len(l.batch) >= 1000 {
+			if _, err := tx.Exec(ctx, "SET LOCAL timescaledb.enable_direct_compress_insert = on"); err != nil {
+				return err
+			}
+		}
+		var err error
+		stored, err = store(ctx, db.New(tx), l.batch, l.known)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i := range l.batch {
+		ts := l.batch[i].Time()
+		if l.stats.From.IsZero() || ts.Before(l.stats.From) {
+			l.stats.From = ts
+		}
+		if ts.After(l.stats.To) {
+			l.stats.To = ts
+		}
+		l.known[[2]string{l.batch[i].Venue, l.batch[i].Symbol}] = true
+	}
+	l.stats.Read += int64(len(l.batch))
+	l.stats.Stored += stored
+	l.batch = l.batch[:0]
+	return nil
+}
+
+// Store stores ticks within a transaction of the caller, who may have more to
+// do in it, and says how many were new.
+func Store(ctx context.Context, tx pgx.Tx, ticks []feed.Tick) (int64, error) {
+	return store(ctx, db.New(tx), ticks, nil)
+}
+
+func store(ctx context.Context, q *db.Queries, ticks []feed.Tick, known map[[2]string]bool) (int64, error) {
+	arg := db.StoreHistoryParams{Oldest: ticks[0].Time(), Newest: ticks[0].Time()}
+	feeds := map[[2]string]time.Time{}
+	for i := range ticks {
+		t := &ticks[i]
+		ts := t.Time()
+		arg.Tss, arg.Symbols, arg.Prices = append(arg.Tss, ts), append(arg.Symbols, t.Symbol), append(arg.Prices, t.Price)
+		arg.Sizes, arg.Seqs, arg.Venues = append(arg.Sizes, t.Size), append(arg.Seqs, t.Seq), append(arg.Venues, t.Venue)
+		if ts.Before(arg.Oldest) {
+			arg.Oldest = ts
+		}
+		if ts.After(arg.Newest) {
+			arg.Newest = ts
+		}
+		key := [2]string{t.Venue, t.Symbol}
+		if first, ok := feeds[key]; !ok || ts.Before(first) {
+			feeds[key] = ts
+		}
+	}
+	arg.Oldest, arg.Newest = arg.Oldest.Add(-around), arg.Newest.Add(around)
+	var lock db.LockFeedsParams
+	for key, ts := range feeds {
+		lock.Venues, lock.Symbols, lock.Tss = append(lock.Venues, key[0]), append(lock.Symbols, key[1]), append(lock.Tss, ts)
+		arg.Sources = append(arg.Sources, key[1])
+	}
+	slices.Sort(arg.Sources)
+	arg.Sources = slices.Compact(arg.Sources)
+	// From here on ingest waits with these feeds: what it has stored is seen by
+	// the next statement, and what it has not is dropped by it as a repeat.
+	positions, err := q.LockFeeds(ctx, lock)
+	if err != nil {
+		return 0, fmt.Errorf("lock feeds: %w", err)
+	}
+	at := map[[2]string]db.LockFeedsRow{}
+	for _, p := range positions {
+		at[[2]string{p.Venue, p.Symbol}] = p
+	}
+	for i := range ticks {
+		t := &ticks[i]
+		key := [2]string{t.Venue, t.Symbol}
+		if p := at[key]; known != nil && !known[key] && p.LastSeq > 0 && t.Seq > p.LastSeq && t.Time().Before(p.LastTs.Add(-around)) {
+			return 0, &SeqError{t.Venue, t.Symbol, t.Seq, p.LastSeq, t.Time(), p.LastTs}
+		}
+	}
+	stored, err := q.StoreHistory(ctx, arg)
+	if err != nil {
+		return 0, fmt.Errorf("store: %w", err)
+	}
+	return stored, nil
+}

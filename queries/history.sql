@@ -1,0 +1,54 @@
+-- name: StoreHistory :one
+-- Stores ticks that are not there yet, moves positions up, never down, and notes
+-- which bars changed; says how many ticks were new. oldest and newest bound where
+-- one may be there already.
+WITH given AS MATERIALIZED (
+    SELECT DISTINCT ON (u.venue, u.symbol, u.seq) u.ts, u.symbol, u.price, u.size, u.seq, u.venue
+    FROM (SELECT unnest(sqlc.arg(tss)::timestamptz[]) AS ts, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(prices)::float8[]) AS price,
+                 unnest(sqlc.arg(sizes)::float8[]) AS size, unnest(sqlc.arg(seqs)::bigint[]) AS seq, unnest(sqlc.arg(venues)::text[]) AS venue) u
+    ORDER BY u.venue, u.symbol, u.seq
+), there AS MATERIALIZED (
+    SELECT t.venue, t.symbol, t.seq FROM ticks t
+    WHERE t.ts >= sqlc.arg(oldest)::timestamptz AND t.ts <= sqlc.arg(newest)::timestamptz AND t.symbol = ANY (sqlc.arg(sources)::text[])
+    UNION ALL
+    SELECT t.venue, t.symbol, t.seq FROM late_ticks t
+    WHERE t.ts >= sqlc.arg(oldest)::timestamptz AND t.ts <= sqlc.arg(newest)::timestamptz
+), fresh AS MATERIALIZED (
+    SELECT g.* FROM given g WHERE NOT EXISTS (SELECT FROM there t WHERE t.venue = g.venue AND t.symbol = g.symbol AND t.seq = g.seq)
+), stored AS (
+    INSERT INTO ticks (ts, symbol, price, size, seq, venue)
+    SELECT f.ts, f.symbol, f.price, f.size, f.seq, f.venue FROM fresh f ORDER BY f.symbol, f.ts, f.seq
+    RETURNING 1
+), moved AS (
+    INSERT INTO feed_positions AS p (venue, symbol, last_seq, last_ts)
+    SELECT g.venue, g.symbol, max(g.seq), max(g.ts) FROM given g GROUP BY g.venue, g.symbol
+    ON CONFLICT (symbol, venue) DO UPDATE
+    SET last_seq = excluded.last_seq, last_ts = greatest(p.last_ts, excluded.last_ts), updated_at = now()
+    WHERE excluded.last_seq > p.last_seq
+), noted AS (
+    INSERT INTO _hypertick.late_arrivals (symbol, venue, after_seq, last_seq, oldest, newest)
+    SELECT f.symbol, f.venue, min(f.seq) - 1, max(f.seq), min(f.ts), max(f.ts) FROM fresh f GROUP BY f.symbol, f.venue
+)
+SELECT count(*) FROM stored;
+
+-- name: LockFeeds :many
+-- Makes ingest wait with these feeds until the transaction ends, and says where
+-- they stand; a feed that is new has seq 0.
+INSERT INTO feed_positions AS p (venue, symbol, last_seq, last_ts)
+SELECT u.venue, u.symbol, 0, u.ts
+FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(tss)::timestamptz[]) AS ts) u
+ORDER BY u.symbol, u.venue
+ON CONFLICT (symbol, venue) DO UPDATE SET updated_at = p.updated_at
+RETURNING p.venue, p.symbol, p.last_seq, p.last_ts;
+
+-- name: ColumnstoreInserts :one
+-- Whether an INSERT can go straight into the columnstore here.
+SELECT (current_setting('timescaledb.enable_direct_compress_insert', true) IS NOT NULL)::boolean;
+
+-- name: HandleDeadLetter :execrows
+-- No row: somebody else has dealt with it.
+INSERT INTO dead_letters_handled (topic, partition, "offset", how) VALUES (@topic, @partition, @at_offset, @how)
+ON CONFLICT DO NOTHING;
+
+-- name: HandledDeadLetters :many
+SELECT h.partition, h."offset", h.how FROM dead_letters_handled h WHERE h.topic = @topic;
