@@ -227,7 +227,7 @@ func TestAlertEventHistory(t *testing.T) {
 	}
 	d.Commit(t, ticks, nil)
 	d.SettleCandles(t)
-	evaluate := func() { asOwner(t, d, "CALL _hypertick.evaluate_alerts(0, '{}')") }
+	evaluate := func() { asOwner(t, d, "CALL _hypertick.evaluate_alerts(0, '{\"budget\": \"5 minutes\"}')") }
 	evaluate()
 	late := func(i int, price float64, seq int64) dbtest.Tick {
 		return dbtest.Tick{TS: start.Add(time.Duration(i)*time.Minute + time.Second), Symbol: "AAA", Price: price, Size: 1, Seq: seq, Venue: "TEST"}

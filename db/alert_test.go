@@ -29,7 +29,7 @@ type event struct {
 
 func evaluateAlerts(t testing.TB, d *dbtest.DB) {
 	t.Helper()
-	if _, err := d.Pool.Exec(context.Background(), "CALL _hypertick.evaluate_alerts(0, '{}')"); err != nil {
+	if _, err := d.Pool.Exec(context.Background(), "CALL _hypertick.evaluate_alerts(0, '{\"budget\": \"5 minutes\"}')"); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := d.Pool.Query(context.Background(), "SELECT rule_id || ': ' || error FROM alert.runs WHERE error IS NOT NULL")

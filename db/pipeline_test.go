@@ -112,13 +112,13 @@ func TestPipeline(t *testing.T) {
 	exec(t, d, `CREATE FUNCTION indicator.mine(symbol text, "interval" text, "from" timestamptz, "to" timestamptz) RETURNS SETOF indicator.point
 		LANGUAGE sql STABLE AS $$ SELECT c.bucket, 'mine', c.close FROM public.candles(symbol, "interval", "from", "to") c $$`)
 	exec(t, d, `INSERT INTO alert.rules (name, "interval", indicator, condition, threshold) VALUES ('mine', '1m', 'mine', 'above', 1)`)
-	exec(t, d, "CALL _hypertick.evaluate_alerts(0, '{}')")
+	exec(t, d, "CALL _hypertick.evaluate_alerts(0, '{\"budget\": \"5 minutes\"}')")
 	want("a rule that works", "alerts", "ok", "10 rules, 1 firing")
 	exec(t, d, `DROP FUNCTION indicator.mine(text, text, timestamptz, timestamptz)`)
 	d.Commit(t, []dbtest.Tick{{TS: start.Add(119 * time.Minute), Symbol: "AAA", Price: 100, Size: 1, Seq: 120, Venue: "TEST"}}, nil)
 	// As if its minute had long passed.
 	exec(t, d, "UPDATE alert.progress SET upto = upto - INTERVAL '5 minutes'")
-	exec(t, d, "CALL _hypertick.evaluate_alerts(0, '{}')")
+	exec(t, d, "CALL _hypertick.evaluate_alerts(0, '{\"budget\": \"5 minutes\"}')")
 	want("a rule that fails", "alerts", "failed", "mine: AAA: indicator: there is none named mine")
 }
 

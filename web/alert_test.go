@@ -97,7 +97,8 @@ func TestPageAlerts(t *testing.T) {
 	t.Run("what it finds comes by itself", func(t *testing.T) {
 		p.t = t
 		p.click("#tab-alerts")
-		owner("CALL _hypertick.evaluate_alerts(0, '{}')")
+		// With time for all rules: the embedded database's own runs are short.
+		owner(`CALL _hypertick.evaluate_alerts(0, '{"budget": "5 minutes"}')`)
 		fires := `[...document.querySelectorAll('#alerts-list [data-state="firing"]')].filter((e) => e.textContent.includes("my-rule"))`
 		p.until("both fire, first of all", fires+`.length === 2 && document.querySelector("#alerts-list li.section").textContent === "Firing" && document.querySelectorAll("#alerts-list li")[1].textContent.includes("my-rule")`)
 		p.until("they are counted", `/^\d+ firing$/.test(document.querySelector("#st-alerts").textContent) && document.querySelector("#st-alerts").dataset.tone === "bad" && Number(document.querySelector("#tab-firing").textContent) >= 2`)

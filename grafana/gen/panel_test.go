@@ -137,6 +137,8 @@ func demoLike(t testing.TB) *market {
 			price, size = price+10, 500
 		}
 		m.trade(turner, m.now.Add(time.Duration(i-26*12)*5*time.Minute).Truncate(5*time.Minute).Add(time.Second), price+0.02*float64(i%3), size+float64(i%4))
+		// Whatever the hour, one symbol is below the day before.
+		m.trade("SINK", m.now.Add(time.Duration(i-26*12)*5*time.Minute).Truncate(5*time.Minute).Add(time.Second), 50-0.02*float64(i), 5)
 	}
 	m.store(t)
 	m.gap(t, turner)
@@ -156,8 +158,8 @@ func (m *market) symbols(t testing.TB) []string {
 	for _, row := range m.must(t, symbolsSQL).rows {
 		out = append(out, row[0].(string))
 	}
-	if len(out) != 6 {
-		t.Fatalf("got symbols %v, want 6", out)
+	if len(out) != 7 {
+		t.Fatalf("got symbols %v, want 7", out)
 	}
 	return out
 }
