@@ -51,11 +51,9 @@ func (q *Queries) DueJobs(ctx context.Context) ([]DueJobsRow, error) {
 }
 
 const hasScheduler = `-- name: HasScheduler :one
-SELECT (current_setting('shared_preload_libraries') ~ 'timescaledb')::boolean
+SELECT _hypertick.has_scheduler()::boolean
 `
 
-// Whether TimescaleDB's own background workers run here: they need the library
-// to be preloaded, which the embedded database cannot do.
 func (q *Queries) HasScheduler(ctx context.Context) (bool, error) {
 	row := q.db.QueryRow(ctx, hasScheduler)
 	var column_1 bool

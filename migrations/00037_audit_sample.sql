@@ -46,7 +46,7 @@ DECLARE
     keep    CONSTANT interval := coalesce(config ->> 'keep', '30 days')::interval;
     -- Without a scheduler one backend serves all.
     budget  CONSTANT interval := coalesce((config ->> 'budget')::interval,
-        CASE WHEN pg_catalog.current_setting('shared_preload_libraries') ~ 'timescaledb' THEN INTERVAL '1 minute' ELSE INTERVAL '1 second' END);
+        CASE WHEN _hypertick.has_scheduler() THEN INTERVAL '1 minute' ELSE INTERVAL '1 second' END);
     began   CONSTANT timestamptz := pg_catalog.clock_timestamp();
     symbols text[];
     bars    text[];

@@ -387,7 +387,7 @@ DECLARE
     -- Without a scheduler one backend serves all, and nobody else is served while
     -- a job runs: so it runs shortly, and more often.
     budget CONSTANT interval := coalesce((config ->> 'budget')::interval,
-        CASE WHEN pg_catalog.current_setting('shared_preload_libraries') ~ 'timescaledb' THEN INTERVAL '10 minutes' ELSE INTERVAL '1 second' END);
+        CASE WHEN _hypertick.has_scheduler() THEN INTERVAL '10 minutes' ELSE INTERVAL '1 second' END);
     until  CONSTANT timestamptz := pg_catalog.clock_timestamp() + budget;
     ids    bigint[];
     i      bigint;

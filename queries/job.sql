@@ -1,7 +1,5 @@
 -- name: HasScheduler :one
--- Whether TimescaleDB's own background workers run here: they need the library
--- to be preloaded, which the embedded database cannot do.
-SELECT (current_setting('shared_preload_libraries') ~ 'timescaledb')::boolean;
+SELECT _hypertick.has_scheduler()::boolean;
 
 -- name: DueJobs :many
 -- Jobs below 1000 are TimescaleDB's own, about its scheduler's statistics.
