@@ -183,8 +183,8 @@ func (a *auditor) symbol() *string {
 }
 
 // bounds is the part of what a level has that is to be audited.
-func (a *auditor) bounds(since time.Time, beyond time.Duration) (from, to time.Time) {
-	from, to = since, a.cfg.Now().Add(beyond)
+func (a *auditor) bounds(since time.Time) (from, to time.Time) {
+	from, to = since, a.cfg.Now()
 	if a.cfg.From.After(from) {
 		from = a.cfg.From
 	}
@@ -205,7 +205,7 @@ func (a *auditor) candles(ctx context.Context) error {
 	if since.IsZero() {
 		return nil
 	}
-	from, to := a.bounds(since, 0)
+	from, to := a.bounds(since)
 	a.result.From, a.result.To = from, to
 	return walk(ctx, from, to, 24*time.Hour, func(from, to time.Time) error {
 		return a.slice(ctx, &a.result.Candles, func(q *db.Queries) (rows, error) {
@@ -219,8 +219,7 @@ func (a *auditor) blocks(ctx context.Context, l level) error {
 	if !l.Present {
 		return nil
 	}
-	// The block still open can be audited too.
-	from, to := a.bounds(l.WholeSince, l.width)
+	from, to := a.bounds(l.WholeSince)
 	return walk(ctx, from, to, 24*l.width, func(from, to time.Time) error {
 		return a.slice(ctx, &a.result.Blocks, func(q *db.Queries) (rows, error) {
 			return db.Raw(ctx, q, (*db.Queries).AuditBlocks, db.AuditBlocksParams{Bar: l.Bar, After: from, Before: to, Symbol: a.symbol()})

@@ -80,11 +80,12 @@ $$;
 COMMENT ON FUNCTION _hypertick.audit_diff(jsonb, jsonb, text[]) IS 'The fields in which two rows differ; numbers not named in exact may do so by 1e-9 of their size. NULL where a row is missing, NULL twice where nothing differs.';
 
 -- One scan of the ticks for all five levels: the upper ones are made from the
--- minutes, as sums may differ in their last digits anyway.
+-- minutes, as sums may differ in their last digits anyway. Compiling these
+-- statements takes longer than running them, at every slice again.
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.audit_candles("from" timestamptz, "to" timestamptz, symbol text DEFAULT NULL)
 RETURNS SETOF _hypertick.drift
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE SET jit = off
 AS $$
 DECLARE
     l      record;
@@ -166,7 +167,7 @@ COMMENT ON FUNCTION _hypertick.audit_candles(timestamptz, timestamptz, text) IS
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.audit_blocks("interval" text, "from" timestamptz, "to" timestamptz, symbol text DEFAULT NULL)
 RETURNS SETOF _hypertick.drift
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE SET jit = off
 AS $$
 DECLARE
     l      record;
@@ -184,7 +185,8 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     first := public.time_bucket(l.width, greatest("from", l.whole_since) + l.width - INTERVAL '1 microsecond');
-    last := public.time_bucket(l.width, "to");
+    -- A block that is forming changes with each of its bars.
+    last := public.time_bucket(l.width, least("to", pg_catalog.now()));
     IF NOT first < last THEN
         RETURN;
     END IF;
@@ -241,7 +243,7 @@ COMMENT ON FUNCTION _hypertick.audit_blocks(text, timestamptz, timestamptz, text
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.audit_seqs(of text, "from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
 RETURNS SETOF _hypertick.seq_finding
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE SET jit = off
 AS $$
 DECLARE
     -- Around a bounded range more is read: by ts, a tick may be out of order.
