@@ -43,12 +43,12 @@ func newMetrics(pool *pgxpool.Pool) *metrics {
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts(opts("in_flight_requests", "Requests being worked on."))),
 		streams:  prometheus.NewGauge(prometheus.GaugeOpts(opts("streams", "Event streams open."))),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.inFlight, m.streams, newPoolCollector(pool), newDriftGauge(pool),
+	m.registry.MustRegister(m.requests, m.seconds, m.inFlight, m.streams, newPoolCollector(pool), newDriftGauge(pool), qualityCollector{pool},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// driftTimeout is below what a scrape may take.
+// driftTimeout is below what a scrape may take; so is its double.
 const driftTimeout = 2 * time.Second
 
 // newDriftGauge asks the database what the samples of the self-audit found. It
@@ -66,6 +66,34 @@ func newDriftGauge(pool *pgxpool.Pool) prometheus.Collector {
 		}
 		return float64(n)
 	})
+}
+
+// qualityCollector asks the database what is odd about the ticks. It yields
+// nothing while the database does not answer.
+type qualityCollector struct{ pool *pgxpool.Pool }
+
+var qualityDesc = prometheus.NewDesc("hypertick_quality_findings",
+	"What is odd about the ticks: findings that last, and gaps and outliers of the last hour.", []string{"kind"}, nil)
+
+// Describe names what Collect yields.
+func (c qualityCollector) Describe(ch chan<- *prometheus.Desc) { ch <- qualityDesc }
+
+// Collect asks.
+func (c qualityCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), driftTimeout)
+	defer cancel()
+	counts, err := db.New(c.pool).QualityCounts(ctx)
+	if err != nil {
+		return
+	}
+	// A kind that there is none of is 0, so that an alert can end.
+	found := map[string]int64{"stale": 0, "gap": 0, "outlier": 0, "crossed": 0, "skew": 0}
+	for _, k := range counts {
+		found[k.Kind] = k.Findings
+	}
+	for kind, n := range found {
+		ch <- prometheus.MustNewConstMetric(qualityDesc, prometheus.GaugeValue, float64(n), kind)
+	}
 }
 
 // poolCollector reads the pool when it is asked.

@@ -12,7 +12,7 @@ import (
 
 // Part is one part of the pipeline.
 type Part struct {
-	Component string   `json:"component" doc:"What it is: database, broker, topic, ingest, feed, dead letters, candles, blocks, job, alerts, notify, outbox or api." example:"ingest"`
+	Component string   `json:"component" doc:"What it is: database, broker, topic, ingest, feed, dead letters, quality, candles, blocks, job, audit, alerts, notify, outbox or api." example:"ingest"`
 	Part      string   `json:"part" doc:"Which one of them: an instance, an interval, a job. Empty where there is one." example:"desk-1:9464"`
 	State     string   `json:"state" enum:"ok,warning,failed" doc:"How it is." example:"ok"`
 	Seconds   *float64 `json:"seconds" nullable:"true" doc:"How old its last sign of life is, or how far it is behind." example:"0.4"`

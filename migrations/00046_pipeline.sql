@@ -147,6 +147,21 @@ CREATE VIEW pipeline AS
                CASE WHEN d.recent > 0 THEN 'hypertick dlq list shows them and why.' END
         FROM (SELECT coalesce(pg_catalog.sum(x.dead_letters), 0) AS recent FROM public.ingest_activity x, clock c WHERE x.minute > c.now - INTERVAL '1 hour') d
         UNION ALL
+        SELECT 32, 0, 'quality', '', CASE WHEN q.n > 0 THEN 'warning' ELSE 'ok' END, pg_catalog.date_part('epoch', c.now - r.at),
+               CASE WHEN q.n > 0 THEN q.kinds WHEN r.at IS NULL THEN 'ticks were not checked yet' ELSE 'the ticks of the last hour are as expected' END, q.newest,
+               CASE WHEN q.n > 0 THEN 'Table quality_findings, and the pipeline dashboard, show which; nothing was dropped.' END
+        FROM clock c CROSS JOIN (
+            SELECT coalesce(pg_catalog.sum(k.n), 0) AS n, pg_catalog.string_agg(k.n || ' ' || k.kind, ', ' ORDER BY k.kind) AS kinds,
+                   (pg_catalog.array_agg(k.newest ORDER BY k.seen_at DESC, k.kind))[1] AS newest
+            FROM (
+                SELECT f.kind, pg_catalog.count(*) AS n, pg_catalog.max(f.seen_at) AS seen_at,
+                       (pg_catalog.array_agg(pg_catalog.concat(f.kind, ' ', f.venue, ' ' || nullif(f.symbol, ''), ': ', f.detail) ORDER BY f.seen_at DESC, f.symbol))[1] AS newest
+                FROM public.quality_findings f
+                -- Moments are news for an hour, what lasts until it is over.
+                WHERE f.ended_at IS NULL OR f.kind IN ('gap', 'outlier') AND f.seen_at > pg_catalog.now() - INTERVAL '1 hour'
+                GROUP BY f.kind) k
+        ) q LEFT JOIN public.quality_runs r ON true
+        UNION ALL
         SELECT 40 + n.i, w.width, n.component, w.span_name, CASE WHEN w.behind > 300 + w.width THEN 'warning' ELSE 'ok' END, w.behind,
                CASE WHEN w.watermark IS NULL THEN 'not materialised yet' ELSE 'materialised up to ' || pg_catalog.to_char(w.watermark AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') END, NULL,
                CASE WHEN w.behind > 300 + w.width THEN 'Look at the job that refreshes it; reads stay right, but take longer.' END
@@ -208,7 +223,7 @@ CREATE VIEW pipeline AS
     SELECT p.component, p.part, p.state, p.seconds, p.detail, p.error, p.action FROM parts p
     ORDER BY p.i, p.k, p.part;
 COMMENT ON VIEW pipeline IS 'Every part of the pipeline that the database knows of. A process counts as failed three seconds after its last sign of life.';
-COMMENT ON COLUMN pipeline.component IS 'database, broker, topic, ingest, feed, dead letters, candles, blocks, job, audit, alerts, notify or outbox.';
+COMMENT ON COLUMN pipeline.component IS 'database, broker, topic, ingest, feed, dead letters, quality, candles, blocks, job, audit, alerts, notify or outbox.';
 COMMENT ON COLUMN pipeline.part IS 'Which one of them: an instance, an interval, a job. Empty where there is one.';
 COMMENT ON COLUMN pipeline.state IS 'ok, warning or failed.';
 COMMENT ON COLUMN pipeline.seconds IS 'How old its last sign of life is, or how far it is behind.';
