@@ -2,12 +2,13 @@
 SELECT _hypertick.has_scheduler()::boolean;
 
 -- name: DueJobs :many
--- Jobs below 1000 are TimescaleDB's own, about its scheduler's statistics.
+-- Jobs below 1000 are TimescaleDB's own, about its scheduler's statistics. Alerts
+-- right after the candles they look at: one backend runs all, one after the other.
 SELECT job_id::int AS job_id, (proc_schema || '.' || proc_name)::text AS proc, coalesce(hypertable_name, '')::text AS relation,
        extract(epoch FROM schedule_interval)::float8 AS every_seconds
 FROM timescaledb_information.jobs
 WHERE job_id >= 1000 AND scheduled AND coalesce(next_start, '-infinity') <= now()
-ORDER BY job_id;
+ORDER BY CASE WHEN proc_name = 'policy_refresh_continuous_aggregate' AND hypertable_name LIKE 'candles%' THEN 0 WHEN proc_name = 'evaluate_alerts' THEN 1 ELSE 2 END, job_id;
 
 -- name: RunJob :exec
 CALL run_job(@job_id::int);
