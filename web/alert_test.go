@@ -116,6 +116,60 @@ func TestPageAlerts(t *testing.T) {
 		p.until("struck through, with the reason", `[...document.querySelectorAll('#alerts-list [data-state="retracted"]')].some((e) => e.querySelector("s") && e.textContent.includes("KO 1m") && e.textContent.includes("a late tick changed the bar"))`)
 	})
 
+	t.Run("and changed", func(t *testing.T) {
+		p.t = t
+		p.click("#tab-rules")
+		edit := func(name string) {
+			t.Helper()
+			p.until("the rules", `document.querySelector('`+rule(name)+`')`)
+			p.eval(`document.querySelector('` + rule(name) + ` .do button:nth-child(2)').click()`)
+			p.until("the form says of which rule", `document.querySelector("#rule-title").textContent === "Change `+name+`" && document.querySelector('#rule-fields [data-field="name"] input')?.value === "`+name+`"`)
+		}
+		version := func(name string) (n int) {
+			t.Helper()
+			if err := m.db.Pool.QueryRow(context.Background(), "SELECT version FROM alert.rules WHERE name = $1", name).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		// What is written as it was has not changed, however much a rule says.
+		for _, name := range []string{"golden-cross", "price-move", "bollinger-breakout", "pipeline-failure"} {
+			before := version(name)
+			edit(name)
+			if name == "golden-cross" {
+				p.shot("rule-edit")
+			}
+			p.click("#rule button.main")
+			p.until("written", `!document.querySelector("dialog[open]")`)
+			if v := version(name); v != before {
+				t.Errorf("%s: version %d, was %d", name, v, before)
+			}
+		}
+		edit("my-rule")
+		fill("against_indicator", "ema")
+		p.until("an indicator instead of a number", `document.querySelector('[data-field="threshold"]').hidden && document.querySelector('[data-field="against_params.period"] input')`)
+		fill("against_params.period", "0")
+		p.click("#rule button.main")
+		p.until("what is wrong stands at its parameter", `/^want \d+ to \d+, got 0/.test(`+said("against_params.period")+`.textContent)`)
+		fill("against_params.period", "20")
+		p.click("#rule button.main")
+		p.until("its terms are others", `!document.querySelector("dialog[open]") && document.querySelector('`+rule("my-rule")+` .terms').textContent === "close is above ema (20) · 1m · KO, X* · at most every 30m"`)
+		edit("my-rule")
+		owner("UPDATE alert.rules SET severity = 'info' WHERE name = 'my-rule'")
+		fill("against_indicator", "")
+		fill("threshold", "0")
+		p.click("#rule button.main")
+		p.until("somebody else was faster", `document.querySelector("#rule-note").textContent.includes("Read it again")`)
+		p.eval(`document.querySelector("#rule [data-close]").click()`)
+		p.errors() // of what was refused
+		p.until("it is read again", `document.querySelector('`+rule("my-rule")+` .severity').textContent === "info"`)
+		edit("my-rule")
+		fill("against_indicator", "")
+		fill("threshold", "0")
+		p.click("#rule button.main")
+		p.until("as it was", `!document.querySelector("dialog[open]") && document.querySelector('`+rule("my-rule")+` .terms').textContent.startsWith("close is above 0")`)
+	})
+
 	t.Run("switched off and deleted", func(t *testing.T) {
 		p.t = t
 		p.do(chromedp.KeyEvent("r"))

@@ -77,13 +77,14 @@ const alerts = new Alerts({
   pick: (e) => openAlert(e),
   counted: (firing, tone) => strip.alerts(firing, tone),
 });
-const rules = new Rules();
+const rules = new Rules({ edit: (r) => void form.open(r) });
 const form = new RuleForm({
   view: () => view,
   written: (r) => {
     pick("rules");
     void rules.added(r);
   },
+  stale: () => void rules.refresh(),
 });
 const search = new Search((symbol) => go(symbol));
 picker = new Picker({

@@ -1,5 +1,5 @@
-// The form of a new alert rule. The server judges it; what it says stands next to
-// the field that it is about.
+// The form of an alert rule, a new one or one that is changed. The server judges
+// it; what it says stands next to the field that it is about.
 
 import { ApiError, catalog, message, send, type AlertRule, type Indicator } from "./api";
 import { byId, h, text } from "./dom";
@@ -11,6 +11,11 @@ const conditions: [string, string][] = [
 ];
 const changing = ["changes", "rises", "falls"];
 const crossing = ["crosses_above", "crosses_below"];
+// Conditions that compare with a number or with another indicator.
+const comparing = ["above", "below", ...crossing];
+
+// A rule has up to two series, whose fields differ in their names by this.
+type Side = "" | "against_";
 
 interface Field {
   el: HTMLElement;
@@ -26,11 +31,15 @@ export class RuleForm {
   private readonly fields = new Map<string, Field>();
   private found: Indicator[] = [];
   private sending = false;
+  // The rule that is changed; undefined: it is a new one.
+  private rule: AlertRule | undefined;
 
   constructor(
     private readonly on: {
       view: () => { symbol: string; interval: string };
       written: (r: AlertRule) => void;
+      // The rule is another by now, or gone.
+      stale: () => void;
     },
   ) {
     byId<HTMLFormElement>("rule-form").addEventListener("submit", (e) => {
@@ -40,8 +49,14 @@ export class RuleForm {
     this.dialog.addEventListener("click", (e) => e.target === this.dialog && this.dialog.close());
   }
 
-  async open(): Promise<void> {
-    text(this.note, "");
+  // open shows the form of a new rule, or of one as it is.
+  async open(rule?: AlertRule): Promise<void> {
+    this.rule = rule;
+    const title = rule ? `Change ${rule.name}` : "New alert rule";
+    text(byId("rule-title"), title);
+    this.dialog.setAttribute("aria-label", title);
+    text(byId("rule-write"), rule ? "Change it" : "Watch for it");
+    text(this.note, rule && rule.firing > 0 ? "What it has found is resolved: it begins anew." : "");
     this.fields.clear();
     this.box.replaceChildren();
     this.dialog.showModal();
@@ -51,30 +66,41 @@ export class RuleForm {
       text(this.note, message(err));
       return;
     }
+    if (this.rule !== rule || !this.dialog.open) return;
     this.make();
-    this.fields.get("name")?.input.focus();
+    this.fields.get(rule ? "threshold" : "name")?.input.focus();
   }
 
   private make(): void {
     const { symbol, interval } = this.on.view();
+    const r = this.rule;
     const first = this.found.some((d) => d.name === "rsi") ? "rsi" : (this.found[0]?.name ?? "");
+    const number = (n: number | null | undefined) => (n === null || n === undefined ? "" : String(n));
+    const names = this.found.map((d) => [d.name, d.title] as const);
+    // A rule about the pipeline has no series.
+    const fails = r?.condition === "fails";
     this.box.append(
-      this.input("name", "Name", "", "lower case letters, digits, dashes", { required: true, maxlength: 63 }),
-      this.choice("interval", "Interval", intervals.map((i) => [i, i]), interval),
-      this.choice("indicator", "Indicator", this.found.map((d) => [d.name, d.title]), first, "long"),
-      h("div", { id: "rule-params" }),
-      this.choice("condition", "Condition", conditions, "above"),
-      this.input("threshold", "Threshold", "70", "", { type: "number", step: "any" }),
-      this.input("upper", "and", "", "upper bound", { type: "number", step: "any" }),
-      this.input("bars", "Bars", "1", "", { type: "number", min: 1, max: 1000, step: 1 }),
-      this.input("symbols", "Symbols", "*", "separated by commas; * and ? stand for anything", {}, "long"),
-      this.input("cooldown", "Cooldown", "30m", "like 30m or 1h30m; 0 is none"),
-      this.choice("severity", "Severity", [["info", "info"], ["warning", "warning"], ["critical", "critical"]], "warning"));
+      this.input("name", "Name", r?.name ?? "", "lower case letters, digits, dashes", { required: true, maxlength: 63 }),
+      ...(fails ? [] : [
+        this.choice("interval", "Interval", intervals.map((i) => [i, i]), r?.interval ?? interval),
+        this.choice("indicator", "Indicator", names, r?.indicator ?? first, "long"),
+        h("div", { id: "rule-params" }),
+        this.choice("condition", "Condition", conditions, r?.condition ?? "above"),
+        this.choice("against_indicator", "Compared to", [["", "a number"], ...names], r?.against_indicator ?? "", "long"),
+        h("div", { id: "rule-against_params" }),
+        this.input("threshold", "Threshold", r ? number(r.threshold) : "70", "", { type: "number", step: "any" }),
+        this.input("upper", "and", number(r?.upper), "upper bound", { type: "number", step: "any" }),
+        this.input("bars", "Bars", number(r?.bars ?? 1), "", { type: "number", min: 1, max: 1000, step: 1 }),
+      ]),
+      this.input("symbols", fails ? "Parts" : "Symbols", r?.symbols.join(", ") ?? "*", "separated by commas; * and ? stand for anything", {}, "long"),
+      this.input("cooldown", "Cooldown", r?.cooldown ?? "30m", "like 30m or 1h30m; 0 is none"),
+      this.choice("severity", "Severity", [["info", "info"], ["warning", "warning"], ["critical", "critical"]], r?.severity ?? "warning"));
+    if (fails) return;
     const symbols = this.fields.get("symbols")!.input as HTMLInputElement;
     if (symbol) symbols.placeholder = symbol;
-    this.fields.get("indicator")!.input.addEventListener("change", () => this.params());
-    this.fields.get("condition")!.input.addEventListener("change", () => this.fit());
-    this.params();
+    this.fields.get("indicator")!.input.addEventListener("change", () => this.params(""));
+    for (const name of ["condition", "against_indicator"]) this.fields.get(name)!.input.addEventListener("change", () => this.fit());
+    this.params("");
     this.fit();
   }
 
@@ -102,31 +128,47 @@ export class RuleForm {
     return this.fields.get(name)?.input.value.trim() ?? "";
   }
 
-  private indicator(): Indicator | undefined {
-    return this.found.find((d) => d.name === this.value("indicator"));
+  private indicator(side: Side): Indicator | undefined {
+    return this.found.find((d) => d.name === this.value(`${side}indicator`));
   }
 
   // params makes the fields of the indicator that is chosen.
-  private params(): void {
-    const def = this.indicator();
-    for (const name of this.fields.keys()) if (name === "series" || name.startsWith("params.")) this.fields.delete(name);
+  private params(side: Side): void {
+    const def = this.indicator(side);
+    const box = byId(`rule-${side}params`);
+    for (const name of this.fields.keys()) if (name === `${side}series` || name.startsWith(`${side}params.`)) this.fields.delete(name);
+    box.replaceChildren();
     if (!def) return;
+    // What the rule says, as long as it is about its own indicator.
+    const r = this.rule?.[`${side}indicator`] === def.name ? this.rule : undefined;
     const main = def.series.find((s) => s.name === def.name)?.name ?? def.series[0]?.name ?? "";
-    byId("rule-params").replaceChildren(
+    box.append(
       ...def.parameters.map((p) => {
-        const value = p.default === null || p.default === undefined ? "" : String(p.default);
+        const given = r?.[`${side}params`][p.name] ?? p.default;
+        const value = given === null || given === undefined ? "" : String(given);
         const hint = [p.description, p.min !== null && p.min !== undefined ? `${p.min} to ${p.max ?? "…"}` : ""].filter(Boolean).join(" ");
         const label = p.name[0]!.toUpperCase() + p.name.slice(1).replaceAll("_", " ");
-        if (p.type === "boolean") return this.choice(`params.${p.name}`, label, [["true", "yes"], ["false", "no"]], value === "t" || value === "true" ? "true" : "false");
+        const name = `${side}params.${p.name}`;
+        if (p.type === "boolean") return this.choice(name, label, [["true", "yes"], ["false", "no"]], value === "t" || value === "true" ? "true" : "false");
         const numeric = p.type === "integer" || p.type === "number";
-        return this.input(`params.${p.name}`, label, value, hint, numeric ? { type: "number", step: p.type === "integer" ? 1 : "any" } : {});
+        return this.input(name, label, value, hint, numeric ? { type: "number", step: p.type === "integer" ? 1 : "any" } : {});
       }),
-      ...(def.series.length > 1 ? [this.choice("series", "Series", def.series.map((s) => [s.name, s.name.replaceAll("_", " ")]), main)] : []));
+      ...(def.series.length > 1 ? [this.choice(`${side}series`, "Series", def.series.map((s) => [s.name, s.name.replaceAll("_", " ")]), r?.[`${side}series`] ?? main)] : []));
   }
 
   // fit shows the fields that the condition has.
   private fit(): void {
     const c = this.value("condition");
+    const against = this.fields.get("against_indicator")!;
+    against.el.hidden = !comparing.includes(c);
+    if (against.el.hidden) against.input.value = "";
+    const two = against.input.value !== "";
+    const box = byId("rule-against_params");
+    if (box.dataset["of"] !== against.input.value) {
+      box.dataset["of"] = against.input.value;
+      this.params("against_");
+    }
+    this.fields.get("threshold")!.el.hidden = two;
     this.fields.get("upper")!.el.hidden = c !== "outside";
     this.fields.get("bars")!.el.hidden = crossing.includes(c);
     const hint = (name: string, says: string) => {
@@ -149,19 +191,35 @@ export class RuleForm {
     else f.input.removeAttribute("aria-invalid");
   }
 
-  private body(): Record<string, unknown> {
-    const number = (name: string) => (this.value(name) === "" || this.fields.get(name)!.el.hidden ? null : Number(this.value(name)));
+  // given are the parameters that are not the indicator's own, and those that
+  // the rule names anyway: a rule that is written as it was has not changed.
+  private given(side: Side): Record<string, unknown> {
     const params: Record<string, unknown> = {};
-    for (const p of this.indicator()?.parameters ?? []) {
-      const v = this.value(`params.${p.name}`);
-      if (v === "" || v === String(p.default)) continue;
+    const named = this.rule?.[`${side}indicator`] === this.value(`${side}indicator`) ? this.rule[`${side}params`] : {};
+    for (const p of this.indicator(side)?.parameters ?? []) {
+      const v = this.value(`${side}params.${p.name}`);
+      if (v === "" || (v === String(p.default) && !(p.name in named))) continue;
       params[p.name] = p.type === "integer" || p.type === "number" ? Number(v) : p.type === "boolean" ? v === "true" : v;
     }
-    return {
-      name: this.value("name"), interval: this.value("interval"), indicator: this.value("indicator"), params, series: this.value("series") || null,
-      condition: this.value("condition"), threshold: number("threshold"), upper: number("upper"), bars: number("bars"),
-      symbols: this.value("symbols").split(",").map((s) => s.trim()).filter(Boolean),
+    return params;
+  }
+
+  private series(side: Side): string | null {
+    return this.value(`${side}series`) || (this.indicator(side)?.series[0]?.name ?? null);
+  }
+
+  private body(): Record<string, unknown> {
+    const number = (name: string) => (this.value(name) === "" || this.fields.get(name)!.el.hidden ? null : Number(this.value(name)));
+    const common = {
+      name: this.value("name"), symbols: this.value("symbols").split(",").map((s) => s.trim()).filter(Boolean),
       cooldown: this.value("cooldown") || null, severity: this.value("severity"),
+    };
+    if (!this.fields.has("condition")) return common;
+    return {
+      ...common, interval: this.value("interval"), indicator: this.value("indicator"), params: this.given(""), series: this.series(""),
+      condition: this.value("condition"), threshold: number("threshold"), upper: number("upper"), bars: number("bars"),
+      ...(this.value("against_indicator") || this.rule
+        ? { against_indicator: this.value("against_indicator") || null, against_params: this.given("against_"), against_series: this.series("against_") } : {}),
     };
   }
 
@@ -171,7 +229,9 @@ export class RuleForm {
     for (const name of this.fields.keys()) this.tell(name, "");
     text(this.note, "");
     try {
-      const written = await send<AlertRule>("POST", "v1/alerts/rules", this.body());
+      const written = this.rule
+        ? await send<AlertRule>("PATCH", `v1/alerts/rules/${this.rule.id}`, this.body(), this.rule.version)
+        : await send<AlertRule>("POST", "v1/alerts/rules", this.body());
       this.dialog.close();
       this.on.written(written);
     } catch (err) {
@@ -182,6 +242,11 @@ export class RuleForm {
   }
 
   private refused(err: unknown): void {
+    if (this.rule && err instanceof ApiError && (err.status === 412 || err.status === 404)) {
+      text(this.note, message(err));
+      this.on.stale();
+      return;
+    }
     const rest: string[] = [];
     let first: Field | undefined;
     for (const fault of err instanceof ApiError ? err.faults : []) {

@@ -1,4 +1,4 @@
-// The alert rules: on and off, how often each would have fired, new ones.
+// The alert rules: on and off, how often each would have fired, new ones and changes.
 
 import { aborted, alertRules, ApiError, message, send, type AlertRule } from "./api";
 import { byId, h, text } from "./dom";
@@ -41,6 +41,8 @@ export class Rules {
   private readonly outcomes = new Map<number, { said: string; bad: boolean }>();
   // The rule whose deletion waits for a second click.
   private doomed = -1;
+
+  constructor(private readonly on: { edit: (r: AlertRule) => void }) {}
 
   show(active: boolean): void {
     if (active === this.active) return;
@@ -86,6 +88,7 @@ export class Rules {
         r.firing > 0 ? h("span", { class: "muted" }, ` ${r.firing} firing`) : ""),
       h("span", { class: "do" },
         h("button", { "data-hold": `test-${r.id}`, disabled: r.interval === null, title: "How often it would have fired in the last day", "aria-label": `Test ${r.name}`, onclick: () => void this.test(r) }, "Test"),
+        h("button", { "data-hold": `edit-${r.id}`, "aria-label": `Change ${r.name}`, onclick: () => this.on.edit(r) }, "Edit"),
         h("button", { "data-hold": `delete-${r.id}`, "aria-label": `Delete ${r.name}`, onclick: () => void this.remove(r) }, this.doomed === r.id ? "Really?" : "Delete")),
       h("p", { class: "terms" }, terms(r)),
       h("p", { class: `outcome${(outcome?.bad ?? broken !== null) ? " bad" : ""}`, role: "status" }, said));
@@ -146,6 +149,7 @@ export class Rules {
 
   // added shows a rule that has just been written, with a test of it.
   async added(r: AlertRule): Promise<void> {
+    this.outcomes.delete(r.id);
     await this.refresh();
     this.list.querySelector(`[data-rule="${CSS.escape(r.name)}"]`)?.scrollIntoView({ block: "nearest" });
     if (r.interval !== null) await this.test(r);
