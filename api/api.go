@@ -1,5 +1,6 @@
 // Package api serves what the database knows over REST: huma operations on
-// Fiber, problem+json errors, cursor paging. It writes nothing but alert rules.
+// Fiber, problem+json errors, cursor paging. It writes nothing but alert rules and
+// its own account of requests.
 package api
 
 import (
@@ -39,8 +40,8 @@ const (
 type Config struct {
 	// Pool reaches the database; hypertick_reader's rights are enough.
 	Pool *pgxpool.Pool
-	// Operator reaches it as hypertick_operator, to write alert rules. Without
-	// it the API only reads.
+	// Operator reaches it as hypertick_operator, to write alert rules, and each
+	// minute what the API was asked. Without it the API only reads.
 	Operator *pgxpool.Pool
 	// Listen is host:port; DefaultListen when empty. Port 0 takes a free one.
 	Listen string
@@ -76,7 +77,8 @@ type Config struct {
 	MetricsListen string
 	// Tracer makes a span of each request; nil makes none.
 	Tracer trace.TracerProvider
-	// Now is the clock of the rate limit; time.Now when nil.
+	// Now is the clock of the rate limit and of the account of requests; time.Now
+	// when nil.
 	Now func() time.Time
 
 	// Stream tunes the live events; its pool and its log are this one's.
@@ -94,6 +96,7 @@ type Server struct {
 	keys     *keyring      // nil: no keys are needed
 	limit    *limiter      // nil: no limit
 	metrics  *metrics
+	account  *account // nil: requests are not written down
 	tracer   tracer
 	// metricsListener is nil when metrics are not served.
 	metricsListener net.Listener
@@ -164,6 +167,7 @@ func New(cfg Config) (*Server, error) {
 	if err := s.listen(); err != nil {
 		return nil, err
 	}
+	s.account = newAccount(cfg.Operator, cfg.Log, cfg.Now, db.InstanceName("", s.Addr()))
 	s.base, s.cancel = context.WithCancel(context.Background())
 	cfg.Stream.Pool, cfg.Stream.Log = cfg.Pool, cfg.Log
 	s.hub = stream.New(cfg.Stream)
@@ -217,15 +221,24 @@ func (s *Server) Close() error {
 }
 
 // Run serves until ctx ends, then lets running requests finish, for at most
-// some seconds.
+// some seconds, and writes down what was asked last.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	if s.metricsListener != nil {
 		g.Go(func() error { return s.serveMetrics(ctx, s.metricsListener) })
 	}
+	var stopped time.Time
+	g.Go(func() error {
+		<-ctx.Done()
+		stopped = time.Now()
+		return nil
+	})
+	g.Go(func() error { s.account.keep(ctx); return nil })
 	g.Go(func() error { return s.serve(ctx) })
-	return g.Wait()
+	err := g.Wait()
+	s.account.end(stopped.Add(stopWhole))
+	return err
 }
 
 func (s *Server) serve(ctx context.Context) error {

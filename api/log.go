@@ -44,6 +44,16 @@ func (s *Server) record(c *fiber.Ctx, x *exchange) {
 	status := resp.StatusCode()
 	s.metrics.requests.WithLabelValues(x.route, methodLabel(x.method), strconv.Itoa(status)).Inc()
 	s.metrics.seconds.WithLabelValues(x.route).Observe(took.Seconds())
+	// The bytes of a stream are yet to come, and asking for its body would wait for them.
+	stream, bytes := resp.IsBodyStream(), 0
+	if !stream {
+		bytes = len(resp.Body())
+	}
+	sent := bytes
+	if x.method == http.MethodHead {
+		sent = 0
+	}
+	s.account.add(methodLabel(x.method), x.route, status, took, sent)
 	s.tracer.end(x, status)
 
 	level := slog.LevelInfo
@@ -58,11 +68,10 @@ func (s *Server) record(c *fiber.Ctx, x *exchange) {
 		slog.String("request_id", x.id), slog.String("method", x.method), slog.String("path", x.path), slog.String("route", x.route),
 		slog.Int("status", status), slog.Duration("took", took), slog.String("remote", c.Context().RemoteAddr().String()),
 	}
-	// The bytes of a stream are yet to come, and asking for its body would wait for them.
-	if resp.IsBodyStream() {
+	if stream {
 		attrs = append(attrs, slog.Bool("stream", true))
 	} else {
-		attrs = append(attrs, slog.Int("bytes", len(resp.Body())))
+		attrs = append(attrs, slog.Int("bytes", bytes))
 	}
 	if x.key != "" {
 		attrs = append(attrs, slog.String("key", x.key))

@@ -58,7 +58,13 @@ func (s *Server) pipeline(ctx context.Context, _ *struct{}) (*pipelineOutput, er
 			Component: "database", State: "failed", Detail: "does not answer, or has not been migrated", Action: "Start it; everything else goes on by itself when it answers.",
 		}}
 	}
-	rows = append(rows, db.PipelineRow{Component: "api", State: "ok", Detail: "answers"})
+	api := db.PipelineRow{Component: "api", State: "ok", Detail: "answers"}
+	if err == nil {
+		if traffic, err := s.queries.APITraffic(ctx); err == nil && traffic != "" {
+			api.Detail += ", " + traffic
+		}
+	}
+	rows = append(rows, api)
 	out.Body.State = "ok"
 	for _, r := range rows {
 		p := Part{Component: r.Component, Part: r.Part, State: r.State, Seconds: r.Seconds, Detail: r.Detail}

@@ -102,11 +102,14 @@ func (c *statusCmd) Run(e *env) error {
 func (c *statusCmd) look(ctx context.Context, queries *db.Queries, security feed.Security) ([]part, string) {
 	var rows []db.PipelineRow
 	var topic feed.TopicState
+	var traffic string
 	var databaseErr, brokerErr, apiErr error
 	ctx, cancel := context.WithTimeout(ctx, c.Deadline)
 	defer cancel()
 	var g errgroup.Group
 	g.Go(func() error { rows, databaseErr = queries.Pipeline(ctx); return nil })
+	// Word of it is worth no error.
+	g.Go(func() error { traffic, _ = queries.APITraffic(ctx); return nil })
 	g.Go(func() error { topic, brokerErr = feed.CheckTopic(ctx, c.Brokers, security, c.Topic, 0); return nil })
 	if c.API != "" {
 		g.Go(func() error { apiErr = askURL(ctx, io.Discard, strings.TrimRight(c.API, "/")+"/livez"); return nil })
@@ -138,6 +141,9 @@ func (c *statusCmd) look(ctx context.Context, queries *db.Queries, security feed
 	}
 	if c.API != "" {
 		p := part{Component: "api", Part: c.API, State: "ok", Detail: "answers"}
+		if traffic != "" {
+			p.Detail += ", " + traffic
+		}
 		if apiErr != nil {
 			p.State, p.Detail, p.Error, p.Action = "failed", "does not answer", apiErr.Error(), "Start it: hypertick api."
 		}

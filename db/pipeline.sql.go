@@ -10,6 +10,23 @@ import (
 	"time"
 )
 
+const aPITraffic = `-- name: APITraffic :one
+SELECT coalesce(pg_catalog.concat_ws(', ', sum(a.requests) || ' requests in 5 minutes',
+           'p95 ' || round(latency_quantile(latency_sum(a.latency), 0.95)::numeric, 1) || ' ms',
+           CASE WHEN sum(a.server_errors) > 0 THEN sum(a.server_errors) || ' failed' END), '')::text AS traffic
+FROM api_activity a
+WHERE a.minute >= date_trunc('minute', now()) - INTERVAL '5 minutes' AND a.minute < date_trunc('minute', now())
+`
+
+// What the API had to do in the last closed minutes, in words. ” where nothing
+// is written down.
+func (q *Queries) APITraffic(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, aPITraffic)
+	var traffic string
+	err := row.Scan(&traffic)
+	return traffic, err
+}
+
 const beat = `-- name: Beat :exec
 INSERT INTO beats AS b (component, instance, started_at, every, detail, error)
 VALUES ($1, $2, $3, make_interval(secs => $4::float8), $5, $6::text)
@@ -96,6 +113,47 @@ func (q *Queries) Pipeline(ctx context.Context) ([]PipelineRow, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const recordAPIActivity = `-- name: RecordAPIActivity :exec
+INSERT INTO api_activity (minute, instance, started_at, method, route, requests, client_errors, server_errors, bytes, seconds, latency)
+SELECT u.minute, $1, $2, u.method, u.route, u.requests, u.client_errors, u.server_errors, u.bytes, u.seconds, u.latency::int[]
+FROM (SELECT unnest($3::timestamptz[]) AS minute, unnest($4::text[]) AS method, unnest($5::text[]) AS route,
+             unnest($6::int[]) AS requests, unnest($7::int[]) AS client_errors, unnest($8::int[]) AS server_errors,
+             unnest($9::bigint[]) AS bytes, unnest($10::float8[]) AS seconds, unnest($11::text[]) AS latency) u
+ON CONFLICT DO NOTHING
+`
+
+type RecordAPIActivityParams struct {
+	Instance     string
+	StartedAt    time.Time
+	Minutes      []time.Time
+	Methods      []string
+	Routes       []string
+	Requests     []int32
+	ClientErrors []int32
+	ServerErrors []int32
+	Bytes        []int64
+	Seconds      []float64
+	Latencies    []string
+}
+
+// Sent again, it changes nothing.
+func (q *Queries) RecordAPIActivity(ctx context.Context, arg RecordAPIActivityParams) error {
+	_, err := q.db.Exec(ctx, recordAPIActivity,
+		arg.Instance,
+		arg.StartedAt,
+		arg.Minutes,
+		arg.Methods,
+		arg.Routes,
+		arg.Requests,
+		arg.ClientErrors,
+		arg.ServerErrors,
+		arg.Bytes,
+		arg.Seconds,
+		arg.Latencies,
+	)
+	return err
 }
 
 const recordJob = `-- name: RecordJob :one

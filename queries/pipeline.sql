@@ -22,3 +22,21 @@ ON CONFLICT (job_id) DO UPDATE
 SET finished_at = excluded.finished_at, took = excluded.took, failures = CASE WHEN excluded.error IS NULL THEN 0 ELSE r.failures + 1 END,
     total = r.total + 1, total_failures = r.total_failures + excluded.total_failures, error = excluded.error
 RETURNING failures;
+
+-- name: RecordAPIActivity :exec
+-- Sent again, it changes nothing.
+INSERT INTO api_activity (minute, instance, started_at, method, route, requests, client_errors, server_errors, bytes, seconds, latency)
+SELECT u.minute, @instance, @started_at, u.method, u.route, u.requests, u.client_errors, u.server_errors, u.bytes, u.seconds, u.latency::int[]
+FROM (SELECT unnest(@minutes::timestamptz[]) AS minute, unnest(@methods::text[]) AS method, unnest(@routes::text[]) AS route,
+             unnest(@requests::int[]) AS requests, unnest(@client_errors::int[]) AS client_errors, unnest(@server_errors::int[]) AS server_errors,
+             unnest(@bytes::bigint[]) AS bytes, unnest(@seconds::float8[]) AS seconds, unnest(@latencies::text[]) AS latency) u
+ON CONFLICT DO NOTHING;
+
+-- name: APITraffic :one
+-- What the API had to do in the last closed minutes, in words. '' where nothing
+-- is written down.
+SELECT coalesce(pg_catalog.concat_ws(', ', sum(a.requests) || ' requests in 5 minutes',
+           'p95 ' || round(latency_quantile(latency_sum(a.latency), 0.95)::numeric, 1) || ' ms',
+           CASE WHEN sum(a.server_errors) > 0 THEN sum(a.server_errors) || ' failed' END), '')::text AS traffic
+FROM api_activity a
+WHERE a.minute >= date_trunc('minute', now()) - INTERVAL '5 minutes' AND a.minute < date_trunc('minute', now());

@@ -119,3 +119,13 @@ func (m *market) activity(t testing.TB, topic string, partition int, dead, behin
 		SELECT date_trunc('minute', $1::timestamptz) - make_interval(mins => i), $2, $3, 600, 1, $4, $5 FROM generate_series(0, 20) i`,
 		m.now, topic, partition, dead, behind)
 }
+
+// apiActivity adds minutes of the API's account: 60 requests of 1 to 2 ms, of which one
+// was refused, and 2 that failed after half a second.
+func (m *market) apiActivity(t testing.TB) {
+	t.Helper()
+	m.exec(t, `INSERT INTO api_activity (minute, instance, started_at, method, route, requests, client_errors, server_errors, bytes, seconds, latency)
+		SELECT date_trunc('minute', $1::timestamptz) - make_interval(mins => i), 'desk-1:8080', '2026-11-24', 'GET', o.route, o.requests, o.refused, o.failed, 1000, 1, o.latency
+		FROM generate_series(0, 20) i, (VALUES ('/v1/screener', 60, 1, 0, '{0,0,0,0,0,0,0,30,30}'::int[]),
+			('/v1/symbols', 2, 0, 2, array_fill(0, ARRAY[24]) || 2)) o(route, requests, refused, failed, latency)`, m.now)
+}

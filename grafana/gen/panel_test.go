@@ -145,6 +145,7 @@ func demoLike(t testing.TB) *market {
 	for p := range 3 {
 		m.activity(t, "market.ticks", p, 0, 5)
 	}
+	m.apiActivity(t)
 	m.Settle(t)
 	// TimescaleDB's statistics count as a user would see them.
 	m.exec(t, "ANALYZE")

@@ -1,13 +1,14 @@
 package main
 
 import (
+	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
 
 // pipeline answers: do the ticks arrive, and does the database keep up? All of
 // it from SQL.
 func pipeline() *dashboard.DashboardBuilder {
-	return board(uidPipeline, "Pipeline", "From the topic to the aggregates: ingest, lag, dead letters, gaps, jobs and storage, from SQL alone.", "now-3h", "30s").
+	return board(uidPipeline, "Pipeline", "From the topic to the API: ingest, lag, dead letters, gaps, jobs, storage and requests, from SQL alone.", "now-3h", "30s").
 		Annotation(markGaps("")).
 		WithPanel(pipelineFigures()).
 		WithPanel(parts()).
@@ -20,7 +21,9 @@ func pipeline() *dashboard.DashboardBuilder {
 		WithPanel(gaps()).
 		WithPanel(jobs()).
 		WithPanel(storage()).
-		WithPanel(chunks())
+		WithPanel(chunks()).
+		WithPanel(apiRate()).
+		WithPanel(apiLatency())
 }
 
 func pipelineFigures() cogPanel {
@@ -175,4 +178,36 @@ func chunks() cogPanel {
 		WHERE c.hypertable_schema = 'public' AND c.hypertable_name = 'ticks'
 		ORDER BY c.range_start DESC LIMIT 12`)).
 		Min(0).Decimals(1).Thresholds(thresholds(scale(up)))
+}
+
+func apiRate() cogPanel {
+	return lines("API requests per second", "Requests that the API answered, by class of status. It writes down a minute when it has closed, where it may write.",
+		unitRequests, at(0, 61, 12, 8), ask(table, `
+		SELECT $__timeGroupAlias(a.minute,$__interval),
+		       sum(a.requests - a.client_errors - a.server_errors)::float8 / $__interval_ms * 1000 AS "2xx and 3xx",
+		       sum(a.client_errors)::float8 / $__interval_ms * 1000 AS "4xx",
+		       sum(a.server_errors)::float8 / $__interval_ms * 1000 AS "5xx"
+		FROM public.api_activity a
+		WHERE $__timeFilter(a.minute)
+		GROUP BY 1 ORDER BY 1`)).
+		Interval("1m").Min(0).Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal).Group("A")).
+		OverrideByName("2xx and 3xx", set().color(up).bars()).
+		OverrideByName("4xx", set().color(down).bars()).
+		OverrideByName("5xx", set().color(downStrong).bars())
+}
+
+func apiLatency() cogPanel {
+	return lines("API latency p50/p95/p99", "Time from the arrival of a request until its answer was ready that half, 95 % and 99 % of the requests did not exceed, all operations and instances together.",
+		unitMillis, at(12, 61, 12, 8), ask(table, `
+		SELECT $__timeGroupAlias(a.minute,$__interval),
+		       public.latency_quantile(public.latency_sum(a.latency), 0.5) AS "p50",
+		       public.latency_quantile(public.latency_sum(a.latency), 0.95) AS "p95",
+		       public.latency_quantile(public.latency_sum(a.latency), 0.99) AS "p99"
+		FROM public.api_activity a
+		WHERE $__timeFilter(a.minute)
+		GROUP BY 1 ORDER BY 1`)).
+		Interval("1m").Min(0).
+		OverrideByName("p50", set().color(up)).
+		OverrideByName("p95", set().color(down)).
+		OverrideByName("p99", set().color(downStrong))
 }

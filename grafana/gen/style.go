@@ -33,6 +33,8 @@ const (
 	unitSeconds  = "s"
 	unitBytes    = "bytes"
 	unitRate     = "cps"
+	unitRequests = "reqps"
+	unitMillis   = "ms"
 	unitNumber   = "none"
 )
 
