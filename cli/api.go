@@ -64,7 +64,7 @@ const operatorConns = 2
 type apiCmd struct {
 	databaseFlag
 	apiFlags
-	OperatorURL string `help:"The same database as hypertick_operator, for clients to write alert rules. Without it the API only reads." placeholder:"URL"`
+	OperatorURL string `help:"The same database as hypertick_operator, for clients to write alert rules, and for the API to write down each minute what it was asked. Without it the API only reads." placeholder:"URL"`
 }
 
 // Run serves until it is told to stop.

@@ -137,6 +137,12 @@ func TestRolesAreNarrow(t *testing.T) {
 		{"hypertick_writer", "UPDATE ticks SET price = 1", false},
 		{"hypertick_writer", "SELECT set_retention('ticks', '1 day')", false},
 		{"hypertick_writer", "DROP TABLE ticks", false},
+		{"hypertick_writer", "INSERT INTO api_activity VALUES (now(), 'a:1', now(), 'GET', '/', 1, 0, 0, 0, 0, '{1}')", false},
+		{"hypertick_reader", "SELECT * FROM api_activity, api_traffic", true},
+		{"hypertick_reader", "INSERT INTO api_activity VALUES (now(), 'a:1', now(), 'GET', '/', 1, 0, 0, 0, 0, '{1}')", false},
+		{"hypertick_operator", "INSERT INTO api_activity VALUES (now(), 'a:1', now(), 'GET', '/', 1, 0, 0, 0, 0, '{1}') ON CONFLICT DO NOTHING", true},
+		{"hypertick_operator", "UPDATE api_activity SET requests = 0", false},
+		{"hypertick_operator", "DELETE FROM api_activity", false},
 	} {
 		pool, err := pgxpool.New(ctx, d.URLAs(t, c.role))
 		if err != nil {
