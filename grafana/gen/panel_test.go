@@ -142,6 +142,7 @@ func demoLike(t testing.TB) *market {
 	}
 	m.store(t)
 	m.gap(t, turner)
+	m.exec(t, `INSERT INTO quality_findings (kind, venue, symbol, since, seen_at, value, bound, detail) VALUES ('stale', 'SIM', $1, $2, $2, 400, 120, 'no tick')`, turner, m.now.Add(-time.Minute))
 	for p := range 3 {
 		m.activity(t, "market.ticks", p, 0, 5)
 	}

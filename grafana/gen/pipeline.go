@@ -8,7 +8,7 @@ import (
 // pipeline answers: do the ticks arrive, and does the database keep up? All of
 // it from SQL.
 func pipeline() *dashboard.DashboardBuilder {
-	return board(uidPipeline, "Pipeline", "From the topic to the API: ingest, lag, dead letters, gaps, jobs, storage and requests, from SQL alone.", "now-3h", "30s").
+	return board(uidPipeline, "Pipeline", "From the topic to the API: ingest, lag, dead letters, gaps, odd ticks, jobs, storage and requests, from SQL alone.", "now-3h", "30s").
 		Annotation(markGaps("")).
 		WithPanel(pipelineFigures()).
 		WithPanel(parts()).
@@ -19,6 +19,7 @@ func pipeline() *dashboard.DashboardBuilder {
 		WithPanel(stalest()).
 		WithPanel(watermarks()).
 		WithPanel(gaps()).
+		WithPanel(quality()).
 		WithPanel(jobs()).
 		WithPanel(storage()).
 		WithPanel(chunks()).
@@ -121,9 +122,27 @@ func gaps() cogPanel {
 		OverrideByName("Symbol", set().toSymbol())
 }
 
+func quality() cogPanel {
+	return rows("What is odd about the ticks", "Findings of the job that checks them: what lasts, then what was seen in the range shown. Nothing was dropped or changed.",
+		at(0, 41, 24, 8), ask(table, `
+		SELECT f.kind AS "Kind", CASE WHEN f.ended_at IS NULL THEN 'lasts' ELSE 'over' END AS "State", f.symbol AS "Symbol", f.venue AS "Venue",
+		       f.since AS "Since", f.seen_at AS "Seen", f.detail AS "Detail"
+		FROM public.quality_findings f
+		WHERE f.ended_at IS NULL OR $__timeFilter(f.seen_at)
+		ORDER BY f.ended_at IS NULL DESC, f.seen_at DESC, f.symbol LIMIT 200`)).
+		NoValue("The ticks are as expected").
+		OverrideByName("Kind", set().width(100)).
+		OverrideByName("State", set().width(90).cell("color-text").mapped(map[string]dashboard.ValueMappingResult{
+			"lasts": mapped("! lasts", down, 0), "over": mapped("over", neutral, 1),
+		})).
+		OverrideByName("Symbol", set().toSymbol().width(120)).
+		OverrideByName("Venue", set().width(120)).
+		OverrideByRegexp("Since|Seen", set().unit("time:MM-DD HH:mm:ss").width(140))
+}
+
 func jobs() cogPanel {
 	return rows("Jobs of the database", "Refresh, columnstore, retention, alerts and the rest, with what became of their last run. Those that failed come first.",
-		at(0, 41, 24, 10), ask(table, `
+		at(0, 49, 24, 10), ask(table, `
 		SELECT j.name AS "Job", extract(epoch FROM j.every)::float8 AS "Every",
 		       nullif(j.finished_at, '-infinity') AS "Last run", CASE WHEN j.failed THEN 'failed' WHEN j.running THEN 'runs' WHEN j.total > 0 THEN 'success' END AS "Status",
 		       extract(epoch FROM j.took)::float8 AS "Took", j.total AS "Runs", j.total_failures AS "Failures",
@@ -160,7 +179,7 @@ func parts() cogPanel {
 
 func storage() cogPanel {
 	return rows("Storage", "What each table and aggregate takes on disk, and how much smaller the columnstore made the chunks it holds.",
-		at(0, 51, 14, 10), ask(table, `
+		at(0, 59, 14, 10), ask(table, `
 		SELECT s.relation AS "Relation", s.chunks AS "Chunks", s.compressed_chunks AS "In the columnstore", s.total_bytes AS "On disk",
 		       s.before_bytes AS "Before", s.after_bytes AS "After", s.before_bytes::float8 / nullif(s.after_bytes, 0) AS "Ratio"
 		FROM public.storage s
@@ -171,7 +190,7 @@ func storage() cogPanel {
 
 func chunks() cogPanel {
 	return bars("Chunks of ticks", "Size of the newest chunks of raw ticks, columnstore included.",
-		unitBytes, at(14, 51, 10, 10), ask(table, `
+		unitBytes, at(14, 59, 10, 10), ask(table, `
 		SELECT to_char(c.range_start, 'YYYY-MM-DD') || CASE WHEN c.is_compressed THEN ' columnstore' ELSE '' END AS "Begins", d.total_bytes AS "Size"
 		FROM timescaledb_information.chunks c
 		JOIN public.chunks_detailed_size('public.ticks') d USING (chunk_schema, chunk_name)
@@ -182,7 +201,7 @@ func chunks() cogPanel {
 
 func apiRate() cogPanel {
 	return lines("API requests per second", "Requests that the API answered, by class of status. It writes down a minute when it has closed, where it may write.",
-		unitRequests, at(0, 61, 12, 8), ask(table, `
+		unitRequests, at(0, 69, 12, 8), ask(table, `
 		SELECT $__timeGroupAlias(a.minute,$__interval),
 		       sum(a.requests - a.client_errors - a.server_errors)::float8 / $__interval_ms * 1000 AS "2xx and 3xx",
 		       sum(a.client_errors)::float8 / $__interval_ms * 1000 AS "4xx",
@@ -198,7 +217,7 @@ func apiRate() cogPanel {
 
 func apiLatency() cogPanel {
 	return lines("API latency p50/p95/p99", "Time from the arrival of a request until its answer was ready that half, 95 % and 99 % of the requests did not exceed, all operations and instances together.",
-		unitMillis, at(12, 61, 12, 8), ask(table, `
+		unitMillis, at(12, 69, 12, 8), ask(table, `
 		SELECT $__timeGroupAlias(a.minute,$__interval),
 		       public.latency_quantile(public.latency_sum(a.latency), 0.5) AS "p50",
 		       public.latency_quantile(public.latency_sum(a.latency), 0.95) AS "p95",
