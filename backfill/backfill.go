@@ -60,7 +60,7 @@ type Loader struct {
 	stats Stats
 	// known are the feeds this loader has brought ticks of: what it has stored
 	// itself is no other feed's.
-	known map[[2]string]bool
+	known map[key]bool
 	pack  *bool
 }
 
@@ -70,7 +70,7 @@ func New(cfg Config) *Loader {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Loader{cfg: cfg, known: map[[2]string]bool{}}
+	return &Loader{cfg: cfg, known: map[key]bool{}}
 }
 
 // Stats says how far it is.
@@ -108,7 +108,7 @@ func (l *Loader) Flush(ctx context.Context) error {
 			}
 		}
 		var err error
-		stored, err = store(ctx, db.New(tx), l.batch, l.known)
+		stored, err = l.store(ctx, db.New(tx))
 		return err
 	})
 	if err != nil {
@@ -122,7 +122,7 @@ func (l *Loader) Flush(ctx context.Context) error {
 		if ts.After(l.stats.To) {
 			l.stats.To = ts
 		}
-		l.known[[2]string{l.batch[i].Venue, l.batch[i].Symbol}] = true
+		l.known[feedOf(&l.batch[i])] = true
 	}
 	l.stats.Read += int64(len(l.batch))
 	l.stats.Stored += stored
@@ -130,15 +130,15 @@ func (l *Loader) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Store stores ticks within a transaction of the caller, who may have more to
-// do in it, and says how many were new.
-func Store(ctx context.Context, tx pgx.Tx, ticks []feed.Tick) (int64, error) {
-	return store(ctx, db.New(tx), ticks, nil)
-}
+// key names a feed.
+type key struct{ venue, symbol string }
 
-func store(ctx context.Context, q *db.Queries, ticks []feed.Tick, known map[[2]string]bool) (int64, error) {
+func feedOf(t *feed.Tick) key { return key{t.Venue, t.Symbol} }
+
+// params are what the queries want of ticks.
+func params(ticks []feed.Tick) (db.LockFeedsParams, db.StoreHistoryParams) {
 	arg := db.StoreHistoryParams{Oldest: ticks[0].Time(), Newest: ticks[0].Time()}
-	feeds := map[[2]string]time.Time{}
+	feeds := map[key]time.Time{}
 	for i := range ticks {
 		t := &ticks[i]
 		ts := t.Time()
@@ -150,33 +150,44 @@ func store(ctx context.Context, q *db.Queries, ticks []feed.Tick, known map[[2]s
 		if ts.After(arg.Newest) {
 			arg.Newest = ts
 		}
-		key := [2]string{t.Venue, t.Symbol}
-		if first, ok := feeds[key]; !ok || ts.Before(first) {
-			feeds[key] = ts
+		if first, ok := feeds[feedOf(t)]; !ok || ts.Before(first) {
+			feeds[feedOf(t)] = ts
 		}
 	}
 	arg.Oldest, arg.Newest = arg.Oldest.Add(-around), arg.Newest.Add(around)
 	var lock db.LockFeedsParams
-	for key, ts := range feeds {
-		lock.Venues, lock.Symbols, lock.Tss = append(lock.Venues, key[0]), append(lock.Symbols, key[1]), append(lock.Tss, ts)
-		arg.Sources = append(arg.Sources, key[1])
+	for k, ts := range feeds {
+		lock.Venues, lock.Symbols, lock.Tss = append(lock.Venues, k.venue), append(lock.Symbols, k.symbol), append(lock.Tss, ts)
+		arg.Sources = append(arg.Sources, k.symbol)
 	}
 	slices.Sort(arg.Sources)
 	arg.Sources = slices.Compact(arg.Sources)
-	// From here on ingest waits with these feeds: what it has stored is seen by
-	// the next statement, and what it has not is dropped by it as a repeat.
-	positions, err := q.LockFeeds(ctx, lock)
+	return lock, arg
+}
+
+// lock makes ingest wait with the feeds: what it has stored is seen by the next
+// statement, and what it has not is dropped by it as a repeat.
+func lock(ctx context.Context, q *db.Queries, arg db.LockFeedsParams) (map[key]db.LockFeedsRow, error) {
+	rows, err := q.LockFeeds(ctx, arg)
 	if err != nil {
-		return 0, fmt.Errorf("lock feeds: %w", err)
+		return nil, fmt.Errorf("lock feeds: %w", err)
 	}
-	at := map[[2]string]db.LockFeedsRow{}
-	for _, p := range positions {
-		at[[2]string{p.Venue, p.Symbol}] = p
+	at := make(map[key]db.LockFeedsRow, len(rows))
+	for _, p := range rows {
+		at[key{p.Venue, p.Symbol}] = p
 	}
-	for i := range ticks {
-		t := &ticks[i]
-		key := [2]string{t.Venue, t.Symbol}
-		if p := at[key]; known != nil && !known[key] && p.LastSeq > 0 && t.Seq > p.LastSeq && t.Time().Before(p.LastTs.Add(-around)) {
+	return at, nil
+}
+
+func (l *Loader) store(ctx context.Context, q *db.Queries) (int64, error) {
+	feeds, arg := params(l.batch)
+	at, err := lock(ctx, q, feeds)
+	if err != nil {
+		return 0, err
+	}
+	for i := range l.batch {
+		t := &l.batch[i]
+		if p := at[feedOf(t)]; !l.known[feedOf(t)] && p.LastSeq > 0 && t.Seq > p.LastSeq && t.Time().Before(p.LastTs.Add(-around)) {
 			return 0, &SeqError{t.Venue, t.Symbol, t.Seq, p.LastSeq, t.Time(), p.LastTs}
 		}
 	}

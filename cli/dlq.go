@@ -212,7 +212,8 @@ type dlqRetryCmd struct {
 // Help is shown below the flags.
 func (dlqRetryCmd) Help() string {
 	return "A dead letter's seq is mostly below its feed's position, so that ingest would take it for a repeat. It is therefore stored straight in the database, " +
-		"unless its tick is there already, in one transaction with the note that it was dealt with: killed and run again, nothing is lost or doubled. Needs hypertick_writer."
+		"unless its tick is there already, in one transaction with the note that it was dealt with: killed and run again, nothing is lost or doubled. " +
+		"One that is beyond its feed stays until ingest has come past it: else what ingest has yet to bring would count as repeats. Needs hypertick_writer."
 }
 
 // Run tries again.
@@ -233,43 +234,62 @@ func (c *dlqRetryCmd) Run(e *env) error {
 			return nil
 		}
 		var t feed.Tick
-		err := errors.New("the value is truncated")
-		if l.Truncated <= 0 {
-			err = decoder.DecodeValid(l.Value, &t, time.Now())
+		how := ""
+		why, err := unstorable(e.ctx, pool, decoder, l, &t)
+		if why == nil && err == nil {
+			how, err = c.store(e.ctx, pool, l, &t)
 		}
-		if err == nil {
-			var horizon time.Time
-			if horizon, err = db.New(pool).TickHorizon(e.ctx); err == nil && t.Time().Before(horizon) {
-				err = fmt.Errorf("ts: older than the retention horizon %s", horizon.Format(time.RFC3339))
-			}
+		if ahead, ok := errors.AsType[*backfill.AheadError](err); ok {
+			why, err = ahead, nil
 		}
-		if err != nil {
+		switch {
+		case err != nil:
+			return err
+		case why != nil:
 			left++
-			fmt.Fprintf(e.errOut, "%v stays: %v\n", where{l.Partition, l.Offset}, oneLine(err))
-			return nil
-		}
-		how, err := c.store(e.ctx, pool, l, t)
-		switch how {
-		case "stored":
+			fmt.Fprintf(e.errOut, "%v stays: %v\n", where{l.Partition, l.Offset}, oneLine(why))
+		case how == "stored":
 			stored++
-		case "known":
+		case how == "known":
 			known++
 		}
-		return err
+		return nil
 	})
 	fmt.Fprintf(e.out, "%d stored, %d were there already, %d stay\n", stored, known, left)
 	return err
 }
 
+// unstorable reads a letter's tick, or says why it can still not be one.
+func unstorable(ctx context.Context, pool *pgxpool.Pool, decoder *feed.Decoder, l *deadletter.Letter, t *feed.Tick) (why, err error) {
+	if l.Truncated > 0 {
+		return errors.New("the value is truncated"), nil
+	}
+	if why := decoder.DecodeValid(l.Value, t, time.Now()); why != nil {
+		return why, nil
+	}
+	horizon, err := db.New(pool).TickHorizon(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read retention horizon: %w", err)
+	}
+	if t.Time().Before(horizon) {
+		return fmt.Errorf("ts: older than the retention horizon %s", horizon.Format(time.RFC3339)), nil
+	}
+	return nil, nil
+}
+
 // store deals with one letter: "" means that somebody else has.
-func (c *dlqRetryCmd) store(ctx context.Context, pool *pgxpool.Pool, l *deadletter.Letter, t feed.Tick) (how string, err error) {
+func (c *dlqRetryCmd) store(ctx context.Context, pool *pgxpool.Pool, l *deadletter.Letter, t *feed.Tick) (how string, err error) {
+	var from backfill.Place
+	if l.Topic != "" && l.From >= 0 && l.FromOffset >= 0 {
+		from = backfill.Place{Topic: l.Topic, Partition: l.From, Offset: l.FromOffset}
+	}
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		how = "known"
-		n, err := backfill.Store(ctx, tx, []feed.Tick{t})
+		fresh, err := backfill.Store(ctx, tx, t, from)
 		if err != nil {
 			return err
 		}
-		if n > 0 {
+		if fresh {
 			how = "stored"
 		}
 		rows, err := db.New(tx).HandleDeadLetter(ctx, db.HandleDeadLetterParams{Topic: c.deadTopic(), Partition: l.Partition, AtOffset: l.Offset, How: how})

@@ -32,6 +32,14 @@ type pipeline struct {
 
 func newPipeline(ctx context.Context, t *testing.T) *pipeline {
 	t.Helper()
+	p := newStream(ctx, t)
+	p.ingest(ctx, t)
+	return p
+}
+
+// newStream is a pipeline whose ingest does not run yet.
+func newStream(ctx context.Context, t *testing.T) *pipeline {
+	t.Helper()
 	var b [6]byte
 	_, _ = rand.Read(b[:])
 	p := &pipeline{DB: dbtest.New(t), topic: "test." + hex.EncodeToString(b[:]), brokers: os.Getenv("HYPERTICK_TEST_BROKERS")}
@@ -51,7 +59,12 @@ func newPipeline(ctx context.Context, t *testing.T) *pipeline {
 		t.Fatal(err)
 	}
 	producer.Close()
+	return p
+}
 
+// ingest runs until the test ends.
+func (p *pipeline) ingest(ctx context.Context, t *testing.T) {
+	t.Helper()
 	run, stop := context.WithCancel(ctx)
 	done := make(chan int)
 	var log bytes.Buffer
@@ -65,7 +78,6 @@ func newPipeline(ctx context.Context, t *testing.T) *pipeline {
 			t.Errorf("ingest: exit code %d\n%s", code, log.String())
 		}
 	})
-	return p
 }
 
 // caughtUp waits until ingest is done with all the topic has, then lets the

@@ -127,6 +127,70 @@ func (q *Queries) LockFeeds(ctx context.Context, arg LockFeedsParams) ([]LockFee
 	return items, nil
 }
 
+const nearestStored = `-- name: NearestStored :many
+SELECT u.venue::text AS venue, u.symbol::text AS symbol, u.seq::bigint AS seq, u.ts::timestamptz AS given, s.ts::timestamptz AS stored
+FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol,
+             unnest($3::bigint[]) AS seq, unnest($4::timestamptz[]) AS ts) u
+CROSS JOIN LATERAL (
+    SELECT t.ts FROM (
+        SELECT k.ts FROM ticks k WHERE k.symbol = u.symbol AND k.venue = u.venue AND k.seq = u.seq
+        UNION ALL
+        SELECT k.ts FROM late_ticks k WHERE k.symbol = u.symbol AND k.venue = u.venue AND k.seq = u.seq
+    ) t
+    ORDER BY greatest(t.ts, u.ts) - least(t.ts, u.ts) LIMIT 1
+) s
+`
+
+type NearestStoredParams struct {
+	Venues  []string
+	Symbols []string
+	Seqs    []int64
+	Tss     []time.Time
+}
+
+type NearestStoredRow struct {
+	Venue  string
+	Symbol string
+	Seq    int64
+	Given  time.Time
+	Stored time.Time
+}
+
+// Where ticks of these seqs are, whatever their ts; of each the one that is
+// nearest to the ts given. Looks at all ticks of their symbols: where one has a
+// million, 0.2 to 0.4 s for each seq in the row store, some ms in the columnstore,
+// which knows what seqs lie where (native and embedded, 2 cores).
+func (q *Queries) NearestStored(ctx context.Context, arg NearestStoredParams) ([]NearestStoredRow, error) {
+	rows, err := q.db.Query(ctx, nearestStored,
+		arg.Venues,
+		arg.Symbols,
+		arg.Seqs,
+		arg.Tss,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []NearestStoredRow
+	for rows.Next() {
+		var i NearestStoredRow
+		if err := rows.Scan(
+			&i.Venue,
+			&i.Symbol,
+			&i.Seq,
+			&i.Given,
+			&i.Stored,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const storeHistory = `-- name: StoreHistory :one
 WITH given AS MATERIALIZED (
     SELECT DISTINCT ON (u.venue, u.symbol, u.seq) u.ts, u.symbol, u.price, u.size, u.seq, u.venue

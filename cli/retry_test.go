@@ -1,0 +1,110 @@
+package cli_test
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/ingest"
+)
+
+// TestRetryAhead: a letter whose tick is beyond what ingest has brought stays,
+// or the ticks between would count as repeats; and a seq is stored once
+// whatever the ts of the tick that has it.
+func TestRetryAhead(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	p := newStream(ctx, t)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(p.brokers, ",")...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	// Which the first ingest makes.
+	dead, err := feed.NewProducer(feed.ProducerConfig{Brokers: strings.Split(p.brokers, ","), Topic: p.topic + ".dlq"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dead.EnsureTopic(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+	produce := func(topic, value string, headers ...kgo.RecordHeader) *kgo.Record {
+		t.Helper()
+		r := &kgo.Record{Topic: topic, Key: []byte("AAA"), Value: []byte(value), Headers: headers}
+		if err := cl.ProduceSync(ctx, r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	start := time.Now().UTC().Truncate(time.Minute).Add(-6 * time.Hour)
+	value := func(seq int64, later time.Duration) string {
+		at := start.Add(time.Duration(seq) * time.Second).Add(later)
+		return string(feed.AppendJSON(nil, &feed.Tick{Symbol: "AAA", Venue: "V", TS: at.UnixMicro(), Price: 10 + float64(seq), Size: 1, Seq: seq}))
+	}
+	// As an ingest would write it that cannot read what this one can.
+	letter := func(r *kgo.Record, value string) {
+		t.Helper()
+		h := []kgo.RecordHeader{{Key: ingest.HeaderError, Value: []byte("not understood then")}}
+		if r != nil {
+			h = append(h, kgo.RecordHeader{Key: ingest.HeaderSourceTopic, Value: []byte(r.Topic)},
+				kgo.RecordHeader{Key: ingest.HeaderSourcePartition, Value: []byte(strconv.Itoa(int(r.Partition)))},
+				kgo.RecordHeader{Key: ingest.HeaderSourceOffset, Value: []byte(strconv.FormatInt(r.Offset, 10))})
+		}
+		produce(p.topic+".dlq", value, h...)
+	}
+	retry := func(want ...string) {
+		t.Helper()
+		code, out, errOut := run(ctx, "dlq", "retry", "--reason", "not understood", "--database-url", p.URLAs(t, "hypertick_writer"), "--brokers", p.brokers, "--topic", p.topic)
+		for _, w := range want {
+			if code != 0 || !strings.Contains(out+errOut, w) {
+				t.Errorf("retry: exit code %d, want %q in\n%s%s", code, w, out, errOut)
+			}
+		}
+	}
+	stored := func(want string) {
+		t.Helper()
+		var got string
+		if err := p.Pool.QueryRow(ctx, "SELECT coalesce(string_agg(seq::text, ' ' ORDER BY seq), '') FROM (SELECT seq FROM ticks UNION ALL SELECT seq FROM late_ticks) t").Scan(&got); err != nil || got != want {
+			t.Errorf("stored are %q, want %q: %v", got, want, err)
+		}
+	}
+
+	var fifth *kgo.Record
+	for seq := int64(1); seq <= 7; seq++ {
+		if seq == 5 {
+			fifth = produce(p.topic, "five")
+		} else {
+			produce(p.topic, value(seq, 0))
+		}
+	}
+	eighth := produce(p.topic, "eight")
+	letter(fifth, value(5, 0))
+	letter(eighth, value(8, 0))
+	letter(nil, value(6, 0))
+	retry("0/0 stays: ingest has not come past it yet (", "0/1 stays: ingest has not come past it yet (", "0/2 stays: nothing says where", "0 stored, 0 were there already, 3 stay")
+	stored("")
+
+	p.ingest(ctx, t)
+	p.caughtUp(ctx, t)
+	stored("1 2 3 4 6 7")
+	retry("2 stored, 1 were there already, 0 stay")
+	stored("1 2 3 4 5 6 7 8")
+
+	// The feed goes on.
+	produce(p.topic, value(9, 0))
+	p.caughtUp(ctx, t)
+	stored("1 2 3 4 5 6 7 8 9")
+	// Seqs of which the letter has another ts; a place that ingest does not know.
+	letter(fifth, value(4, time.Hour))
+	letter(fifth, value(9, -time.Hour))
+	letter(&kgo.Record{Topic: "other"}, value(10, 0))
+	retry("0 stored, 2 were there already, 1 stay", "(it was offset 0 of partition 0 of other, where ingest has not begun)")
+	stored("1 2 3 4 5 6 7 8 9")
+}
