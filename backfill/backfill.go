@@ -40,19 +40,6 @@ type Stats struct {
 	To     time.Time // of the newest tick given
 }
 
-// SeqError is about ticks that would keep those of the live feed out.
-type SeqError struct {
-	Venue, Symbol string
-	Seq, LastSeq  int64
-	TS, LastTS    time.Time
-}
-
-func (e *SeqError) Error() string {
-	return fmt.Sprintf("seq: want at most %d for ticks of %s %s before %s, where the feed stands at that seq, got %d at %s: "+
-		"the file numbers its ticks otherwise than the feed; give it a venue of its own",
-		e.LastSeq, e.Venue, e.Symbol, e.LastTS.Format(time.RFC3339), e.Seq, e.TS.Format(time.RFC3339))
-}
-
 // Loader stores ticks in batches. It is not safe for concurrent use.
 type Loader struct {
 	cfg   Config
@@ -61,7 +48,9 @@ type Loader struct {
 	// known are the feeds this loader has brought ticks of: what it has stored
 	// itself is no other feed's.
 	known map[key]bool
-	pack  *bool
+	// searched are those whose history has been looked at.
+	searched map[key]bool
+	pack     *bool
 }
 
 // New makes a Loader.
@@ -70,7 +59,7 @@ func New(cfg Config) *Loader {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Loader{cfg: cfg, known: map[key]bool{}}
+	return &Loader{cfg: cfg, known: map[key]bool{}, searched: map[key]bool{}}
 }
 
 // Stats says how far it is.
@@ -101,6 +90,10 @@ func (l *Loader) Flush(ctx context.Context) error {
 	}
 	var stored int64
 	err := pgx.BeginFunc(ctx, l.cfg.Pool, func(tx pgx.Tx) error {
+		// A plan made while a chunk was small would read all of it when it is not.
+		if _, err := tx.Exec(ctx, "SET LOCAL plan_cache_mode = force_custom_plan"); err != nil {
+			return err
+		}
 		// A few ticks are not worth compressed batches of their own.
 		if *l.pack && len(l.batch) >= 1000 {
 			if _, err := tx.Exec(ctx, "SET LOCAL timescaledb.enable_direct_compress_insert = on"); err != nil {
@@ -181,6 +174,10 @@ func lock(ctx context.Context, q *db.Queries, arg db.LockFeedsParams) (map[key]d
 
 func (l *Loader) store(ctx context.Context, q *db.Queries) (int64, error) {
 	feeds, arg := params(l.batch)
+	// Before the lock: ingest does not wait for it.
+	if err := l.checkTimes(ctx, q, feeds); err != nil {
+		return 0, err
+	}
 	at, err := lock(ctx, q, feeds)
 	if err != nil {
 		return 0, err

@@ -71,12 +71,20 @@ func (c *backfillCmd) load(e *env, name string, zone *time.Location, l *backfill
 		fmt.Fprintf(e.out, "%s: %d ticks from %s to %s, %d stored, %d were there already, %d bad rows, %.0f ticks/s\n", file.Name(), s.Read,
 			s.From.Format(time.RFC3339), s.To.Format(time.RFC3339), s.Stored, s.Read-s.Stored, r.Stats().Bad, float64(s.Read)/took.Seconds())
 	}
-	var seq *backfill.SeqError
-	if errors.As(err, &seq) {
-		return usageError{fmt.Errorf("%s: %w", file.Name(), seq)}
-	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", file.Name(), err)
+		return fmt.Errorf("%s: %w", file.Name(), refused(err))
 	}
 	return nil
+}
+
+// refused makes what the loader would not do a mistake of the call, and says
+// which flag is to blame.
+func refused(err error) error {
+	if e, ok := errors.AsType[*backfill.SeqError](err); ok {
+		return usageError{e}
+	}
+	if e, ok := errors.AsType[*backfill.TimeError](err); ok {
+		return usagef("%w: was it loaded with another --timezone? A file that numbers its ticks anew wants a --venue of its own", e)
+	}
+	return err
 }

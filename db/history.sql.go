@@ -127,6 +127,76 @@ func (q *Queries) LockFeeds(ctx context.Context, arg LockFeedsParams) ([]LockFee
 	return items, nil
 }
 
+const nearestShifted = `-- name: NearestShifted :many
+SELECT u.venue::text AS venue, u.symbol::text AS symbol, u.seq::bigint AS seq, u.ts::timestamptz AS given, s.ts::timestamptz AS stored
+FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol,
+             unnest($3::bigint[]) AS seq, unnest($4::timestamptz[]) AS ts) u
+CROSS JOIN LATERAL (
+    SELECT t.ts FROM generate_series(-104, 104) k
+    CROSS JOIN LATERAL (
+        SELECT t.ts FROM ticks t
+        WHERE t.symbol = u.symbol AND t.venue = u.venue AND t.seq = u.seq
+          AND t.ts >= u.ts + k * INTERVAL '15 minutes' - INTERVAL '1 second' AND t.ts <= u.ts + k * INTERVAL '15 minutes' + INTERVAL '1 second'
+          AND t.ts >= $5::timestamptz - INTERVAL '27 hours' AND t.ts <= $6::timestamptz + INTERVAL '27 hours'
+        LIMIT 1
+    ) t
+    ORDER BY abs(k) LIMIT 1
+) s
+`
+
+type NearestShiftedParams struct {
+	Venues  []string
+	Symbols []string
+	Seqs    []int64
+	Tss     []time.Time
+	Oldest  time.Time
+	Newest  time.Time
+}
+
+type NearestShiftedRow struct {
+	Venue  string
+	Symbol string
+	Seq    int64
+	Given  time.Time
+	Stored time.Time
+}
+
+// The same, among the times that another time zone would give: whole quarters of
+// an hour away, up to 26 hours; oldest and newest bound the ts given. 10 to 50 ms
+// however many ticks there are.
+func (q *Queries) NearestShifted(ctx context.Context, arg NearestShiftedParams) ([]NearestShiftedRow, error) {
+	rows, err := q.db.Query(ctx, nearestShifted,
+		arg.Venues,
+		arg.Symbols,
+		arg.Seqs,
+		arg.Tss,
+		arg.Oldest,
+		arg.Newest,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []NearestShiftedRow
+	for rows.Next() {
+		var i NearestShiftedRow
+		if err := rows.Scan(
+			&i.Venue,
+			&i.Symbol,
+			&i.Seq,
+			&i.Given,
+			&i.Stored,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const nearestStored = `-- name: NearestStored :many
 SELECT u.venue::text AS venue, u.symbol::text AS symbol, u.seq::bigint AS seq, u.ts::timestamptz AS given, s.ts::timestamptz AS stored
 FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol,

@@ -58,6 +58,25 @@ CROSS JOIN LATERAL (
     ORDER BY greatest(t.ts, u.ts) - least(t.ts, u.ts) LIMIT 1
 ) s;
 
+-- name: NearestShifted :many
+-- The same, among the times that another time zone would give: whole quarters of
+-- an hour away, up to 26 hours; oldest and newest bound the ts given. 10 to 50 ms
+-- however many ticks there are.
+SELECT u.venue::text AS venue, u.symbol::text AS symbol, u.seq::bigint AS seq, u.ts::timestamptz AS given, s.ts::timestamptz AS stored
+FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol,
+             unnest(sqlc.arg(seqs)::bigint[]) AS seq, unnest(sqlc.arg(tss)::timestamptz[]) AS ts) u
+CROSS JOIN LATERAL (
+    SELECT t.ts FROM generate_series(-104, 104) k
+    CROSS JOIN LATERAL (
+        SELECT t.ts FROM ticks t
+        WHERE t.symbol = u.symbol AND t.venue = u.venue AND t.seq = u.seq
+          AND t.ts >= u.ts + k * INTERVAL '15 minutes' - INTERVAL '1 second' AND t.ts <= u.ts + k * INTERVAL '15 minutes' + INTERVAL '1 second'
+          AND t.ts >= sqlc.arg(oldest)::timestamptz - INTERVAL '27 hours' AND t.ts <= sqlc.arg(newest)::timestamptz + INTERVAL '27 hours'
+        LIMIT 1
+    ) t
+    ORDER BY abs(k) LIMIT 1
+) s;
+
 -- name: ColumnstoreInserts :one
 -- Whether an INSERT can go straight into the columnstore here.
 SELECT (current_setting('timescaledb.enable_direct_compress_insert', true) IS NOT NULL)::boolean;

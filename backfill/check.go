@@ -1,0 +1,138 @@
+package backfill
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/feed"
+)
+
+// SeqError is about ticks that would keep those of the live feed out.
+type SeqError struct {
+	Venue, Symbol string
+	Seq, LastSeq  int64
+	TS, LastTS    time.Time
+}
+
+func (e *SeqError) Error() string {
+	return fmt.Sprintf("seq: want at most %d for ticks of %s %s before %s, where the feed stands at that seq, got %d at %s: "+
+		"the file numbers its ticks otherwise than the feed; give it a venue of its own",
+		e.LastSeq, e.Venue, e.Symbol, e.LastTS.Format(time.RFC3339), e.Seq, e.TS.Format(time.RFC3339))
+}
+
+// TimeError is about a tick that is there with another ts. To store it again
+// would double it.
+type TimeError struct {
+	Venue, Symbol string
+	Seq           int64
+	TS, Stored    time.Time
+}
+
+func (e *TimeError) Error() string {
+	by, than := e.TS.Sub(e.Stored), "later"
+	if by < 0 {
+		by, than = -by, "earlier"
+	}
+	return fmt.Sprintf("ts: seq %d of %s %s is there with %s, got %s, %v %s",
+		e.Seq, e.Venue, e.Symbol, e.Stored.Format(time.RFC3339), e.TS.Format(time.RFC3339), by, than)
+}
+
+// searches is how many feeds of a batch are looked at in all of their history.
+const searches = 5
+
+// checkTimes looks at some ticks of the batch: those that are there must have
+// the ts they have here. Only seqs that their feeds have passed can be there.
+func (l *Loader) checkTimes(ctx context.Context, q *db.Queries, feeds db.LockFeedsParams) error {
+	rows, err := q.FeedPositions(ctx, db.FeedPositionsParams{Venues: feeds.Venues, Symbols: feeds.Symbols})
+	if err != nil {
+		return fmt.Errorf("read feed positions: %w", err)
+	}
+	last := make(map[key]int64, len(rows))
+	for _, r := range rows {
+		last[key{r.Venue, r.Symbol}] = r.LastSeq
+	}
+	// The first and the last such tick of each feed, and of the batch.
+	type span struct{ first, last *feed.Tick }
+	var all span
+	of := map[key]span{}
+	var order []key
+	for i := range l.batch {
+		t := &l.batch[i]
+		k := feedOf(t)
+		if t.Seq > last[k] {
+			continue
+		}
+		s := of[k]
+		if s.first == nil {
+			s.first = t
+			order = append(order, k)
+		}
+		s.last = t
+		of[k] = s
+		if all.first == nil {
+			all.first = t
+		}
+		all.last = t
+	}
+	if all.first == nil {
+		return nil
+	}
+	// A feed's whole history once, which finds a file that is numbered anew, too.
+	var whole db.NearestStoredParams
+	n := 0
+	for _, k := range order {
+		if l.searched[k] || n == searches {
+			continue
+		}
+		l.searched[k] = true
+		n++
+		for _, t := range []*feed.Tick{of[k].first, of[k].last} {
+			whole.Venues, whole.Symbols = append(whole.Venues, t.Venue), append(whole.Symbols, t.Symbol)
+			whole.Seqs, whole.Tss = append(whole.Seqs, t.Seq), append(whole.Tss, t.Time())
+		}
+	}
+	if n > 0 {
+		found, err := q.NearestStored(ctx, whole)
+		if err != nil {
+			return fmt.Errorf("look for ticks: %w", err)
+		}
+		for _, f := range found {
+			if err := sameTime(f); err != nil {
+				return err
+			}
+		}
+	}
+	// In every batch what another zone would do: zones may differ in summer only,
+	// and a file may begin long before the feed.
+	var shifted db.NearestShiftedParams
+	shifted.Oldest, shifted.Newest = all.first.Time(), all.first.Time()
+	for _, t := range []*feed.Tick{all.first, all.last} {
+		shifted.Venues, shifted.Symbols = append(shifted.Venues, t.Venue), append(shifted.Symbols, t.Symbol)
+		shifted.Seqs, shifted.Tss = append(shifted.Seqs, t.Seq), append(shifted.Tss, t.Time())
+		if t.Time().Before(shifted.Oldest) {
+			shifted.Oldest = t.Time()
+		}
+		if t.Time().After(shifted.Newest) {
+			shifted.Newest = t.Time()
+		}
+	}
+	found, err := q.NearestShifted(ctx, shifted)
+	if err != nil {
+		return fmt.Errorf("look for ticks at other times: %w", err)
+	}
+	for _, f := range found {
+		if err := sameTime(db.NearestStoredRow(f)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sameTime(r db.NearestStoredRow) error {
+	if r.Stored.Sub(r.Given).Abs() <= around {
+		return nil
+	}
+	return &TimeError{r.Venue, r.Symbol, r.Seq, r.Given.UTC(), r.Stored.UTC()}
+}

@@ -1,0 +1,57 @@
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hypertick/hypertick/db/dbtest"
+)
+
+// trades writes a file with a trade every 37 seconds, numbered from first.
+func trades(t *testing.T, start time.Time, first, n int) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("time,price,qty,trade_id\n")
+	for i := range n {
+		ts := start.Add(time.Duration(i) * 37 * time.Second)
+		fmt.Fprintf(&b, "%s,%d.5,%d,%d\n", ts.Format(time.DateTime), 100+i%13, 1+i%4, first+i)
+	}
+	file := filepath.Join(t.TempDir(), "trades.csv")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestBackfillRefused: what would double ticks, or keep some out, is a mistake
+// of the call, and changes nothing.
+func TestBackfillRefused(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	d := dbtest.New(t)
+	start := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -3)
+	file := trades(t, start, 1, 2500)
+	stored := 0
+	load := func(wantCode int, want string, args ...string) {
+		t.Helper()
+		code, out, errOut := run(ctx, append([]string{"backfill", "--symbol", "X-Y", "--venue", "CSV", "--batch", "700", "--database-url", d.URLAs(t, "hypertick_writer")}, args...)...)
+		if code != wantCode || !strings.Contains(out+errOut, want) {
+			t.Errorf("%v: exit code %d, want %d and %q in\n%s%s", args, code, wantCode, want, out, errOut)
+		}
+		var rows int
+		if err := d.Pool.QueryRow(ctx, "SELECT count(*) FROM ticks").Scan(&rows); err != nil || rows != stored {
+			t.Errorf("%v: %d ticks are stored, want %d: %v", args, rows, stored, err)
+		}
+	}
+	stored = 2500
+	load(0, " 2500 stored", file)
+	load(2, "--timezone", file, "--timezone", "America/New_York")
+	load(2, "--timezone", file, "--timezone", "Asia/Kathmandu")
+	load(0, " 0 stored, 2500 were there already", file)
+}
