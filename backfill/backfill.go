@@ -29,7 +29,9 @@ const around = time.Minute
 type Config struct {
 	Pool  *pgxpool.Pool // as hypertick_writer
 	Batch int           // ticks of one transaction, default DefaultBatch
-	Log   *slog.Logger  // default slog.Default()
+	// Jump takes ticks that begin beyond their feed. Else that is a JumpError.
+	Jump bool
+	Log  *slog.Logger // default slog.Default()
 }
 
 // Stats counts what a Loader has done.
@@ -182,11 +184,8 @@ func (l *Loader) store(ctx context.Context, q *db.Queries) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for i := range l.batch {
-		t := &l.batch[i]
-		if p := at[feedOf(t)]; !l.known[feedOf(t)] && p.LastSeq > 0 && t.Seq > p.LastSeq && t.Time().Before(p.LastTs.Add(-around)) {
-			return 0, &SeqError{t.Venue, t.Symbol, t.Seq, p.LastSeq, t.Time(), p.LastTs}
-		}
+	if err := l.checkSeqs(at); err != nil {
+		return 0, err
 	}
 	stored, err := q.StoreHistory(ctx, arg)
 	if err != nil {

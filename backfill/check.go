@@ -39,6 +39,48 @@ func (e *TimeError) Error() string {
 		e.Seq, e.Venue, e.Symbol, e.Stored.Format(time.RFC3339), e.TS.Format(time.RFC3339), by, than)
 }
 
+// JumpError is about a file that begins beyond the feed. Ticks between, which
+// ingest may have yet to bring, would count as repeats.
+type JumpError struct {
+	Venue, Symbol string
+	Seq, LastSeq  int64
+}
+
+func (e *JumpError) Error() string {
+	return fmt.Sprintf("seq: want at most %d for the first tick of %s %s, whose feed stands at %d, got %d: "+
+		"ticks between that ingest has yet to bring would count as repeats, and be lost", e.LastSeq+1, e.Venue, e.Symbol, e.LastSeq, e.Seq)
+}
+
+// checkSeqs looks at feeds that the loader has not brought before.
+func (l *Loader) checkSeqs(at map[key]db.LockFeedsRow) error {
+	lowest := map[key]int64{}
+	for i := range l.batch {
+		t := &l.batch[i]
+		k := feedOf(t)
+		p := at[k]
+		if l.known[k] || p.LastSeq == 0 {
+			continue
+		}
+		if t.Seq > p.LastSeq && t.Time().Before(p.LastTs.Add(-around)) {
+			return &SeqError{t.Venue, t.Symbol, t.Seq, p.LastSeq, t.Time(), p.LastTs}
+		}
+		if seq, ok := lowest[k]; !ok || t.Seq < seq {
+			lowest[k] = t.Seq
+		}
+	}
+	if l.cfg.Jump {
+		return nil
+	}
+	// In the order of the batch, so that it is the same one each time.
+	for i := range l.batch {
+		k := feedOf(&l.batch[i])
+		if seq, ok := lowest[k]; ok && seq > at[k].LastSeq+1 {
+			return &JumpError{k.venue, k.symbol, seq, at[k].LastSeq}
+		}
+	}
+	return nil
+}
+
 // searches is how many feeds of a batch are looked at in all of their history.
 const searches = 5
 

@@ -98,3 +98,60 @@ func TestOtherTimeThanLive(t *testing.T) {
 		t.Errorf("another symbol: %+v, %v", s, err)
 	}
 }
+
+// TestJump: a file that begins beyond its feed would keep out what ingest has
+// yet to bring.
+func TestJump(t *testing.T) {
+
+	d := dbtest.New(t)
+	pool := writer(t, d)
+	ticks := days(time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -3), 2, 4000, "A")
+	other := days(time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -3), 2, 4000, "B")
+	live := func(from, to int) {
+		t.Helper()
+		var l []dbtest.Tick
+		for _, k := range ticks[from:to] {
+			l = append(l, dbtest.Tick{TS: k.Time(), Symbol: k.Symbol, Venue: k.Venue, Price: k.Price, Size: k.Size, Seq: k.Seq})
+		}
+		d.Commit(t, l, nil)
+	}
+	at := func(want int64) {
+		t.Helper()
+		var last int64
+		if err := d.Pool.QueryRow(t.Context(), "SELECT last_seq FROM feed_positions WHERE symbol = 'A'").Scan(&last); err != nil || last != want {
+			t.Errorf("the feed stands at %d, want %d: %v", last, want, err)
+		}
+	}
+	live(0, 100)
+	// Its other feed is new, and may begin anywhere.
+	s, err := load(t.Context(), pool, append(append([]feed.Tick(nil), other[500:600]...), ticks[150:200]...))
+	if e, ok := errors.AsType[*backfill.JumpError](err); !ok || *e != (backfill.JumpError{Venue: "V", Symbol: "A", Seq: 151, LastSeq: 100}) || s.Stored != 0 {
+		t.Errorf("%+v, %v, want a JumpError", s, err)
+	}
+	at(100)
+	live(100, 150)
+	for _, file := range []struct {
+		from, to int
+		stored   int64
+	}{{150, 200, 50}, {120, 2000, 1800}, {2000, 4000, 2000}} {
+		if s, err := load(t.Context(), pool, ticks[file.from:file.to]); err != nil || s.Stored != file.stored {
+			t.Errorf("ticks from %d to %d: %+v, %v, want %d stored", file.from, file.to, s, err, file.stored)
+		}
+	}
+	at(4000)
+
+	more := days(ticks[3999].Time().Add(time.Second), 1, 3000, "A")
+	for i := range more {
+		more[i].Seq += 5000
+	}
+	l := backfill.New(backfill.Config{Pool: pool, Batch: 1000, Jump: true})
+	for i := range more {
+		if err := l.Add(t.Context(), &more[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Flush(t.Context()); err != nil || l.Stats().Stored != 3000 {
+		t.Errorf("with Jump: %+v, %v", l.Stats(), err)
+	}
+	at(8000)
+}

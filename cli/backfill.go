@@ -16,7 +16,8 @@ type backfillCmd struct {
 	databaseFlag
 	Files []string `arg:"" help:"CSV files of trades or of bars; plain, gzip or zstd; - is standard input." name:"file"`
 	fileFlags
-	Batch int `help:"Ticks of one transaction." default:"20000" placeholder:"N"`
+	Batch int  `help:"Ticks of one transaction." default:"20000" placeholder:"N"`
+	Jump  bool `help:"Also take a file that begins beyond the feed: ticks between are not expected any more, and ingest drops them as repeats if they come."`
 }
 
 // Help is shown below the flags.
@@ -41,7 +42,7 @@ func (c *backfillCmd) Run(e *env) error {
 	}
 	defer pool.Close()
 	for _, name := range c.Files {
-		if err := c.load(e, name, zone, backfill.New(backfill.Config{Pool: pool, Batch: c.Batch, Log: e.log})); err != nil {
+		if err := c.load(e, name, zone, backfill.New(backfill.Config{Pool: pool, Batch: c.Batch, Jump: c.Jump, Log: e.log})); err != nil {
 			return err
 		}
 	}
@@ -81,7 +82,10 @@ func (c *backfillCmd) load(e *env, name string, zone *time.Location, l *backfill
 // which flag is to blame.
 func refused(err error) error {
 	if e, ok := errors.AsType[*backfill.SeqError](err); ok {
-		return usageError{e}
+		return usagef("%w, or see to its --timezone", e)
+	}
+	if e, ok := errors.AsType[*backfill.JumpError](err); ok {
+		return usagef("%w; load what is missing first, wait until ingest has brought it, or --jump to do without", e)
 	}
 	if e, ok := errors.AsType[*backfill.TimeError](err); ok {
 		return usagef("%w: was it loaded with another --timezone? A file that numbers its ticks anew wants a --venue of its own", e)
