@@ -38,6 +38,7 @@ type Config struct {
 type Stats struct {
 	Read   int64 // ticks given
 	Stored int64 // of these, ticks that were new
+	Old    int64 // and ticks that retention would take away at once
 	From   time.Time
 	To     time.Time // of the newest tick given
 }
@@ -90,7 +91,7 @@ func (l *Loader) Flush(ctx context.Context) error {
 		}
 		l.pack = &can
 	}
-	var stored int64
+	var stored, old int64
 	err := pgx.BeginFunc(ctx, l.cfg.Pool, func(tx pgx.Tx) error {
 		// A plan made while a chunk was small would read all of it when it is not.
 		if _, err := tx.Exec(ctx, "SET LOCAL plan_cache_mode = force_custom_plan"); err != nil {
@@ -103,7 +104,7 @@ func (l *Loader) Flush(ctx context.Context) error {
 			}
 		}
 		var err error
-		stored, err = l.store(ctx, db.New(tx))
+		stored, old, err = l.store(ctx, db.New(tx))
 		return err
 	})
 	if err != nil {
@@ -121,6 +122,7 @@ func (l *Loader) Flush(ctx context.Context) error {
 	}
 	l.stats.Read += int64(len(l.batch))
 	l.stats.Stored += stored
+	l.stats.Old += old
 	l.batch = l.batch[:0]
 	return nil
 }
@@ -174,22 +176,30 @@ func lock(ctx context.Context, q *db.Queries, arg db.LockFeedsParams) (map[key]d
 	return at, nil
 }
 
-func (l *Loader) store(ctx context.Context, q *db.Queries) (int64, error) {
+func (l *Loader) store(ctx context.Context, q *db.Queries) (stored, old int64, err error) {
 	feeds, arg := params(l.batch)
 	// Before the lock: ingest does not wait for it.
 	if err := l.checkTimes(ctx, q, feeds); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	at, err := lock(ctx, q, feeds)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if err := l.checkSeqs(at); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	stored, err := q.StoreHistory(ctx, arg)
-	if err != nil {
-		return 0, fmt.Errorf("store: %w", err)
+	// Of a candle that old only these ticks would be left.
+	if arg.Horizon, err = q.TickHorizon(ctx); err != nil {
+		return 0, 0, fmt.Errorf("read retention horizon: %w", err)
 	}
-	return stored, nil
+	for _, ts := range arg.Tss {
+		if ts.Before(arg.Horizon) {
+			old++
+		}
+	}
+	if stored, err = q.StoreHistory(ctx, arg); err != nil {
+		return 0, 0, fmt.Errorf("store: %w", err)
+	}
+	return stored, old, nil
 }

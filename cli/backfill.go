@@ -24,6 +24,7 @@ type backfillCmd struct {
 func (backfillCmd) Help() string {
 	return "Ticks go straight into the database, into the columnstore where the server can, without a broker. " +
 		"What is there already is left alone, so a file may be loaded twice, and a load that was stopped is started again. Ingest may go on meanwhile. " +
+		"Ticks older than retention allows are counted and left out. " +
 		"TimescaleDB computes the candles and indicators that the ticks touch again within a minute. Needs hypertick_writer."
 }
 
@@ -69,8 +70,8 @@ func (c *backfillCmd) load(e *env, name string, zone *time.Location, l *backfill
 	s := l.Stats()
 	if s.Read > 0 {
 		took := time.Since(start)
-		fmt.Fprintf(e.out, "%s: %d ticks from %s to %s, %d stored, %d were there already, %d bad rows, %.0f ticks/s\n", file.Name(), s.Read,
-			s.From.Format(time.RFC3339), s.To.Format(time.RFC3339), s.Stored, s.Read-s.Stored, r.Stats().Bad, float64(s.Read)/took.Seconds())
+		fmt.Fprintf(e.out, "%s: %d ticks from %s to %s, %d stored, %d were there already, %d older than retention allows, %d bad rows, %.0f ticks/s\n", file.Name(), s.Read,
+			s.From.Format(time.RFC3339), s.To.Format(time.RFC3339), s.Stored, s.Read-s.Stored-s.Old, s.Old, r.Stats().Bad, float64(s.Read)/took.Seconds())
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", file.Name(), refused(err))

@@ -62,4 +62,9 @@ func TestBackfillRefused(t *testing.T) {
 	load(2, "whose feed stands at 2600, got 2701", next, later)
 	stored = 2700
 	load(0, " 100 stored", later, "--jump")
+
+	if _, err := d.Pool.Exec(ctx, "SELECT set_retention('ticks', INTERVAL '1 day')"); err != nil {
+		t.Fatal(err)
+	}
+	load(0, " 0 stored, 0 were there already, 2500 older than retention allows", file)
 }

@@ -274,7 +274,8 @@ WITH given AS MATERIALIZED (
     SELECT t.venue, t.symbol, t.seq FROM late_ticks t
     WHERE t.ts >= $7::timestamptz AND t.ts <= $8::timestamptz
 ), fresh AS MATERIALIZED (
-    SELECT g.ts, g.symbol, g.price, g.size, g.seq, g.venue FROM given g WHERE NOT EXISTS (SELECT FROM there t WHERE t.venue = g.venue AND t.symbol = g.symbol AND t.seq = g.seq)
+    SELECT g.ts, g.symbol, g.price, g.size, g.seq, g.venue FROM given g
+    WHERE g.ts >= $10::timestamptz AND NOT EXISTS (SELECT FROM there t WHERE t.venue = g.venue AND t.symbol = g.symbol AND t.seq = g.seq)
 ), stored AS (
     INSERT INTO ticks (ts, symbol, price, size, seq, venue)
     SELECT f.ts, f.symbol, f.price, f.size, f.seq, f.venue FROM fresh f ORDER BY f.symbol, f.ts, f.seq
@@ -302,11 +303,13 @@ type StoreHistoryParams struct {
 	Oldest  time.Time
 	Newest  time.Time
 	Sources []string
+	Horizon time.Time
 }
 
 // Stores ticks that are not there yet, moves positions up, never down, and notes
 // which bars changed; says how many ticks were new. oldest and newest bound where
-// one may be there already.
+// one may be there already. What is older than the horizon only moves positions, as
+// ingest has it.
 func (q *Queries) StoreHistory(ctx context.Context, arg StoreHistoryParams) (int64, error) {
 	row := q.db.QueryRow(ctx, storeHistory,
 		arg.Tss,
@@ -318,6 +321,7 @@ func (q *Queries) StoreHistory(ctx context.Context, arg StoreHistoryParams) (int
 		arg.Oldest,
 		arg.Newest,
 		arg.Sources,
+		arg.Horizon,
 	)
 	var count int64
 	err := row.Scan(&count)

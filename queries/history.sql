@@ -1,7 +1,8 @@
 -- name: StoreHistory :one
 -- Stores ticks that are not there yet, moves positions up, never down, and notes
 -- which bars changed; says how many ticks were new. oldest and newest bound where
--- one may be there already.
+-- one may be there already. What is older than the horizon only moves positions, as
+-- ingest has it.
 WITH given AS MATERIALIZED (
     SELECT DISTINCT ON (u.venue, u.symbol, u.seq) u.ts, u.symbol, u.price, u.size, u.seq, u.venue
     FROM (SELECT unnest(sqlc.arg(tss)::timestamptz[]) AS ts, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(prices)::float8[]) AS price,
@@ -14,7 +15,8 @@ WITH given AS MATERIALIZED (
     SELECT t.venue, t.symbol, t.seq FROM late_ticks t
     WHERE t.ts >= sqlc.arg(oldest)::timestamptz AND t.ts <= sqlc.arg(newest)::timestamptz
 ), fresh AS MATERIALIZED (
-    SELECT g.* FROM given g WHERE NOT EXISTS (SELECT FROM there t WHERE t.venue = g.venue AND t.symbol = g.symbol AND t.seq = g.seq)
+    SELECT g.* FROM given g
+    WHERE g.ts >= sqlc.arg(horizon)::timestamptz AND NOT EXISTS (SELECT FROM there t WHERE t.venue = g.venue AND t.symbol = g.symbol AND t.seq = g.seq)
 ), stored AS (
     INSERT INTO ticks (ts, symbol, price, size, seq, venue)
     SELECT f.ts, f.symbol, f.price, f.size, f.seq, f.venue FROM fresh f ORDER BY f.symbol, f.ts, f.seq
