@@ -1,6 +1,6 @@
 -- name: StoreHistory :one
--- Stores ticks that are not there yet, moves positions up, never down, and notes
--- which bars changed; says how many ticks were new. oldest and newest bound where
+-- Stores ticks that are not there yet, moves positions up, never down, notes which
+-- bars changed, and what seqs a contiguous feed jumps over, as ingest does; says how many ticks were new. oldest and newest bound where
 -- one may be there already. What is older than the horizon only moves positions, as
 -- ingest has it.
 WITH given AS MATERIALIZED (
@@ -30,6 +30,17 @@ WITH given AS MATERIALIZED (
 ), noted AS (
     INSERT INTO _hypertick.late_arrivals (symbol, venue, after_seq, last_seq, oldest, newest)
     SELECT f.symbol, f.venue, min(f.seq) - 1, max(f.seq), min(f.ts), max(f.ts) FROM fresh f GROUP BY f.symbol, f.venue
+), missed AS (
+    -- A feed that is new has nothing before its first tick.
+    INSERT INTO feed_gaps (venue, symbol, from_seq, to_seq, before_ts, after_ts)
+    SELECT s.venue, s.symbol, s.before + 1, s.seq - 1, s.before_ts, s.ts
+    FROM (
+        SELECT g.venue, g.symbol, g.seq, g.ts, lag(g.seq, 1, nullif(p.last_seq, 0)) OVER w AS before, lag(g.ts, 1, p.last_ts) OVER w AS before_ts
+        FROM given g JOIN feed_positions p ON p.symbol = g.symbol AND p.venue = g.venue AND g.seq > p.last_seq
+        WHERE NOT EXISTS (SELECT FROM feed_venues v WHERE v.venue = g.venue AND NOT v.contiguous)
+        WINDOW w AS (PARTITION BY g.venue, g.symbol ORDER BY g.seq)
+    ) s
+    WHERE s.seq > s.before + 1
 )
 SELECT count(*) FROM stored;
 
