@@ -92,7 +92,8 @@ func (l *Loader) Flush(ctx context.Context) error {
 		l.pack = &can
 	}
 	var stored, old int64
-	err := pgx.BeginFunc(ctx, l.cfg.Pool, func(tx pgx.Tx) error {
+	// Ingest locks its feeds in an order of its own, so there may be deadlocks.
+	err := db.InTx(ctx, l.cfg.Pool, l.cfg.Log, func(tx pgx.Tx) error {
 		// A plan made while a chunk was small would read all of it when it is not.
 		if _, err := tx.Exec(ctx, "SET LOCAL plan_cache_mode = force_custom_plan"); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func writer(t *testing.T, d *dbtest.DB) *pgxpool.Pool {
 }
 
 func load(ctx context.Context, pool *pgxpool.Pool, ticks []feed.Tick) (backfill.Stats, error) {
-	l := backfill.New(backfill.Config{Pool: pool, Batch: 1500})
+	l := backfill.New(backfill.Config{Pool: pool, Batch: 1500, Log: slog.New(slog.DiscardHandler)})
 	for i := range ticks {
 		if err := l.Add(ctx, &ticks[i]); err != nil {
 			return l.Stats(), err

@@ -237,7 +237,7 @@ func (c *dlqRetryCmd) Run(e *env) error {
 		how := ""
 		why, err := unstorable(e.ctx, pool, decoder, l, &t)
 		if why == nil && err == nil {
-			how, err = c.store(e.ctx, pool, l, &t)
+			how, err = c.store(e, pool, l, &t)
 		}
 		if ahead, ok := errors.AsType[*backfill.AheadError](err); ok {
 			why, err = ahead, nil
@@ -278,21 +278,21 @@ func unstorable(ctx context.Context, pool *pgxpool.Pool, decoder *feed.Decoder, 
 }
 
 // store deals with one letter: "" means that somebody else has.
-func (c *dlqRetryCmd) store(ctx context.Context, pool *pgxpool.Pool, l *deadletter.Letter, t *feed.Tick) (how string, err error) {
+func (c *dlqRetryCmd) store(e *env, pool *pgxpool.Pool, l *deadletter.Letter, t *feed.Tick) (how string, err error) {
 	var from backfill.Place
 	if l.Topic != "" && l.From >= 0 && l.FromOffset >= 0 {
 		from = backfill.Place{Topic: l.Topic, Partition: l.From, Offset: l.FromOffset}
 	}
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	err = db.InTx(e.ctx, pool, e.log, func(tx pgx.Tx) error {
 		how = "known"
-		fresh, err := backfill.Store(ctx, tx, t, from)
+		fresh, err := backfill.Store(e.ctx, tx, t, from)
 		if err != nil {
 			return err
 		}
 		if fresh {
 			how = "stored"
 		}
-		rows, err := db.New(tx).HandleDeadLetter(ctx, db.HandleDeadLetterParams{Topic: c.deadTopic(), Partition: l.Partition, AtOffset: l.Offset, How: how})
+		rows, err := db.New(tx).HandleDeadLetter(e.ctx, db.HandleDeadLetterParams{Topic: c.deadTopic(), Partition: l.Partition, AtOffset: l.Offset, How: how})
 		if err == nil && rows == 0 {
 			how = ""
 		}
