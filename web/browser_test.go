@@ -159,9 +159,18 @@ func (p *page) until(what, js string) {
 	}
 }
 
+// click tries again when the page has made the element anew meanwhile.
 func (p *page) click(selector string) {
 	p.t.Helper()
-	p.do(chromedp.Click(chromedp.CSS(selector)))
+	for try := 1; ; try++ {
+		err := chromedp.Do(p.ctx, chromedp.Click(chromedp.CSS(selector)))
+		if err == nil {
+			return
+		}
+		if try == 10 || !strings.Contains(err.Error(), "Could not find node") {
+			p.t.Fatalf("click %s: %v", selector, err)
+		}
+	}
 }
 
 func (p *page) shot(name string) {
