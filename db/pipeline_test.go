@@ -49,6 +49,8 @@ func TestPipeline(t *testing.T) {
 			t.Errorf("%s: %s is %+v, want %s with %q, and an action unless it is ok", when, part, p, state, detail)
 		}
 	}
+	// A scheduler may have been faster than this test.
+	exec(t, d, "DELETE FROM audit_runs")
 	// As if they had been written just now, and not when the test's template was made.
 	exec(t, d, "UPDATE alert.rules SET enabled = true")
 	want("at first", "database", "ok", "TimescaleDB")
