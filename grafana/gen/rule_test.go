@@ -161,6 +161,10 @@ func (m *market) seed(t testing.TB) (loud, quiet map[string]string) {
 	m.activity(t, "market.ticks", 0, 0, 12)
 	m.activity(t, "market.ticks", 1, 0, 5_000_000)
 	m.activity(t, "market.bad", 0, 3, 0)
+	if m.Embedded == nil {
+		// There tests switch the scheduler's jobs off, and those are not shown.
+		m.exec(t, "SELECT alter_job(job_id, scheduled => true, next_start => now() + INTERVAL '1 day') FROM timescaledb_information.jobs WHERE job_id >= 1000")
+	}
 	jobs := m.must(t, "SELECT job_id FROM timescaledb_information.jobs WHERE job_id >= 1000 ORDER BY job_id LIMIT 2").rows
 	failed, fine := jobs[0][0].(int32), jobs[1][0].(int32)
 	m.run(t, failed, false)
