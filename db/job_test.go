@@ -2,6 +2,8 @@ package db_test
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,6 +31,18 @@ func TestRunJobs(t *testing.T) {
 	if d.Embedded == nil {
 		t.Skip("this server runs its jobs itself")
 	}
+	due, err := db.New(d.Pool).DueJobs(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for _, j := range due[:7] {
+		order = append(order, strings.TrimPrefix(j.Proc, "_hypertick.")+j.Relation)
+	}
+	const refresh = "_timescaledb_functions.policy_refresh_continuous_aggregate"
+	if want := []string{"move_late_ticks", refresh + "candles_1m", refresh + "candles_5m", refresh + "candles_15m", refresh + "candles_1h", refresh + "candles_1d", "evaluate_alerts"}; !slices.Equal(order, want) {
+		t.Errorf("jobs in the order %q, want %q first", order, want)
+	}
 	ts := time.Now().Add(-48 * time.Hour).UTC()
 	insert(t, d, "late_ticks", []dbtest.Tick{{TS: ts, Symbol: "A", Price: 2, Size: 1, Seq: 1, Venue: "X"}})
 	first, err := db.RunDueJobs(ctx, d.Pool, dbtest.Log(t))
@@ -48,7 +62,7 @@ func TestRunJobs(t *testing.T) {
 	if _, err := d.Pool.Exec(ctx, "SELECT alter_job(job_id, next_start => now() - interval '1 second') FROM timescaledb_information.jobs WHERE proc_name = 'fails'"); err != nil {
 		t.Fatal(err)
 	}
-	due := func() int {
+	waiting := func() int {
 		jobs, err := db.New(d.Pool).DueJobs(ctx)
 		if err != nil {
 			t.Error(err)
@@ -64,11 +78,11 @@ func TestRunJobs(t *testing.T) {
 	for asked.Load() < 2 {
 		<-time.After(10 * time.Millisecond)
 	}
-	if due() == 0 {
+	if waiting() == 0 {
 		t.Error("a held job ran")
 	}
 	released.Store(1)
-	for due() != 0 && ctx.Err() == nil {
+	for waiting() != 0 && ctx.Err() == nil {
 		<-time.After(10 * time.Millisecond)
 	}
 	stop()
