@@ -145,7 +145,7 @@ LANGUAGE sql STABLE ROWS 5 SET jit = off AS $$
     WITH several AS MATERIALIZED (
         SELECT p.symbol FROM public.feed_positions p WHERE p.updated_at > at - INTERVAL '2 minutes' GROUP BY p.symbol HAVING pg_catalog.count(*) > 1
     ), traded AS (
-        -- The mean of a minute: single outliers are found elsewhere.
+        -- The median of a minute: a single outlier does not move it.
         SELECT s.symbol, t.venue, t.price
         FROM several s CROSS JOIN LATERAL (
             SELECT k.venue, pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY k.price) AS price FROM public.ticks k
@@ -295,7 +295,7 @@ COMMENT ON FUNCTION _hypertick.quality_check(jsonb, timestamptz) IS 'Looks at wh
 CREATE PROCEDURE _hypertick.check_quality(job_id int, config jsonb)
 LANGUAGE sql AS 'SELECT _hypertick.quality_check(config)';
 COMMENT ON PROCEDURE _hypertick.check_quality(int, jsonb) IS
-'Job: checks the ticks that came. config: stale, silence from which on a symbol counts as stale, and stale_gaps, how many times the usual time between its trades that must be; outlier, a fraction of the price, and outlier_mads; crossed, a fraction; ahead and behind, of a venue''s clock; backlog, from how many records on ingest counts as behind; reach, how far back a check looks after a pause; keep.';
+'Job: checks the ticks that came. config: stale, silence from which on a symbol counts as stale, and stale_gaps, how many times the usual time between its trades that must be; outlier, a fraction of the price, and outlier_mads, in deviations of 1.4826 times the median one; crossed, a fraction; ahead and behind, of a venue''s clock; backlog, from how many records on ingest counts as behind; reach, how far back a check looks after a pause; keep.';
 REVOKE EXECUTE ON FUNCTION _hypertick.quality_stale(timestamptz, interval, float8), _hypertick.quality_skew(timestamptz, interval, interval),
     _hypertick.quality_crossed(timestamptz, float8), _hypertick.quality_around(text, text, timestamptz, bigint),
     _hypertick.quality_hampel(float8[], float8[]), _hypertick.quality_check(jsonb, timestamptz) FROM PUBLIC;
