@@ -153,7 +153,7 @@ func (s *Server) scanCandles(ctx context.Context, in *scanInput) (*scanOutput, e
 	}
 	out.Body.Data = make([]Candle, len(rows))
 	for i, r := range rows {
-		out.Body.Data[i] = Candle{r.Bucket.UTC(), r.Open, r.High, r.Low, r.Close, r.Volume, vwap(r.Notional, r.Volume), r.Trades}
+		out.Body.Data[i] = Candle{r.Bucket.UTC(), r.Open, r.High, r.Low, r.Close, r.Volume, &r.Vwap, r.Trades}
 	}
 	return out, nil
 }

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/binary"
-	"math"
 	"net/http"
 	"time"
 
@@ -24,14 +22,11 @@ type Candle struct {
 	Trades int64     `json:"trades" doc:"Number of ticks." example:"117"`
 }
 
-// candleColumns are the fields of Candle. The query gives notional where vwap
-// belongs; addVWAP makes one of the other.
+// candleColumns are the fields of Candle.
 var candleColumns = []column{
 	{"bucket", kindTime}, {"open", kindFloat}, {"high", kindFloat}, {"low", kindFloat}, {"close", kindFloat},
 	{"volume", kindFloat}, {"vwap", kindFloat}, {"trades", kindInt},
 }
-
-const columnVolume, columnVWAP = 5, 6
 
 // IntervalQuery is the length of bars. Exported as SymbolPath is.
 type IntervalQuery struct {
@@ -79,7 +74,6 @@ func (s *Server) candles(ctx context.Context, in *candlesInput) (*reply, error) 
 			return nil, err
 		}
 	}
-	t.addVWAP()
 	next, closed := sp.cut(t, in.Limit, cursor{Kind: kindCandles, Symbol: in.Symbol, Interval: in.Interval})
 	return s.reply(ctx, &in.Conditions, t, in.link("candles", in.Interval, in.Limit), next, closed)
 }
@@ -149,27 +143,6 @@ func barEnd(at time.Time, interval string) time.Time {
 
 // widths are the lengths of bars.
 var widths = map[string]time.Duration{"1m": time.Minute, "5m": 5 * time.Minute, "15m": 15 * time.Minute, "1h": time.Hour, "1d": day}
-
-// addVWAP makes vwap of notional; null when there is none.
-func (t *table) addVWAP() {
-	for i := range t.rows() {
-		row := t.row(i)
-		v := vwap(t.float(row[columnVWAP]), t.float(row[columnVolume]))
-		if v == nil {
-			row[columnVWAP].n = -1
-			continue
-		}
-		binary.BigEndian.PutUint64(t.data[row[columnVWAP].at:], math.Float64bits(*v))
-	}
-}
-
-func vwap(notional, volume float64) *float64 {
-	v := notional / volume
-	if volume == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
-		return nil
-	}
-	return &v
-}
 
 // knowSymbol is nil when the symbol has ever been heard of. A page with rows
 // needs no such question.

@@ -37,12 +37,12 @@ func TestGauges(t *testing.T) {
 			}
 		}
 	}
-	if _, err := d.Pool.Exec(context.Background(), "DELETE FROM audit_drift; DELETE FROM quality_findings"); err != nil {
+	if _, err := d.Pool.Exec(context.Background(), "DELETE FROM verify_drift; DELETE FROM quality_findings"); err != nil {
 		t.Fatal(err)
 	}
-	want("at first", scrape(), "hypertick_audit_drift_buckets 0", `hypertick_quality_findings{kind="stale"} 0`, `hypertick_quality_findings{kind="outlier"} 0`)
+	want("at first", scrape(), "hypertick_verify_drift_buckets 0", `hypertick_quality_findings{kind="stale"} 0`, `hypertick_quality_findings{kind="outlier"} 0`)
 	if _, err := d.Pool.Exec(context.Background(), `
-		INSERT INTO audit_drift (relation, symbol, bucket) VALUES ('candles_1m', 'A', now()), ('candles_1m', 'B', now());
+		INSERT INTO verify_drift (relation, symbol, bucket) VALUES ('candles_1m', 'A', now()), ('candles_1m', 'B', now());
 		INSERT INTO quality_findings (kind, venue, symbol, since, seen_at, ended_at, value, bound, detail) VALUES
 			('stale', 'X', 'A', now() - INTERVAL '2 hours', now() - INTERVAL '2 hours', NULL, 1, 1, 'lasts'),
 			('stale', 'X', 'B', now() - INTERVAL '2 hours', now(), now(), 1, 1, 'is over'),
@@ -50,7 +50,7 @@ func TestGauges(t *testing.T) {
 			('outlier', 'X', 'A', now() - INTERVAL '3 hours', now() - INTERVAL '3 hours', now() - INTERVAL '3 hours', 1, 1, 'was long ago')`); err != nil {
 		t.Fatal(err)
 	}
-	want("then", scrape(), "hypertick_audit_drift_buckets 2", `hypertick_quality_findings{kind="stale"} 1`, `hypertick_quality_findings{kind="outlier"} 1`, `hypertick_quality_findings{kind="skew"} 0`)
+	want("then", scrape(), "hypertick_verify_drift_buckets 2", `hypertick_quality_findings{kind="stale"} 1`, `hypertick_quality_findings{kind="outlier"} 1`, `hypertick_quality_findings{kind="skew"} 0`)
 	if d.Embedded == nil {
 		return // the server is not ours to stop
 	}
@@ -58,7 +58,7 @@ func TestGauges(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := scrape()
-	want("without a database", got, "hypertick_audit_drift_buckets NaN")
+	want("without a database", got, "hypertick_verify_drift_buckets NaN")
 	if strings.Contains(got, "hypertick_quality_findings{") {
 		t.Errorf("without a database there are findings:\n%s", got)
 	}

@@ -303,3 +303,12 @@ func (m *market) insertAfter(t testing.TB, seq int) {
 		t.Fatal(err)
 	}
 }
+
+// vwap is what a candle's should be.
+func vwap(notional, volume float64) *float64 {
+	if volume == 0 {
+		return nil
+	}
+	v := notional / volume
+	return &v
+}

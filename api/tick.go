@@ -118,7 +118,7 @@ func (s *Server) ticksAfter(ctx context.Context, t *table, symbol string, sp spa
 	}
 	for w := 0; arg.FromTs.Before(end); {
 		if w == len(windows) {
-			bars, err := s.queries.Candles(ctx, db.CandlesParams{
+			bars, err := s.queries.CandleBuckets(ctx, db.CandleBucketsParams{
 				Symbol: symbol, Bar: "1d", FromTime: ptr(arg.FromTs.Truncate(day)), ToTime: &end, MaxBars: ptr(int64(1)),
 			})
 			if err != nil {
@@ -127,8 +127,8 @@ func (s *Server) ticksAfter(ctx context.Context, t *table, symbol string, sp spa
 			if len(bars) == 0 {
 				break
 			}
-			if bars[0].Bucket.After(arg.FromTs) {
-				arg.FromTs = bars[0].Bucket.UTC()
+			if bars[0].After(arg.FromTs) {
+				arg.FromTs = bars[0].UTC()
 			}
 			w = 0
 		}
@@ -169,7 +169,7 @@ func (s *Server) ticksBefore(ctx context.Context, t *table, symbol string, sp sp
 	}
 	for {
 		if w == len(windows) {
-			bars, err := s.queries.Candles(ctx, db.CandlesParams{
+			bars, err := s.queries.CandleBuckets(ctx, db.CandleBucketsParams{
 				Symbol: symbol, Bar: "1d", FromTime: &arg.ToTs, ToTime: &arg.ToTs, Warmup: 1, MaxBars: new(int64),
 			})
 			if err != nil {
@@ -182,7 +182,7 @@ func (s *Server) ticksBefore(ctx context.Context, t *table, symbol string, sp sp
 			}
 			var end time.Time
 			if len(bars) > 0 {
-				end = bars[0].Bucket.UTC().Add(day)
+				end = bars[0].UTC().Add(day)
 			}
 			if feed.Feeds > 0 && feed.LastTs.Before(arg.ToTs) && feed.LastTs.After(end) {
 				end = feed.LastTs.UTC().Add(time.Microsecond)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/hypertick/hypertick/audit"
+	"github.com/hypertick/hypertick/verify"
 	"github.com/hypertick/hypertick/db"
 )
 
@@ -50,7 +50,7 @@ func (c *verifyCmd) Run(e *env) error {
 	case c.Limit < 0:
 		return usagef("--limit: want at least 0, got %d", c.Limit)
 	}
-	cfg := audit.Config{From: from, To: to, Symbol: c.Symbol, Repair: c.Repair, Topic: c.Topic, Log: e.log}
+	cfg := verify.Config{From: from, To: to, Symbol: c.Symbol, Repair: c.Repair, Topic: c.Topic, Log: e.log}
 	if c.Offsets {
 		security, err := c.security(e.log)
 		if err != nil {
@@ -68,8 +68,8 @@ func (c *verifyCmd) Run(e *env) error {
 	defer pool.Close()
 	cfg.Pool = pool
 
-	found, n := []audit.Finding{}, 0
-	cfg.Found = func(f audit.Finding) {
+	found, n := []verify.Finding{}, 0
+	cfg.Found = func(f verify.Finding) {
 		if n++; n > c.Limit {
 			return
 		}
@@ -79,8 +79,8 @@ func (c *verifyCmd) Run(e *env) error {
 			fmt.Fprintln(e.out, findingLine(&f))
 		}
 	}
-	r, err := audit.Run(e.ctx, cfg)
-	var unknown *audit.UnknownSymbolError
+	r, err := verify.Run(e.ctx, cfg)
+	var unknown *verify.UnknownSymbolError
 	if errors.As(err, &unknown) {
 		return usagef("--%w", unknown)
 	} else if err != nil {
@@ -88,9 +88,9 @@ func (c *verifyCmd) Run(e *env) error {
 	}
 	if c.JSON {
 		err = printJSON(e.out, struct {
-			*audit.Result
+			*verify.Result
 			Clean    bool            `json:"clean"`
-			Findings []audit.Finding `json:"findings"`
+			Findings []verify.Finding `json:"findings"`
 		}{r, r.Clean(), found})
 		if err != nil {
 			return fmt.Errorf("write report: %w", err)
@@ -121,7 +121,7 @@ func parseTime(flag, s string) (time.Time, error) {
 }
 
 // findingLine is one finding for people.
-func findingLine(f *audit.Finding) string {
+func findingLine(f *verify.Finding) string {
 	var b strings.Builder
 	b.WriteString(string(f.Kind))
 	for _, s := range []string{f.Relation, f.Symbol, f.Venue} {
@@ -130,9 +130,9 @@ func findingLine(f *audit.Finding) string {
 		}
 	}
 	switch {
-	case f.FromSeq != 0 && f.ToSeq > f.FromSeq && f.Kind != audit.Position:
+	case f.FromSeq != 0 && f.ToSeq > f.FromSeq && f.Kind != verify.Position:
 		fmt.Fprintf(&b, " seq %d to %d", f.FromSeq, f.ToSeq)
-	case f.FromSeq != 0 && f.Kind != audit.Position:
+	case f.FromSeq != 0 && f.Kind != verify.Position:
 		fmt.Fprintf(&b, " seq %d", f.FromSeq)
 	}
 	if f.Bucket != nil {
@@ -170,7 +170,7 @@ func values(raw json.RawMessage) string {
 	return string(raw)
 }
 
-func resultLine(r *audit.Result) string {
+func resultLine(r *verify.Result) string {
 	return fmt.Sprintf("%d candles from %s to %s, %d blocks and the seqs of %d ticks looked at: %d drifted, %d repaired, %d pending, "+
 		"%d duplicates, %d holes, %d known gaps, %d positions and %d offsets wrong",
 		r.Candles, r.From.Format(time.RFC3339), r.To.Format(time.RFC3339), r.Blocks, r.Ticks, r.Drift, r.Repaired, r.Pending,
@@ -178,7 +178,7 @@ func resultLine(r *audit.Result) string {
 }
 
 // wrongs says what is left, and what to do about it.
-func wrongs(r *audit.Result) string {
+func wrongs(r *verify.Result) string {
 	var what []string
 	add := func(n int64, s string) {
 		if n > 0 {

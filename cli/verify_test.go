@@ -27,7 +27,7 @@ func TestVerify(t *testing.T) {
 		t.Fatalf("clean: exit code %d\n%s%s", code, out, errOut)
 	}
 	var stored string
-	if err := d.Pool.QueryRow(ctx, "SELECT stored FROM _hypertick.audit_levels WHERE relation = 'candles_1d'").Scan(&stored); err != nil {
+	if err := d.Pool.QueryRow(ctx, "SELECT stored FROM _hypertick.verify_levels WHERE relation = 'candles_1d'").Scan(&stored); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.Pool.Exec(ctx, "UPDATE "+stored+" SET high = 1000"); err != nil {

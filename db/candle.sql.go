@@ -10,9 +10,52 @@ import (
 	"time"
 )
 
+const candleBuckets = `-- name: CandleBuckets :many
+SELECT c.bucket::timestamptz AS bucket
+FROM candles($1::text, $2::text, coalesce($3::timestamptz, 'infinity'),
+             coalesce($4::timestamptz, 'infinity'), $5::int, $6::bigint) AS c
+`
+
+type CandleBucketsParams struct {
+	Symbol   string
+	Bar      string
+	FromTime *time.Time
+	ToTime   *time.Time
+	Warmup   int32
+	MaxBars  *int64
+}
+
+// When the same bars begin.
+func (q *Queries) CandleBuckets(ctx context.Context, arg CandleBucketsParams) ([]time.Time, error) {
+	rows, err := q.db.Query(ctx, candleBuckets,
+		arg.Symbol,
+		arg.Bar,
+		arg.FromTime,
+		arg.ToTime,
+		arg.Warmup,
+		arg.MaxBars,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []time.Time
+	for rows.Next() {
+		var bucket time.Time
+		if err := rows.Scan(&bucket); err != nil {
+			return nil, err
+		}
+		items = append(items, bucket)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const candles = `-- name: Candles :many
 SELECT c.bucket::timestamptz AS bucket, c.open::float8 AS open, c.high::float8 AS high, c.low::float8 AS low,
-       c.close::float8 AS close, c.volume::float8 AS volume, c.notional::float8 AS notional, c.trades::bigint AS trades
+       c.close::float8 AS close, c.volume::float8 AS volume, vwap(c.notional, c.volume) AS vwap, c.trades::bigint AS trades
 FROM candles($1::text, $2::text, coalesce($3::timestamptz, 'infinity'),
              coalesce($4::timestamptz, 'infinity'), $5::int, $6::bigint) AS c
 `
@@ -27,18 +70,19 @@ type CandlesParams struct {
 }
 
 type CandlesRow struct {
-	Bucket   time.Time
-	Open     float64
-	High     float64
-	Low      float64
-	Close    float64
-	Volume   float64
-	Notional float64
-	Trades   int64
+	Bucket time.Time
+	Open   float64
+	High   float64
+	Low    float64
+	Close  float64
+	Volume float64
+	Vwap   float64
+	Trades int64
 }
 
 // Bars of one symbol, oldest first: see the function candles in the database.
 // No from is the end of time, so that warmup counts back from the newest bar.
+// vwap is NULL where the volume is 0: read it raw, see CandleRows.
 func (q *Queries) Candles(ctx context.Context, arg CandlesParams) ([]CandlesRow, error) {
 	rows, err := q.db.Query(ctx, candles,
 		arg.Symbol,
@@ -62,7 +106,7 @@ func (q *Queries) Candles(ctx context.Context, arg CandlesParams) ([]CandlesRow,
 			&i.Low,
 			&i.Close,
 			&i.Volume,
-			&i.Notional,
+			&i.Vwap,
 			&i.Trades,
 		); err != nil {
 			return nil, err

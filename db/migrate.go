@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path"
-	"sort"
+	"path/filepath"
+	"regexp"
+	"strings"
 
+	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver goose talks through
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -18,150 +20,222 @@ import (
 	"github.com/hypertick/hypertick/migrations"
 )
 
-// Migrate applies every migration that is missing: those of this program and
-// those of dirs, in order of their versions. A later file with a lower version
-// is applied too, so that an indicator of one's own can be dated before the
-// next release. Several may run at once: one does the work.
+// set is one folder of migrations with the table that remembers what of it has
+// been applied. The program's own come first; every folder of a user's has a
+// numbering and a table of its own, so that no release collides with it.
+type set struct {
+	name  string // "" for the program's
+	files fs.FS
+	table string
+}
+
+// ownTable is goose's default, which the stock command uses too.
+const ownTable = "goose_db_version"
+
+var folderName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,40}$`)
+
+// sets names the migrations of the program and of dirs.
+func sets(dirs []string) ([]set, error) {
+	all := []set{{files: migrations.FS, table: ownTable}}
+	seen := map[string]string{}
+	for _, dir := range dirs {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, fmt.Errorf("migrations directory %s: %w", dir, err)
+		}
+		if info, err := os.Stat(abs); err != nil {
+			return nil, fmt.Errorf("migrations directory: %w", err)
+		} else if !info.IsDir() {
+			return nil, fmt.Errorf("migrations directory %s: want a directory", dir)
+		}
+		name := strings.ReplaceAll(strings.ToLower(filepath.Base(abs)), "-", "_")
+		switch other, twice := seen[name]; {
+		case !folderName.MatchString(name):
+			return nil, fmt.Errorf("migrations directory %s: want a name of letters, digits, - and _, for its table of versions is named after it", dir)
+		case twice && other == abs:
+			continue
+		case twice:
+			return nil, fmt.Errorf("migrations directory %s: want another name, %s has the same and so the same table of versions", dir, other)
+		}
+		if _, err := os.Stat(filepath.Join(abs, "frozen.txt")); err == nil {
+			return nil, fmt.Errorf("migrations directory %s: the program brings its own migrations; want a folder of yours, such as indicators", dir)
+		}
+		seen[name] = abs
+		all = append(all, set{name: name, files: os.DirFS(abs), table: ownTable + "_" + name})
+	}
+	return all, nil
+}
+
+// Migrate applies every migration that is missing: those of this program, then
+// those of dirs, folder by folder. Within a folder of a user's a later file with
+// a lower number is applied too. Several may run at once: one does the work.
+// A database that another baseline made is refused with a *BaselineError.
 func Migrate(ctx context.Context, url string, log *slog.Logger, dirs ...string) error {
-	p, done, err := provider(url, dirs)
+	all, err := sets(dirs)
 	if err != nil {
 		return err
 	}
-	defer done()
-	results, err := p.Up(ctx)
-	for _, r := range results {
-		log.InfoContext(ctx, "migrated", slog.String("file", path.Base(r.Source.Path)), slog.Duration("took", r.Duration))
+	if err := CheckBaseline(ctx, url); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+	for _, s := range all {
+		err := s.with(url, func(p *goose.Provider) error {
+			results, err := p.Up(ctx)
+			for _, r := range results {
+				log.InfoContext(ctx, "migrated", slog.String("file", s.file(r.Source)), slog.Duration("took", r.Duration))
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
 	}
 	return nil
 }
 
-// MigrateDown takes migrations back until version is the newest left; 0 takes
-// everything back, with all data.
+// MigrateDown rolls migrations back until version is the newest left; 0 rolls
+// everything back, with all data. Given dirs, only those of dirs.
 func MigrateDown(ctx context.Context, url string, version int64, log *slog.Logger, dirs ...string) error {
-	p, done, err := provider(url, dirs)
+	all, err := sets(dirs)
 	if err != nil {
 		return err
 	}
-	defer done()
-	results, err := p.DownTo(ctx, version)
-	for _, r := range results {
-		log.InfoContext(ctx, "took back", slog.String("file", path.Base(r.Source.Path)), slog.Duration("took", r.Duration))
+	if len(all) > 1 {
+		all = all[1:]
 	}
-	if err != nil {
-		return fmt.Errorf("migrate down: %w", err)
+	for _, s := range all {
+		err := s.with(url, func(p *goose.Provider) error {
+			results, err := p.DownTo(ctx, version)
+			for _, r := range results {
+				log.InfoContext(ctx, "rolled back", slog.String("file", s.file(r.Source)), slog.Duration("took", r.Duration))
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("migrate down: %w", err)
+		}
 	}
 	return nil
 }
 
 // MigrationStatus is one migration and whether it has been applied.
 type MigrationStatus struct {
+	// Folder is the user's folder it is of; empty for those of the program.
+	Folder  string
 	Version int64
 	File    string
 	Applied bool
 }
 
-// Migrations lists all migrations with their state, by version.
+// Migrations lists all migrations with their state, folder by folder and by
+// version.
 func Migrations(ctx context.Context, url string, dirs ...string) ([]MigrationStatus, error) {
-	p, done, err := provider(url, dirs)
+	sets, err := sets(dirs)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
-	all, err := p.Status(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read migrations: %w", err)
-	}
-	out := make([]MigrationStatus, 0, len(all))
-	for _, s := range all {
-		out = append(out, MigrationStatus{Version: s.Source.Version, File: path.Base(s.Source.Path), Applied: s.State == goose.StateApplied})
+	var out []MigrationStatus
+	for _, s := range sets {
+		err := s.with(url, func(p *goose.Provider) error {
+			all, err := p.Status(ctx)
+			for _, m := range all {
+				out = append(out, MigrationStatus{
+					Folder: s.name, Version: m.Source.Version, File: filepath.Base(m.Source.Path), Applied: m.State == goose.StateApplied,
+				})
+			}
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read migrations: %w", err)
+		}
 	}
 	return out, nil
 }
 
-func provider(url string, dirs []string) (*goose.Provider, func(), error) {
-	files, err := mergeDirs(dirs)
-	if err != nil {
-		return nil, nil, err
+func (s *set) file(source *goose.Source) string {
+	return filepath.Join(s.name, filepath.Base(source.Path))
+}
+
+// with runs f with goose on the folder. One without a file has nothing to do.
+func (s *set) with(url string, f func(*goose.Provider) error) error {
+	names, err := fs.Glob(s.files, "*.sql")
+	if err != nil || len(names) == 0 {
+		return err
 	}
 	conn, err := sql.Open("pgx", url)
 	if err != nil {
-		return nil, nil, fmt.Errorf("database url: %w", err)
+		return fmt.Errorf("database url: %w", err)
 	}
+	defer func() { _ = conn.Close() }()
 	locker, err := lock.NewPostgresSessionLocker()
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("make migration lock: %w", err), conn.Close())
+		return fmt.Errorf("make migration lock: %w", err)
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, conn, files,
-		goose.WithSessionLocker(locker), goose.WithAllowOutofOrder(true), goose.WithDisableGlobalRegistry(true))
+	p, err := goose.NewProvider(goose.DialectPostgres, conn, s.files,
+		goose.WithSessionLocker(locker), goose.WithTableName(s.table), goose.WithAllowOutofOrder(s.name != ""), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("read migrations: %w", err), conn.Close())
+		return fmt.Errorf("read migrations of %s: %w", s.from(), err)
 	}
-	return p, func() { _ = conn.Close() }, nil
+	return f(p)
 }
 
-// merged shows the files of several directories as one.
-type merged map[string]fs.FS
+func (s *set) from() string {
+	if s.name == "" {
+		return "the program"
+	}
+	return s.name
+}
 
-func mergeDirs(dirs []string) (merged, error) {
-	m := merged{}
-	add := func(from fs.FS, dir string) error {
-		names, err := fs.Glob(from, "*.sql")
-		if err != nil {
-			return fmt.Errorf("read %s: %w", dir, err)
-		}
-		for _, name := range names {
-			if _, ok := m[name]; ok {
-				// The same file may be given again, as in --dir migrations.
-				a, errA := fs.ReadFile(m[name], name)
-				b, errB := fs.ReadFile(from, name)
-				if errA != nil || errB != nil || string(a) != string(b) {
-					return fmt.Errorf("migration %s of %s: differs from the one of the same name that is known already", name, dir)
-				}
-				continue
-			}
-			m[name] = from
-		}
+// BaselineError is about a database that another baseline made.
+type BaselineError struct {
+	Want, Got string // checksums; Got is empty where the database has none
+}
+
+func (e *BaselineError) Error() string {
+	got := "one without a checksum"
+	if e.Got != "" {
+		got = e.Got[:min(12, len(e.Got))]
+	}
+	return fmt.Sprintf("the database was made by another baseline (%s, this program has %.12s): make a new database, or empty this one with the program that made it (hypertick migrate --down-to 0)", got, e.Want)
+}
+
+var checksumLine = regexp.MustCompile(`(?m)^INSERT INTO _hypertick\.baseline \(checksum\) VALUES \('([0-9a-f]{64})'\);$`)
+
+// CheckBaseline returns a *BaselineError when a database has been made by
+// another baseline than this program's. An empty database is fine.
+func CheckBaseline(ctx context.Context, url string) error {
+	names, err := fs.Glob(migrations.FS, "*_baseline.sql")
+	if err != nil || len(names) != 1 {
+		return fmt.Errorf("want one baseline among the migrations, got %d (%w)", len(names), err)
+	}
+	text, err := fs.ReadFile(migrations.FS, names[0])
+	if err != nil {
+		return fmt.Errorf("read the baseline: %w", err)
+	}
+	m := checksumLine.FindSubmatch(text)
+	if m == nil {
+		return errors.New("the baseline has no checksum: run make baseline")
+	}
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	var made, known bool
+	if err := conn.QueryRow(ctx, "SELECT to_regnamespace('_hypertick') IS NOT NULL, to_regclass('_hypertick.baseline') IS NOT NULL").Scan(&made, &known); err != nil {
+		return fmt.Errorf("read the baseline of the database: %w", err)
+	}
+	if !made {
 		return nil
 	}
-	if err := add(migrations.FS, "the program"); err != nil {
-		return nil, err
-	}
-	for _, dir := range dirs {
-		if info, err := os.Stat(dir); err != nil {
-			return nil, fmt.Errorf("migrations directory: %w", err)
-		} else if !info.IsDir() {
-			return nil, fmt.Errorf("migrations directory %s: want a directory", dir)
-		}
-		if err := add(os.DirFS(dir), dir); err != nil {
-			return nil, err
+	got := ""
+	if known {
+		if err := conn.QueryRow(ctx, "SELECT coalesce(max(checksum), '') FROM _hypertick.baseline").Scan(&got); err != nil {
+			return fmt.Errorf("read the baseline of the database: %w", err)
 		}
 	}
-	return m, nil
-}
-
-// Open serves the one file name asks for.
-func (m merged) Open(name string) (fs.File, error) {
-	if from, ok := m[name]; ok {
-		return from.Open(name)
+	if want := string(m[1]); got != want {
+		return &BaselineError{Want: want, Got: got}
 	}
-	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-}
-
-// Glob lists the matching names.
-func (m merged) Glob(pattern string) ([]string, error) {
-	var names []string
-	for name := range m {
-		ok, err := path.Match(pattern, name)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			names = append(names, name)
-		}
-	}
-	sort.Strings(names)
-	return names, nil
+	return nil
 }

@@ -76,7 +76,7 @@ func TestOrdinaryOwner(t *testing.T) {
 	}
 	var scheduler bool
 	var checked, looked int
-	if err := pool.QueryRow(ctx, `SELECT _hypertick.has_scheduler(), (SELECT max(checked) FROM audit_runs), (SELECT count(*) FROM alert.progress WHERE error IS NULL)`).Scan(&scheduler, &checked, &looked); err != nil {
+	if err := pool.QueryRow(ctx, `SELECT _hypertick.has_scheduler(), (SELECT max(checked) FROM verify_runs), (SELECT count(*) FROM alert.progress WHERE error IS NULL)`).Scan(&scheduler, &checked, &looked); err != nil {
 		t.Fatal(err)
 	}
 	if !scheduler || checked == 0 || looked == 0 {

@@ -27,14 +27,30 @@ func (q *Queries) APITraffic(ctx context.Context) (string, error) {
 	return traffic, err
 }
 
-const beat = `-- name: Beat :exec
-INSERT INTO beats AS b (component, instance, started_at, every, detail, error)
-VALUES ($1, $2, $3, make_interval(secs => $4::float8), $5, $6::text)
-ON CONFLICT (component, instance) DO UPDATE
-SET started_at = excluded.started_at, beat_at = clock_timestamp(), every = excluded.every, detail = excluded.detail, error = excluded.error
+const endHeartbeat = `-- name: EndHeartbeat :exec
+DELETE FROM heartbeats WHERE component = $1 AND instance = $2 AND started_at = $3
 `
 
-type BeatParams struct {
+type EndHeartbeatParams struct {
+	Component string
+	Instance  string
+	StartedAt time.Time
+}
+
+// Only its own: another process may have taken the name since.
+func (q *Queries) EndHeartbeat(ctx context.Context, arg EndHeartbeatParams) error {
+	_, err := q.db.Exec(ctx, endHeartbeat, arg.Component, arg.Instance, arg.StartedAt)
+	return err
+}
+
+const heartbeat = `-- name: Heartbeat :exec
+INSERT INTO heartbeats AS h (component, instance, started_at, every, detail, error)
+VALUES ($1, $2, $3, make_interval(secs => $4::float8), $5, $6::text)
+ON CONFLICT (component, instance) DO UPDATE
+SET started_at = excluded.started_at, sent_at = clock_timestamp(), every = excluded.every, detail = excluded.detail, error = excluded.error
+`
+
+type HeartbeatParams struct {
 	Component    string
 	Instance     string
 	StartedAt    time.Time
@@ -43,8 +59,8 @@ type BeatParams struct {
 	Error        *string
 }
 
-func (q *Queries) Beat(ctx context.Context, arg BeatParams) error {
-	_, err := q.db.Exec(ctx, beat,
+func (q *Queries) Heartbeat(ctx context.Context, arg HeartbeatParams) error {
+	_, err := q.db.Exec(ctx, heartbeat,
 		arg.Component,
 		arg.Instance,
 		arg.StartedAt,
@@ -52,22 +68,6 @@ func (q *Queries) Beat(ctx context.Context, arg BeatParams) error {
 		arg.Detail,
 		arg.Error,
 	)
-	return err
-}
-
-const endBeat = `-- name: EndBeat :exec
-DELETE FROM beats WHERE component = $1 AND instance = $2 AND started_at = $3
-`
-
-type EndBeatParams struct {
-	Component string
-	Instance  string
-	StartedAt time.Time
-}
-
-// Only its own: another process may have taken the name since.
-func (q *Queries) EndBeat(ctx context.Context, arg EndBeatParams) error {
-	_, err := q.db.Exec(ctx, endBeat, arg.Component, arg.Instance, arg.StartedAt)
 	return err
 }
 

@@ -50,11 +50,11 @@ func TestPipeline(t *testing.T) {
 		}
 	}
 	// A scheduler may have been faster than this test.
-	exec(t, d, "DELETE FROM audit_runs")
+	exec(t, d, "DELETE FROM verify_runs")
 	// As if they had been written just now, and not when the test's template was made.
 	exec(t, d, "UPDATE alert.rules SET enabled = true")
 	want("at first", "database", "ok", "TimescaleDB")
-	want("at first", "audit", "ok", "nothing was sampled")
+	want("at first", "verify", "ok", "nothing was sampled")
 	want("at first", "ingest", "failed", "no ingest runs")
 	want("at first", "broker", "warning", "no ingest runs")
 	want("at first", "feed", "warning", "no tick yet")
@@ -69,7 +69,7 @@ func TestPipeline(t *testing.T) {
 	want("at first", "outbox", "ok", "0 waiting")
 
 	beat := func(instance string, ago time.Duration, failure any) {
-		exec(t, d, `INSERT INTO beats (component, instance, started_at, beat_at, every, detail, error) VALUES ('ingest', $1, now() - INTERVAL '1 hour', clock_timestamp() - $2::interval, '1 second', 'busy', $3)
+		exec(t, d, `INSERT INTO heartbeats (component, instance, started_at, sent_at, every, detail, error) VALUES ('ingest', $1, now() - INTERVAL '1 hour', clock_timestamp() - $2::interval, '1 second', 'busy', $3)
 			ON CONFLICT (component, instance) DO UPDATE SET beat_at = excluded.beat_at, error = excluded.error`, instance, ago, failure)
 	}
 	// Far from the limit of 3 s on both sides: the machine may be slow.
@@ -80,9 +80,9 @@ func TestPipeline(t *testing.T) {
 	want("without a broker", "ingest:a", "failed", "connection refused")
 	want("without a broker", "broker", "failed", "connection refused")
 	beat("a", 20*time.Second, nil)
-	want("silent", "ingest:a", "failed", "last sign of life 20 s ago")
+	want("silent", "ingest:a", "failed", "last heartbeat 20 s ago")
 	beat("b", -time.Minute, nil)
-	want("silent, and another works", "ingest:a", "warning", "last sign of life")
+	want("silent, and another works", "ingest:a", "warning", "last heartbeat")
 	want("silent, and another works", "ingest:b", "ok", "busy")
 	beat("a", 20*time.Minute, nil)
 	if p, ok := parts(t, reader)["ingest:a"]; ok {
@@ -133,7 +133,7 @@ func TestHealthAlert(t *testing.T) {
 	exec(t, d, "UPDATE alert.rules SET symbols = '{ingest*}'")
 	exec(t, d, "INSERT INTO alert.channels (name, kind) VALUES ('desk', 'webhook')")
 	beat := func(ago time.Duration) {
-		exec(t, d, `INSERT INTO beats (component, instance, started_at, beat_at, every) VALUES ('ingest', 'a', now(), clock_timestamp() - $1::interval, '1 second')
+		exec(t, d, `INSERT INTO heartbeats (component, instance, started_at, sent_at, every) VALUES ('ingest', 'a', now(), clock_timestamp() - $1::interval, '1 second')
 			ON CONFLICT (component, instance) DO UPDATE SET beat_at = excluded.beat_at`, ago)
 	}
 	fires := func(when string, want ...string) {
@@ -166,7 +166,7 @@ func TestHealthAlert(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil || len(sent) != 2 || !strings.HasPrefix(sent[0], "opened ingest a: gave its last sign of life") || !strings.HasPrefix(sent[1], "resolved ingest a: ") {
+	if err != nil || len(sent) != 2 || !strings.HasPrefix(sent[0], "opened ingest a: last heartbeat") || !strings.HasPrefix(sent[1], "resolved ingest a: ") {
 		t.Errorf("notifications %q, %v", sent, err)
 	}
 	// The cooldown: it fails once more at once.
@@ -174,7 +174,7 @@ func TestHealthAlert(t *testing.T) {
 	fires("silent once more", "ingest:a resolved")
 	later()
 	fires("within the cooldown", "ingest:a resolved")
-	exec(t, d, "DELETE FROM beats")
+	exec(t, d, "DELETE FROM heartbeats")
 	fires("taken away", "ingest:a resolved")
 }
 
@@ -235,7 +235,7 @@ func TestBeat(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		db.Beat(ctx, pool, dbtest.Log(t), "ingest", "t", func(context.Context) (string, error) {
+		db.Heartbeat(ctx, pool, dbtest.Log(t), "ingest", "t", func(context.Context) (string, error) {
 			err := <-states
 			states <- err
 			return "at work", err
@@ -266,11 +266,11 @@ func TestBeat(t *testing.T) {
 		t.Error("its sign of life is still there")
 	}
 	// A successor's sign is not taken away by the one before it.
-	exec(t, d, "INSERT INTO beats (component, instance, started_at, every) VALUES ('ingest', 't', now() + INTERVAL '1 hour', '1 second')")
-	if err := db.New(d.Pool).EndBeat(context.Background(), db.EndBeatParams{Component: "ingest", Instance: "t", StartedAt: time.Now()}); err != nil {
+	exec(t, d, "INSERT INTO heartbeats (component, instance, started_at, every) VALUES ('ingest', 't', now() + INTERVAL '1 hour', '1 second')")
+	if err := db.New(d.Pool).EndHeartbeat(context.Background(), db.EndHeartbeatParams{Component: "ingest", Instance: "t", StartedAt: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	if n := count(t, d, fmt.Sprintf("SELECT count(*) FROM beats WHERE instance = '%s'", "t")); n != 1 {
+	if n := count(t, d, fmt.Sprintf("SELECT count(*) FROM heartbeats WHERE instance = '%s'", "t")); n != 1 {
 		t.Error("a successor's sign of life was taken away")
 	}
 }

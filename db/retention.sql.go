@@ -14,15 +14,15 @@ import (
 
 const listRetention = `-- name: ListRetention :many
 SELECT r.relation, coalesce(extract(epoch FROM r.drop_after), 0)::float8 AS keep_seconds,
-       coalesce(greatest(r.floor, now() - r.drop_after), '1970-01-01')::timestamptz AS horizon
-FROM _hypertick.retention r
-ORDER BY r.level
+       coalesce(r.horizon, '1970-01-01')::timestamptz AS horizon, coalesce(r.source, '')::text AS source
+FROM retention r
 `
 
 type ListRetentionRow struct {
 	Relation    string
 	KeepSeconds float64
 	Horizon     time.Time
+	Source      string
 }
 
 // keep_seconds is 0 where rows are kept for ever, horizon 1970 where nothing
@@ -36,7 +36,12 @@ func (q *Queries) ListRetention(ctx context.Context) ([]ListRetentionRow, error)
 	var items []ListRetentionRow
 	for rows.Next() {
 		var i ListRetentionRow
-		if err := rows.Scan(&i.Relation, &i.KeepSeconds, &i.Horizon); err != nil {
+		if err := rows.Scan(
+			&i.Relation,
+			&i.KeepSeconds,
+			&i.Horizon,
+			&i.Source,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

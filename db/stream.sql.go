@@ -344,9 +344,9 @@ func (q *Queries) StreamRevisions(ctx context.Context, arg StreamRevisionsParams
 
 const streamStatus = `-- name: StreamStatus :one
 SELECT (SELECT count(*) FROM timescaledb_information.job_stats s WHERE s.last_run_status = 'Failed' AND s.job_id >= 1000)::bigint AS jobs_failed,
-       coalesce((SELECT greatest(_timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(c.mat_hypertable_id)), '1970-01-01')
-                 FROM _timescaledb_catalog.continuous_agg c
-                 WHERE c.user_view_schema = 'public' AND c.user_view_name = 'candles_1m'), '1970-01-01')::timestamptz AS candles_upto
+       coalesce((SELECT greatest(w.watermark, '1970-01-01')
+                 FROM watermarks w JOIN intervals i ON w.relation = 'candles_' || i."interval"
+                 ORDER BY i.width LIMIT 1), '1970-01-01')::timestamptz AS candles_upto
 `
 
 type StreamStatusRow struct {

@@ -15,7 +15,7 @@ const pingTimeout = 2 * time.Second
 // beat tells the database that this process lives, and how the broker is: what
 // the view pipeline shows of both.
 func (in *Ingester) beat(ctx context.Context) {
-	db.Beat(ctx, in.cfg.Pool, in.log, "ingest", db.InstanceName(in.cfg.Instance, in.cfg.MetricsListen), func(ctx context.Context) (string, error) {
+	db.Heartbeat(ctx, in.cfg.Pool, in.log, "ingest", db.InstanceName(in.cfg.Instance, in.cfg.MetricsListen), func(ctx context.Context) (string, error) {
 		if err := in.flowing(); err != nil {
 			return "", err
 		}

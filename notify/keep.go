@@ -19,7 +19,7 @@ const (
 
 // beat tells the view pipeline that this process lives, and what it serves.
 func (n *Notifier) beat(ctx context.Context) {
-	db.Beat(ctx, n.cfg.Pool, n.log, "notify", db.InstanceName(n.cfg.Instance, n.cfg.MetricsListen), func(context.Context) (string, error) {
+	db.Heartbeat(ctx, n.cfg.Pool, n.log, "notify", db.InstanceName(n.cfg.Instance, n.cfg.MetricsListen), func(context.Context) (string, error) {
 		if len(n.channels) == 0 {
 			return "no channel is configured", nil
 		}

@@ -14,17 +14,8 @@ FROM pg_catalog.pg_proc p
 WHERE p.pronamespace = 'indicator'::regnamespace AND p.prorettype = 'indicator.point'::regtype AND p.proname = @name::text;
 
 -- name: BusiestSymbol :one
--- The symbol with most bars, by the block states: they are some sixty times
--- fewer than the bars.
-SELECT b.symbol::text AS symbol
-FROM (
-    SELECT m1.symbol, m1.bars FROM indicator.blocks_1m m1 WHERE @bar::text = '1m'
-    UNION ALL SELECT m5.symbol, m5.bars FROM indicator.blocks_5m m5 WHERE @bar::text = '5m'
-    UNION ALL SELECT m15.symbol, m15.bars FROM indicator.blocks_15m m15 WHERE @bar::text = '15m'
-    UNION ALL SELECT h1.symbol, h1.bars FROM indicator.blocks_1h h1 WHERE @bar::text = '1h'
-    UNION ALL SELECT d1.symbol, d1.bars FROM indicator.blocks_1d d1 WHERE @bar::text = '1d'
-) b
-GROUP BY b.symbol ORDER BY sum(b.bars) DESC, b.symbol LIMIT 1;
+-- The symbol with most bars, '' where there is none.
+SELECT coalesce(_hypertick.busiest_symbol(@bar::text), '')::text AS symbol;
 
 -- name: NewestBars :many
 -- When the newest bars begin, oldest first.

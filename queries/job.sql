@@ -9,8 +9,7 @@ SELECT job_id::int AS job_id, (proc_schema || '.' || proc_name)::text AS proc, c
        extract(epoch FROM schedule_interval)::float8 AS every_seconds
 FROM timescaledb_information.jobs
 WHERE job_id >= 1000 AND scheduled AND coalesce(next_start, '-infinity') <= now()
-ORDER BY CASE WHEN proc_name = 'move_late_ticks' THEN 0 WHEN proc_name = 'policy_refresh_continuous_aggregate' AND hypertable_name LIKE 'candles%' THEN 1
-              WHEN proc_name = 'evaluate_alerts' THEN 2 ELSE 3 END, job_id;
+ORDER BY _hypertick.job_rank(proc_name::text, hypertable_name::text), job_id;
 
 -- name: RunJob :exec
 CALL run_job(@job_id::int);

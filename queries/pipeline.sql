@@ -1,12 +1,12 @@
--- name: Beat :exec
-INSERT INTO beats AS b (component, instance, started_at, every, detail, error)
+-- name: Heartbeat :exec
+INSERT INTO heartbeats AS h (component, instance, started_at, every, detail, error)
 VALUES (@component, @instance, @started_at, make_interval(secs => @every_seconds::float8), @detail, sqlc.narg(error)::text)
 ON CONFLICT (component, instance) DO UPDATE
-SET started_at = excluded.started_at, beat_at = clock_timestamp(), every = excluded.every, detail = excluded.detail, error = excluded.error;
+SET started_at = excluded.started_at, sent_at = clock_timestamp(), every = excluded.every, detail = excluded.detail, error = excluded.error;
 
--- name: EndBeat :exec
+-- name: EndHeartbeat :exec
 -- Only its own: another process may have taken the name since.
-DELETE FROM beats WHERE component = @component AND instance = @instance AND started_at = @started_at;
+DELETE FROM heartbeats WHERE component = @component AND instance = @instance AND started_at = @started_at;
 
 -- name: Pipeline :many
 SELECT p.component, p.part, p.state, p.seconds, p.detail::text AS detail,

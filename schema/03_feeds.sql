@@ -1,0 +1,125 @@
+-- Where ingest stands. These rows change in the same transaction as the ticks
+-- they speak of: that is what makes ingest exactly-once.
+
+CREATE TABLE ingest_offsets (
+    topic       text        NOT NULL,
+    partition   int         NOT NULL,
+    next_offset bigint      NOT NULL,
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (topic, partition)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE ingest_offsets IS
+    'Next offset to read of each partition of the stream. The database, not the broker, is where it is remembered.';
+COMMENT ON COLUMN ingest_offsets.topic IS 'Topic of the broker.';
+COMMENT ON COLUMN ingest_offsets.partition IS 'Partition of the topic.';
+COMMENT ON COLUMN ingest_offsets.next_offset IS 'Every record below it is stored, dead-lettered or was a duplicate.';
+COMMENT ON COLUMN ingest_offsets.updated_at IS 'When it last moved.';
+GRANT SELECT ON ingest_offsets TO hypertick_reader;
+GRANT SELECT, INSERT, UPDATE ON ingest_offsets TO hypertick_writer;
+
+CREATE TABLE feed_positions (
+    venue      text COLLATE "C" NOT NULL,
+    symbol     text COLLATE "C" NOT NULL,
+    last_seq   bigint           NOT NULL,
+    last_ts    timestamptz      NOT NULL,
+    updated_at timestamptz      NOT NULL DEFAULT now(),
+    PRIMARY KEY (symbol, venue)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE feed_positions IS
+    'How far each feed has come. A tick whose seq is not above last_seq is a duplicate.';
+COMMENT ON COLUMN feed_positions.venue IS 'See ticks.venue.';
+COMMENT ON COLUMN feed_positions.symbol IS 'See ticks.symbol.';
+COMMENT ON COLUMN feed_positions.last_seq IS 'Highest seq stored.';
+COMMENT ON COLUMN feed_positions.last_ts IS 'Newest trade time stored.';
+COMMENT ON COLUMN feed_positions.updated_at IS 'When the feed last brought a tick.';
+GRANT SELECT ON feed_positions TO hypertick_reader;
+GRANT SELECT, INSERT, UPDATE ON feed_positions TO hypertick_writer;
+
+CREATE TABLE feed_venues (
+    venue      text COLLATE "C" PRIMARY KEY,
+    contiguous boolean NOT NULL DEFAULT true
+);
+COMMENT ON TABLE feed_venues IS
+    'What is known of a venue. A venue that is not listed counts as contiguous. Ingest reads it once a minute.';
+COMMENT ON COLUMN feed_venues.venue IS 'See ticks.venue.';
+COMMENT ON COLUMN feed_venues.contiguous IS
+    'Whether seq rises by exactly one per symbol, so that a jump is a gap. Set it to false for venues that number '
+    'across symbols.';
+GRANT SELECT ON feed_venues TO hypertick_reader, hypertick_writer;
+
+CREATE TABLE feed_gaps (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    venue       text COLLATE "C" NOT NULL,
+    symbol      text COLLATE "C" NOT NULL,
+    from_seq    bigint           NOT NULL,
+    to_seq      bigint           NOT NULL,
+    before_ts   timestamptz      NOT NULL,
+    after_ts    timestamptz      NOT NULL,
+    detected_at timestamptz      NOT NULL DEFAULT now()
+);
+CREATE INDEX feed_gaps_symbol_idx ON feed_gaps (symbol, detected_at DESC);
+CREATE INDEX feed_gaps_detected_at_idx ON feed_gaps (detected_at DESC);
+COMMENT ON TABLE feed_gaps IS 'Ranges of seq that a contiguous feed skipped: ticks that never came.';
+COMMENT ON COLUMN feed_gaps.id IS 'Number of the gap.';
+COMMENT ON COLUMN feed_gaps.venue IS 'See ticks.venue.';
+COMMENT ON COLUMN feed_gaps.symbol IS 'See ticks.symbol.';
+COMMENT ON COLUMN feed_gaps.from_seq IS 'First seq missing.';
+COMMENT ON COLUMN feed_gaps.to_seq IS 'Last seq missing.';
+COMMENT ON COLUMN feed_gaps.before_ts IS 'Trade time of the tick before the gap.';
+COMMENT ON COLUMN feed_gaps.after_ts IS 'Trade time of the tick after the gap.';
+COMMENT ON COLUMN feed_gaps.detected_at IS 'When ingest saw it.';
+COMMENT ON INDEX feed_gaps_symbol_idx IS 'Serves the gaps of one symbol.';
+COMMENT ON INDEX feed_gaps_detected_at_idx IS 'Serves the newest gaps.';
+GRANT SELECT ON feed_gaps TO hypertick_reader;
+GRANT SELECT, INSERT ON feed_gaps TO hypertick_writer;
+
+-- What became of dead letters. Their topic is only ever appended to, so that they
+-- are dealt with is known here, in the transaction that dealt with them.
+CREATE TABLE dead_letters_handled (
+    topic     text        NOT NULL,
+    partition int         NOT NULL,
+    "offset"  bigint      NOT NULL,
+    how       text        NOT NULL CHECK (how IN ('stored', 'known', 'discarded')),
+    at        timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (topic, partition, "offset")
+);
+COMMENT ON TABLE dead_letters_handled IS 'Dead letters that nobody needs to look at any more.';
+COMMENT ON COLUMN dead_letters_handled.topic IS 'Topic of the dead letters.';
+COMMENT ON COLUMN dead_letters_handled.partition IS 'Partition of the dead letter, not of the record it was.';
+COMMENT ON COLUMN dead_letters_handled."offset" IS 'Offset of the dead letter.';
+COMMENT ON COLUMN dead_letters_handled.how IS
+    'stored: its tick is in ticks now. known: it was there already. discarded: somebody decided so.';
+COMMENT ON COLUMN dead_letters_handled.at IS 'When.';
+GRANT SELECT ON dead_letters_handled TO hypertick_reader;
+GRANT SELECT, INSERT ON dead_letters_handled TO hypertick_writer;
+
+-- Ingest's own account, by the minute of its commits. ticks cannot tell it: they
+-- are stamped with the time of the trade, and a duplicate or a dead letter
+-- leaves nothing there. Written in the transaction of the batch, so it is exact.
+CREATE TABLE ingest_activity (
+    minute       timestamptz NOT NULL,
+    topic        text        NOT NULL,
+    partition    int         NOT NULL,
+    stored       bigint      NOT NULL,
+    duplicates   bigint      NOT NULL,
+    dead_letters bigint      NOT NULL,
+    behind       bigint      NOT NULL
+);
+SELECT create_hypertable('ingest_activity', by_range('minute', INTERVAL '7 days'), create_default_indexes => false);
+-- A partition has one writer at a time (see ingest_offsets), so nobody waits for
+-- anybody's row here.
+CREATE UNIQUE INDEX ingest_activity_key ON ingest_activity (minute, topic, partition);
+SELECT add_retention_policy('ingest_activity', INTERVAL '30 days', schedule_interval => INTERVAL '1 day');
+
+COMMENT ON TABLE ingest_activity IS
+    'What ingest did with the records of each partition, by minute. Rows go after 30 days.';
+COMMENT ON COLUMN ingest_activity.minute IS 'Minute in which the batches began to be stored.';
+COMMENT ON COLUMN ingest_activity.topic IS 'Topic of the broker.';
+COMMENT ON COLUMN ingest_activity.partition IS 'Partition of the topic.';
+COMMENT ON COLUMN ingest_activity.stored IS 'Ticks stored, late ones included.';
+COMMENT ON COLUMN ingest_activity.duplicates IS 'Ticks dropped because their seq was stored before.';
+COMMENT ON COLUMN ingest_activity.dead_letters IS 'Records sent to the dead-letter topic.';
+COMMENT ON COLUMN ingest_activity.behind IS 'Records of the partition still to read after the minute''s last batch.';
+COMMENT ON INDEX ingest_activity_key IS 'One row for a partition and minute.';
+GRANT SELECT ON ingest_activity TO hypertick_reader;
+GRANT SELECT, INSERT, UPDATE ON ingest_activity TO hypertick_writer;

@@ -1,0 +1,208 @@
+-- Late ticks: how they get into ticks, and which closed bars they change.
+--
+-- Whoever shows bars wants to read just those again that changed (GET
+-- /v1/stream follows them). Three steps, because a late tick shows in a bar only
+-- once the continuous aggregates have been refreshed:
+--   late_arrivals      ingest, and the job below it, note where late ticks went;
+--   awaited_revisions  the bars they belong to, until each level shows them;
+--   bar_revisions      the result, in the order in which it could be seen.
+-- Ticks in order cost nothing here: only what comes after its minute is noted.
+
+CREATE TABLE _hypertick.late_arrivals (
+    at        timestamptz      NOT NULL DEFAULT clock_timestamp(),
+    symbol    text COLLATE "C" NOT NULL,
+    venue     text COLLATE "C" NOT NULL,
+    after_seq bigint           NOT NULL,
+    last_seq  bigint           NOT NULL,
+    oldest    timestamptz      NOT NULL,
+    newest    timestamptz      NOT NULL
+);
+COMMENT ON TABLE _hypertick.late_arrivals IS
+    'Ticks stored after the minute they belong to, one row per batch and feed. A job empties it within seconds.';
+COMMENT ON COLUMN _hypertick.late_arrivals.at IS 'When they were stored.';
+COMMENT ON COLUMN _hypertick.late_arrivals.symbol IS 'See ticks.symbol.';
+COMMENT ON COLUMN _hypertick.late_arrivals.venue IS 'See ticks.venue.';
+COMMENT ON COLUMN _hypertick.late_arrivals.after_seq IS 'Every seq of the batch is above it.';
+COMMENT ON COLUMN _hypertick.late_arrivals.last_seq IS 'Highest seq of the batch.';
+COMMENT ON COLUMN _hypertick.late_arrivals.oldest IS 'Oldest ts of the batch.';
+COMMENT ON COLUMN _hypertick.late_arrivals.newest IS 'Newest ts of the batch.';
+GRANT SELECT ON _hypertick.late_arrivals TO hypertick_reader, hypertick_writer;
+GRANT INSERT ON _hypertick.late_arrivals TO hypertick_writer;
+
+CREATE TABLE _hypertick.awaited_revisions (
+    symbol     text COLLATE "C" NOT NULL,
+    "interval" text             NOT NULL,
+    bucket     timestamptz      NOT NULL,
+    whole      boolean          NOT NULL,
+    since      timestamptz      NOT NULL DEFAULT now(),
+    PRIMARY KEY (symbol, "interval", bucket)
+);
+COMMENT ON TABLE _hypertick.awaited_revisions IS
+    'Closed bars that late ticks belong to and that do not show them yet.';
+COMMENT ON COLUMN _hypertick.awaited_revisions.symbol IS 'See ticks.symbol.';
+COMMENT ON COLUMN _hypertick.awaited_revisions."interval" IS 'Interval of the bar.';
+COMMENT ON COLUMN _hypertick.awaited_revisions.bucket IS 'Start of the bar.';
+COMMENT ON COLUMN _hypertick.awaited_revisions.whole IS 'See bar_revisions.whole.';
+COMMENT ON COLUMN _hypertick.awaited_revisions.since IS 'When the job learned of it.';
+GRANT SELECT ON _hypertick.awaited_revisions TO hypertick_reader;
+
+CREATE TABLE bar_revisions (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    symbol     text COLLATE "C" NOT NULL,
+    "interval" text             NOT NULL,
+    bucket     timestamptz      NOT NULL,
+    whole      boolean          NOT NULL DEFAULT false,
+    at         timestamptz      NOT NULL DEFAULT now()
+);
+CREATE INDEX bar_revisions_at_idx ON bar_revisions (at);
+COMMENT ON TABLE bar_revisions IS
+    'Closed bars of the materialised intervals that late ticks have changed, listed when the change can be read. '
+    'Kept for a day.';
+COMMENT ON COLUMN bar_revisions.id IS
+    'Rises in the order in which revisions become visible: a reader that has seen id n has seen all below.';
+COMMENT ON COLUMN bar_revisions.symbol IS 'See ticks.symbol.';
+COMMENT ON COLUMN bar_revisions."interval" IS
+    'Interval of the bar. Bars that are rolled up at read have changed where those they are made of have.';
+COMMENT ON COLUMN bar_revisions.bucket IS 'Start of the bar, UTC.';
+COMMENT ON COLUMN bar_revisions.whole IS
+    'More than a day of the symbol changed at once, a backfill: its other bars are not listed.';
+COMMENT ON COLUMN bar_revisions.at IS 'When it was listed.';
+COMMENT ON INDEX bar_revisions_at_idx IS 'Finds what is older than a day.';
+GRANT SELECT ON bar_revisions TO hypertick_reader, hypertick_writer;
+
+-- Each transaction takes one narrow range of time, so that TimescaleDB
+-- invalidates just that range: the rows from the oldest waiting one to the first
+-- pause of more than max_gap, at most max_rows. No SET search_path here: a
+-- procedure with one may not COMMIT.
+CREATE PROCEDURE _hypertick.move_late_ticks(job_id int, config jsonb)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    max_gap  CONSTANT interval := coalesce(config ->> 'max_gap', '5 minutes')::interval;
+    max_rows CONSTANT int := coalesce((config ->> 'max_rows')::int, 50000);
+    upto     timestamptz;
+BEGIN
+    LOOP
+        -- Rows of the range's last ts go together, even past max_rows: the next
+        -- range must begin after it.
+        SELECT max(waiting.ts) INTO upto
+        FROM (
+            SELECT gapped.ts, bool_or(gapped.pause) OVER (ORDER BY gapped.ts ROWS UNBOUNDED PRECEDING) AS beyond
+            FROM (
+                SELECT oldest.ts, oldest.ts - lag(oldest.ts) OVER (ORDER BY oldest.ts) > max_gap AS pause
+                FROM (SELECT t.ts FROM public.late_ticks t ORDER BY t.ts LIMIT max_rows) oldest
+            ) gapped
+        ) waiting
+        WHERE waiting.beyond IS NOT TRUE;
+        EXIT WHEN upto IS NULL;
+
+        WITH moved AS (
+            DELETE FROM public.late_ticks l WHERE l.ts <= upto
+            RETURNING l.ts, l.symbol, l.price, l.size, l.seq, l.venue
+        ), noted AS (
+            INSERT INTO _hypertick.late_arrivals (symbol, venue, after_seq, last_seq, oldest, newest)
+            SELECT m.symbol, m.venue, min(m.seq) - 1, max(m.seq), min(m.ts), max(m.ts)
+            FROM moved m GROUP BY m.symbol, m.venue, public.time_bucket(INTERVAL '1 minute', m.ts)
+        )
+        INSERT INTO public.ticks (ts, symbol, price, size, seq, venue)
+        SELECT m.ts, m.symbol, m.price, m.size, m.seq, m.venue FROM moved m;
+        COMMIT;
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE _hypertick.move_late_ticks(int, jsonb) IS
+    'Job: moves late_ticks into ticks, one narrow time range a transaction. config: max_gap, max_rows.';
+REVOKE EXECUTE ON PROCEDURE _hypertick.move_late_ticks(int, jsonb) FROM PUBLIC;
+SELECT add_job('_hypertick.move_late_ticks', INTERVAL '5 seconds',
+    config => '{"max_gap": "5 minutes", "max_rows": 50000}', fixed_schedule => false);
+
+CREATE PROCEDURE _hypertick.note_revisions(job_id int, config jsonb)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- A bar closes when its end has passed by some seconds: what comes before
+    -- that changes no closed bar.
+    grace  CONSTANT interval := coalesce(config ->> 'grace', '2 seconds')::interval;
+    keep   CONSTANT interval := coalesce(config ->> 'keep', '25 hours')::interval;
+    flood  CONSTANT interval := coalesce(config ->> 'flood', '1 day')::interval;
+    -- Intervals of seconds share no bucket but the second.
+    grain  CONSTANT interval := (SELECT CASE WHEN min(i.width) < '1 minute' THEN '1 second' ELSE '1 minute' END
+                                 FROM public.intervals i WHERE i.materialized);
+    -- A flood is listed once, by a bar of the widest interval below a day.
+    coarse CONSTANT text := (SELECT i."interval" FROM public.intervals i
+                             WHERE i.materialized AND i.width <= '1 hour' ORDER BY i.width DESC LIMIT 1);
+    level  record;
+BEGIN
+    -- One writer at a time, so that ids become visible in their order.
+    PERFORM pg_advisory_xact_lock(hashtext('_hypertick.note_revisions'));
+
+    WITH taken AS (
+        DELETE FROM _hypertick.late_arrivals a RETURNING a.*
+    ), feeds AS (
+        SELECT t.symbol, sum(t.newest - t.oldest) > flood AS whole FROM taken t GROUP BY t.symbol
+    ), touched AS (
+        -- The rows say from where to where a batch reached, the ticks which
+        -- minutes it touched.
+        SELECT t.symbol, k.start, t.at, false AS whole
+        FROM taken t
+        JOIN feeds f ON f.symbol = t.symbol AND NOT f.whole
+        CROSS JOIN LATERAL (
+            SELECT DISTINCT public.time_bucket(grain, tick.ts) AS start
+            FROM public.ticks tick
+            WHERE tick.symbol = t.symbol AND tick.ts >= t.oldest AND tick.ts <= t.newest
+              AND tick.venue = t.venue AND tick.seq > t.after_seq AND tick.seq <= t.last_seq
+        ) k
+        UNION ALL
+        SELECT t.symbol, public.time_bucket(grain, min(t.oldest)), max(t.at), true
+        FROM taken t JOIN feeds f ON f.symbol = t.symbol AND f.whole
+        GROUP BY t.symbol
+    ), bars AS (
+        SELECT k.symbol, i."interval", public.time_bucket(i.width, k.start) AS bucket, bool_or(k.whole) AS whole
+        FROM touched k CROSS JOIN public.intervals i
+        WHERE i.materialized
+          AND _hypertick.bucket_end(public.time_bucket(i.width, k.start), i.width) <= k.at - grace
+          AND (NOT k.whole OR i."interval" = coarse)
+        GROUP BY 1, 2, 3
+    )
+    INSERT INTO _hypertick.awaited_revisions AS awaited (symbol, "interval", bucket, whole)
+    SELECT b.symbol, b."interval", b.bucket, b.whole FROM bars b
+    ON CONFLICT (symbol, "interval", bucket) DO UPDATE SET whole = awaited.whole OR excluded.whole;
+
+    -- A bar shows its late ticks when it counts as many as what it is built
+    -- from, and that in turn is awaited no more. Ticks are never taken away one
+    -- by one, so the numbers cannot agree by chance.
+    FOR level IN SELECT i.* FROM public.intervals i WHERE i.materialized ORDER BY i.width LOOP
+        WITH shown AS (
+            SELECT w.symbol, w.bucket
+            FROM (SELECT a.*, _hypertick.bucket_end(a.bucket, level.width) AS until
+                  FROM _hypertick.awaited_revisions a WHERE a."interval" = level."interval"
+                  ORDER BY a.since LIMIT 5000) w
+            WHERE NOT EXISTS (
+                    SELECT FROM _hypertick.awaited_revisions below
+                    WHERE below.symbol = w.symbol AND below."interval" = level.source
+                      AND below.bucket >= w.bucket AND below.bucket < w.until)
+              AND (SELECT sum(c.trades) FROM public.candles(w.symbol, level."interval", w.bucket, w.until) c)
+                = CASE WHEN level.source IS NULL OR w.whole
+                    THEN (SELECT count(*) FROM public.ticks k
+                          WHERE k.symbol = w.symbol AND k.ts >= w.bucket AND k.ts < w.until)
+                    ELSE (SELECT sum(c.trades) FROM public.candles(w.symbol, level.source, w.bucket, w.until) c) END
+        ), done AS (
+            DELETE FROM _hypertick.awaited_revisions w USING shown s
+            WHERE w."interval" = level."interval" AND w.symbol = s.symbol AND w.bucket = s.bucket
+            RETURNING w.symbol, w.bucket, w.whole
+        )
+        INSERT INTO public.bar_revisions (symbol, "interval", bucket, whole)
+        SELECT d.symbol, level."interval", d.bucket, d.whole FROM done d ORDER BY d.bucket, d.symbol;
+    END LOOP;
+
+    -- Where retention has taken the ticks the numbers never agree.
+    DELETE FROM _hypertick.awaited_revisions w WHERE w.since < now() - INTERVAL '1 hour';
+    DELETE FROM public.bar_revisions r WHERE r.at < now() - keep;
+END
+$$;
+COMMENT ON PROCEDURE _hypertick.note_revisions(int, jsonb) IS
+    'Job: lists closed bars that late ticks have changed in bar_revisions. config: grace, keep, flood.';
+REVOKE EXECUTE ON PROCEDURE _hypertick.note_revisions(int, jsonb) FROM PUBLIC;
+SELECT add_job('_hypertick.note_revisions', INTERVAL '5 seconds',
+    config => '{"grace": "2 seconds", "keep": "25 hours", "flood": "1 day"}', fixed_schedule => false);
