@@ -32,7 +32,7 @@ type set struct {
 // ownTable is goose's default, which the stock command uses too.
 const ownTable = "goose_db_version"
 
-var folderName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,40}$`)
+var folderName = regexp.MustCompile(`^[a-z0-9][a-z0-9_]{0,40}$`)
 
 // sets names the migrations of the program and of dirs.
 func sets(dirs []string) ([]set, error) {

@@ -70,7 +70,7 @@ func TestPipeline(t *testing.T) {
 
 	beat := func(instance string, ago time.Duration, failure any) {
 		exec(t, d, `INSERT INTO heartbeats (component, instance, started_at, sent_at, every, detail, error) VALUES ('ingest', $1, now() - INTERVAL '1 hour', clock_timestamp() - $2::interval, '1 second', 'busy', $3)
-			ON CONFLICT (component, instance) DO UPDATE SET beat_at = excluded.beat_at, error = excluded.error`, instance, ago, failure)
+			ON CONFLICT (component, instance) DO UPDATE SET sent_at = excluded.sent_at, error = excluded.error`, instance, ago, failure)
 	}
 	// Far from the limit of 3 s on both sides: the machine may be slow.
 	beat("a", -time.Minute, nil)
@@ -134,7 +134,7 @@ func TestHealthAlert(t *testing.T) {
 	exec(t, d, "INSERT INTO alert.channels (name, kind) VALUES ('desk', 'webhook')")
 	beat := func(ago time.Duration) {
 		exec(t, d, `INSERT INTO heartbeats (component, instance, started_at, sent_at, every) VALUES ('ingest', 'a', now(), clock_timestamp() - $1::interval, '1 second')
-			ON CONFLICT (component, instance) DO UPDATE SET beat_at = excluded.beat_at`, ago)
+			ON CONFLICT (component, instance) DO UPDATE SET sent_at = excluded.sent_at`, ago)
 	}
 	fires := func(when string, want ...string) {
 		t.Helper()

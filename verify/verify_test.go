@@ -72,7 +72,7 @@ func (f *fixture) exec(t *testing.T, sql string, args ...any) {
 func (f *fixture) stored(t *testing.T, relation string) string {
 	t.Helper()
 	var name string
-	if err := f.Pool.QueryRow(f.ctx, "SELECT stored FROM _hypertick.audit_levels WHERE relation = $1", relation).Scan(&name); err != nil {
+	if err := f.Pool.QueryRow(f.ctx, "SELECT stored FROM _hypertick.verify_levels WHERE relation = $1", relation).Scan(&name); err != nil {
 		t.Fatal(err)
 	}
 	return name
@@ -342,7 +342,7 @@ func TestSample(t *testing.T) {
 	f := newFixture(t, 2)
 	sample := func() {
 		t.Helper()
-		if _, err := f.Pool.Exec(f.ctx, `CALL _hypertick.audit_sample(0, '{"samples": 80, "budget": "1 minute"}')`); err != nil {
+		if _, err := f.Pool.Exec(f.ctx, `CALL _hypertick.verify_sample(0, '{"samples": 80, "budget": "1 minute"}')`); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -351,7 +351,7 @@ func TestSample(t *testing.T) {
 		t.Helper()
 		for n := -1; n != rows; {
 			sample()
-			if err := f.Pool.QueryRow(f.ctx, "SELECT count(*) FROM audit_drift").Scan(&n); err != nil {
+			if err := f.Pool.QueryRow(f.ctx, "SELECT count(*) FROM verify_drift").Scan(&n); err != nil {
 				t.Fatal(err)
 			}
 			if err := f.ctx.Err(); err != nil {
@@ -361,14 +361,14 @@ func TestSample(t *testing.T) {
 	}
 	sample()
 	var drift, checked int64
-	if err := f.Pool.QueryRow(f.ctx, "SELECT sum(drift), sum(checked) FROM audit_runs").Scan(&drift, &checked); err != nil || drift != 0 || checked < 1000 {
+	if err := f.Pool.QueryRow(f.ctx, "SELECT sum(drift), sum(checked) FROM verify_runs").Scan(&drift, &checked); err != nil || drift != 0 || checked < 1000 {
 		t.Fatalf("of what is sound: %d drifted of %d, %v", drift, checked, err)
 	}
 	f.exec(t, "UPDATE "+f.stored(t, "candles_5m")+" SET close = 1 WHERE symbol = 'AAA' AND bucket = (SELECT min(bucket) FROM candles_5m WHERE symbol = 'AAA' AND bucket > $1)", base.Add(26*time.Hour))
 	f.exec(t, "UPDATE "+f.stored(t, "blocks_5m")+" SET volume = -1 WHERE symbol = 'BBB' AND bucket = $1", base.Add(12*time.Hour))
 	sampleUntil(2)
 	var found string
-	if err := f.Pool.QueryRow(f.ctx, "SELECT string_agg(DISTINCT relation || ' ' || symbol, ', ') FROM audit_drift").Scan(&found); err != nil || found != "blocks_5m BBB, candles_5m AAA" {
+	if err := f.Pool.QueryRow(f.ctx, "SELECT string_agg(DISTINCT relation || ' ' || symbol, ', ') FROM verify_drift").Scan(&found); err != nil || found != "blocks_5m BBB, candles_5m AAA" {
 		t.Errorf("found %q, %v", found, err)
 	}
 	var state, detail string
@@ -378,7 +378,7 @@ func TestSample(t *testing.T) {
 	// A bucket that is found again is one.
 	sample()
 	var buckets int
-	if err := f.Pool.QueryRow(f.ctx, "SELECT count(*) FROM audit_drift").Scan(&buckets); err != nil || buckets != 2 {
+	if err := f.Pool.QueryRow(f.ctx, "SELECT count(*) FROM verify_drift").Scan(&buckets); err != nil || buckets != 2 {
 		t.Errorf("%d rows, want 2: %v", buckets, err)
 	}
 	// What was mended is forgotten when the next sample finds it sound.
