@@ -36,7 +36,7 @@ type demoCmd struct {
 
 // Run runs the whole stack in this process, with the database in a child.
 func (c *demoCmd) Run(e *env, k *kong.Context) error {
-	if err := c.place(func(flag string) bool { return given(k, flag) }); err != nil {
+	if err := c.setAddresses(func(flag string) bool { return given(k, flag) }); err != nil {
 		return err
 	}
 	cfg, err := c.apiFlags.config()

@@ -31,11 +31,11 @@ func (c *demoCmd) listeners() []listener {
 // firstMetrics is where the listeners of metrics begin in listeners.
 const firstMetrics = 3
 
-// place gives each listener that is not named its address. With --port-base
+// setAddresses gives each listener that is not named its address. With --port-base
 // they are counted up from there. Without it those of the metrics are counted
 // up from the port of --listen, where that is not the default; the others have
 // their defaults.
-func (c *demoCmd) place(given func(flag string) bool) error {
+func (c *demoCmd) setAddresses(given func(flag string) bool) error {
 	all := c.listeners()
 	most := 65535 - len(all) + 1
 	base, first := c.PortBase, 0

@@ -20,7 +20,7 @@ func demoAt(t *testing.T, args ...string) (map[string]string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Demo.place(func(flag string) bool { return given(k, flag) }); err != nil {
+	if err := r.Demo.setAddresses(func(flag string) bool { return given(k, flag) }); err != nil {
 		return nil, err
 	}
 	at := map[string]string{}

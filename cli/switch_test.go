@@ -141,8 +141,8 @@ func helpOf(t *testing.T, path []string) (all string, flag func(name string) str
 				continue
 			}
 			head, _, _ := strings.Cut(strings.TrimSpace(line), "  ")
-			head = strings.ReplaceAll(head, "[no-]", "")
-			if got, _, _ := strings.Cut(head[strings.Index(head, "--"):], "="); got != "--"+name {
+			_, head, _ = strings.Cut(strings.ReplaceAll(head, "[no-]", ""), "--")
+			if got, _, _ := strings.Cut(head, "="); got != name {
 				continue
 			}
 			text := line
