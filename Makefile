@@ -11,6 +11,12 @@ PKGS     := ./...
 FUZZTIME ?= 10s
 ARGS     ?=
 
+# What `hypertick --version` says of the build.
+VERSION  ?= $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null || echo devel)
+COMMIT   ?= $(shell git rev-parse -q --verify HEAD 2>/dev/null)
+DATE     ?= $(shell git show -s --format=%cI HEAD 2>/dev/null)
+STAMP    = -X github.com/hypertick/hypertick/cli.buildVersion=$(VERSION) -X github.com/hypertick/hypertick/cli.buildCommit=$(COMMIT) -X github.com/hypertick/hypertick/cli.buildDate=$(DATE)
+
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -25,7 +31,11 @@ build: bin/hypertick ## Build the binary into bin/
 .PHONY: bin/hypertick
 bin/hypertick: web/dist/index.html
 	@mkdir -p bin
-	@go build -o $@ .
+	@go build -ldflags '$(STAMP)' -o $@ .
+
+.PHONY: image
+image: ## Build the image hypertick:local with its version in it, for docker compose
+	docker build --build-arg HYPERTICK_VERSION=$(VERSION) --build-arg HYPERTICK_COMMIT=$(COMMIT) --build-arg HYPERTICK_DATE=$(DATE) -t hypertick:local .
 
 .PHONY: web
 web: web/dist/index.html ## Build the chart page and the API reference, which the binary embeds

@@ -1,15 +1,14 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hypertick/hypertick/api"
@@ -25,6 +24,7 @@ type demoCmd struct {
 	CacheDir       string `help:"Where the embedded database's program is installed once. Default: hypertick in your cache directory." placeholder:"DIR" type:"path"`
 	BrokerListen   string `help:"Where the embedded broker listens." default:"127.0.0.1:19092" placeholder:"HOST:PORT"`
 	DatabaseListen string `help:"Where the embedded database listens." default:"127.0.0.1:15432" placeholder:"HOST:PORT"`
+	PortBase       int    `help:"Move every listener that no flag or variable names to 127.0.0.1 and this port (API), the next (broker), and so on: database, metrics of ingest, of the API, of the notifier." placeholder:"PORT"`
 	Simulate       bool   `help:"Simulate a market. Without it the stack starts empty, for data of your own." default:"true" negatable:""`
 
 	apiFlags
@@ -35,7 +35,10 @@ type demoCmd struct {
 }
 
 // Run runs the whole stack in this process, with the database in a child.
-func (c *demoCmd) Run(e *env) error {
+func (c *demoCmd) Run(e *env, k *kong.Context) error {
+	if err := c.setAddresses(func(flag string) bool { return given(k, flag) }); err != nil {
+		return err
+	}
 	cfg, err := c.apiFlags.config()
 	if err != nil {
 		return err
@@ -57,12 +60,8 @@ func (c *demoCmd) Run(e *env) error {
 		return fmt.Errorf("make data directory: %w", err)
 	}
 	// All ports first: a port that is taken shall not stop a half-started stack.
-	for _, p := range []struct{ flag, addr string }{
-		{"--listen", c.Listen}, {"--broker-listen", c.BrokerListen},
-		{"--database-listen", c.DatabaseListen}, {"--metrics-listen", c.MetricsListen}, {"--api-metrics-listen", c.APIMetricsListen},
-		{"--notify-metrics-listen", c.NotifyMetricsListen},
-	} {
-		if err := free(e.ctx, p.flag, p.addr); err != nil {
+	for _, l := range c.listeners() {
+		if err := free(e.ctx, l.flag, *l.addr); err != nil {
 			return err
 		}
 	}
@@ -188,25 +187,13 @@ Hypertick is up, %.1[1]f s after its start. Data is in %[2]s.
   API        http://%[3]s/openapi.json
   SQL        psql '%[5]s'
   broker     %[6]s, topic %[7]s
-  metrics    http://%[8]s/metrics, http://%[9]s/metrics, http://%[10]s/metrics
+  metrics    http://%[8]s/metrics (ingest), http://%[9]s/metrics (API), http://%[10]s/metrics (notifier)
+  status     hypertick status --api http://%[3]s --brokers %[6]s --database-url '%[5]s'
 `, took.Seconds(), c.DataDir, c.Listen, symbol, database.URL("hypertick_reader"), broker.Addr(), feed.Topic, c.MetricsListen, c.APIMetricsListen, c.NotifyMetricsListen)
 	if !c.Simulate {
 		fmt.Fprintf(e.out, "\nNothing is simulated. Bring data of your own:\n\n  hypertick replay --file trades.csv --symbol BTC-USDT --venue BINANCE --brokers %s\n", broker.Addr())
 	}
 	fmt.Fprint(e.out, "\nCtrl-C stops it.\n\n")
-}
-
-// free says whether an address can be listened on.
-func free(ctx context.Context, flag, addr string) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) {
-			err = op.Err
-		}
-		return fmt.Errorf("%s %s cannot be used (is a demo running already?): %w", flag, addr, err)
-	}
-	return l.Close()
 }
 
 // inUse explains why data cannot be opened.

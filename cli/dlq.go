@@ -92,9 +92,9 @@ func (c *dlqFlags) open(e *env) (*pgxpool.Pool, error) {
 
 type dlqListCmd struct {
 	dlqFlags
-	Reason string `help:"Only those whose reason contains this." placeholder:"TEXT"`
+	Reason string `help:"Only those whose reason contains this." placeholder:"TEXT" env:"-"`
 	Limit  int    `help:"At most so many; 0 is all." default:"100" placeholder:"N"`
-	All    bool   `help:"Also those that were dealt with."`
+	All    bool   `help:"Also those that were dealt with." env:"-"`
 	JSON   bool   `name:"json" help:"As JSON, one a line."`
 }
 
@@ -206,7 +206,7 @@ func text(b []byte) string {
 type dlqRetryCmd struct {
 	dlqFlags
 	Offsets []string `arg:"" optional:"" help:"Which ones: OFFSET or PARTITION/OFFSET. Default: all."`
-	Reason  string   `help:"Only those whose reason contains this." placeholder:"TEXT"`
+	Reason  string   `help:"Only those whose reason contains this." placeholder:"TEXT" env:"-"`
 }
 
 // Help is shown below the flags.
@@ -323,8 +323,8 @@ func chosen(offsets []string) (map[where]bool, error) {
 type dlqDiscardCmd struct {
 	dlqFlags
 	Offsets []string `arg:"" optional:"" help:"Which ones: OFFSET or PARTITION/OFFSET."`
-	Reason  string   `help:"Those whose reason contains this." placeholder:"TEXT"`
-	All     bool     `help:"All of them."`
+	Reason  string   `help:"Those whose reason contains this." placeholder:"TEXT" env:"-"`
+	All     bool     `help:"All of them." env:"-"`
 }
 
 // Run forgets some.

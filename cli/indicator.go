@@ -23,7 +23,7 @@ type indicatorCmd struct {
 type indicatorNewCmd struct {
 	Name      string `arg:"" help:"Name of the indicator: lower-case letters, digits and _."`
 	Dir       string `help:"Folder to write into (default: migrations if it is there, else this folder)." placeholder:"DIR" type:"existingdir"`
-	Recursive bool   `help:"Write one whose every value feeds on the one before, such as an exponential mean."`
+	Recursive bool   `help:"Write one whose every value feeds on the one before, such as an exponential mean." env:"-"`
 }
 
 // Run writes the skeleton, and says what comes next.
@@ -56,11 +56,11 @@ func shellWord(s string) string {
 type indicatorCheckCmd struct {
 	databaseFlag
 	Name      string            `arg:"" help:"Name of the indicator, as indicator list shows it."`
-	Symbol    string            `help:"Symbol whose bars to run it over (default: the one with most)." placeholder:"SYMBOL"`
-	Interval  string            `help:"Interval of the bars: ${enum}." enum:"1m,5m,15m,1h,1d" default:"1m"`
+	Symbol    string            `help:"Symbol whose bars to run it over (default: the one with most)." placeholder:"SYMBOL" env:"-"`
+	Interval  string            `help:"Interval of the bars: ${enum}." enum:"1m,5m,15m,1h,1d" default:"1m" env:"-"`
 	Bars      int               `help:"How many of the newest bars to check." default:"1000"`
 	Before    int               `help:"How many bars before those the values they are compared with begin at; 0 for all there are." default:"100000"`
-	Param     map[string]string `help:"A parameter, such as period=20. May be given several times; the others have their defaults." placeholder:"NAME=VALUE" mapsep:"none"`
+	Param     map[string]string `help:"A parameter, such as period=20. May be given several times; the others have their defaults." placeholder:"NAME=VALUE" mapsep:"none" env:"-"`
 	Tolerance float64           `help:"How far apart two values may be, relative to their size." default:"1e-9"`
 	JSON      bool              `name:"json" help:"Report as JSON."`
 }

@@ -99,7 +99,7 @@ func TestIndicatorWay(t *testing.T) {
 	must(0, "indicator", "new", "my_mean", "--dir", dir)
 	must(0, "indicator", "new", "my_ema", "--dir", dir, "--recursive")
 	must(2, "indicator", "check", "my_mean", "--database-url", url) // not applied yet
-	must(0, "migrate", "--database-url", d.URL, "--dir", dir)
+	must(0, "migrate", "--database-url", d.URL, "--dir", dir, "--allow-version")
 
 	out, _ := must(0, "indicator", "check", "my_mean", "--database-url", url, "--bars", "300", "--param", "period=7")
 	for _, want := range []string{"my_mean(period=7) on 300 bars of A 1m", "and 700 bars before them", "\nwarm-up      ok ", "\nmy_mean  300     0             6\n", "ms for the 300 bars, "} {

@@ -11,7 +11,7 @@ type keyCmd struct {
 }
 
 type keyNewCmd struct {
-	Name string `help:"Who the key is for; it stands in the log and separates the rate limits." required:"" placeholder:"NAME"`
+	Name string `help:"Who the key is for; it stands in the log and separates the rate limits." required:"" placeholder:"NAME" env:"-"`
 	File string `help:"File the hash is appended to; made with mode 0600 when it does not exist. Without it, the line is printed." env:"HYPERTICK_API_KEYS_FILE" placeholder:"FILE" type:"path"`
 }
 

@@ -1,9 +1,14 @@
 package cli
 
 import (
+	"bufio"
 	"fmt"
+	"log/slog"
 	"os"
+	"strings"
 	"text/tabwriter"
+
+	"golang.org/x/term"
 
 	"github.com/hypertick/hypertick/db"
 )
@@ -14,9 +19,11 @@ type databaseFlag struct {
 
 type migrateCmd struct {
 	databaseFlag
-	Dir    []string `help:"More migrations, such as indicators of your own. May be given several times." placeholder:"DIR" type:"existingdir"`
-	DownTo *int64   `help:"Take back every migration above this version; 0 takes back everything, with all data." placeholder:"VERSION"`
-	Status bool     `help:"Only say which migrations have been applied."`
+	Dir          []string `help:"More migrations, such as indicators of your own. May be given several times." placeholder:"DIR" type:"existingdir"`
+	DownTo       *int64   `help:"Roll back every migration above this version, and with them the data in what they made; 0 is everything. Asks first." placeholder:"VERSION" env:"-"`
+	Yes          bool     `help:"With --down-to: do not ask." env:"-"`
+	Status       bool     `help:"Only say which migrations have been applied." env:"-"`
+	AllowVersion bool     `help:"Migrate a server whose versions of PostgreSQL and TimescaleDB are known not to work together: for a build with the fix in it." env:"-"`
 }
 
 // Run migrates. The passwords of the roles come from the environment alone, so
@@ -24,24 +31,12 @@ type migrateCmd struct {
 func (c *migrateCmd) Run(e *env) error {
 	switch {
 	case c.Status:
-		list, err := db.Migrations(e.ctx, c.DatabaseURL, c.Dir...)
-		if err != nil {
-			return err
-		}
-		w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-		for _, m := range list {
-			state := "pending"
-			if m.Applied {
-				state = "applied"
-			}
-			fmt.Fprintf(w, "%d\t%s\t%s\n", m.Version, state, m.File)
-		}
-		return w.Flush()
+		return c.status(e)
 	case c.DownTo != nil:
-		if *c.DownTo < 0 {
-			return usagef("--down-to: want a version of at least 0, got %d", *c.DownTo)
-		}
-		return db.MigrateDown(e.ctx, c.DatabaseURL, *c.DownTo, e.log, c.Dir...)
+		return c.down(e)
+	}
+	if err := c.checkServer(e); err != nil {
+		return err
 	}
 	if err := db.Migrate(e.ctx, c.DatabaseURL, e.log, c.Dir...); err != nil {
 		return err
@@ -51,4 +46,90 @@ func (c *migrateCmd) Run(e *env) error {
 		"hypertick_writer":   os.Getenv("HYPERTICK_WRITER_PASSWORD"),
 		"hypertick_operator": os.Getenv("HYPERTICK_OPERATOR_PASSWORD"),
 	})
+}
+
+// status lists the migrations.
+func (c *migrateCmd) status(e *env) error {
+	list, err := db.Migrations(e.ctx, c.DatabaseURL, c.Dir...)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
+	for _, m := range list {
+		state := "pending"
+		if m.Applied {
+			state = "applied"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\n", m.Version, state, m.File)
+	}
+	return w.Flush()
+}
+
+// checkServer refuses versions that are known to be broken.
+func (c *migrateCmd) checkServer(e *env) error {
+	server, err := db.ServerAt(e.ctx, c.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	switch v := server.Verdict(); {
+	case v.Broken && !c.AllowVersion:
+		return usagef("%s. %s, or give --allow-version if this build has the fix", v.Problem, v.Remedy)
+	case v.Problem != "":
+		e.log.WarnContext(e.ctx, "server version", slog.String("problem", v.Problem), slog.String("remedy", v.Remedy))
+	}
+	return nil
+}
+
+// down rolls back, once whoever runs it has said that this is meant.
+func (c *migrateCmd) down(e *env) error {
+	if *c.DownTo < 0 {
+		return usagef("--down-to: want a version of at least 0, got %d", *c.DownTo)
+	}
+	list, err := db.Migrations(e.ctx, c.DatabaseURL, c.Dir...)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, m := range list {
+		if m.Applied && m.Version > *c.DownTo {
+			n++
+		}
+	}
+	if n > 0 && !c.Yes {
+		server, err := db.ServerAt(e.ctx, c.DatabaseURL)
+		if err != nil {
+			return err
+		}
+		loss := fmt.Sprintf("--down-to %d rolls back %d of %d migrations of database %s, and the data in what they made is lost",
+			*c.DownTo, n, len(list), server.Database)
+		if err := confirm(e, loss, server.Database); err != nil {
+			return err
+		}
+	}
+	return db.MigrateDown(e.ctx, c.DatabaseURL, *c.DownTo, e.log, c.Dir...)
+}
+
+// confirm has name typed on the terminal. What cannot be asked is refused.
+func confirm(e *env, loss, name string) error {
+	out, ok := e.errOut.(*os.File)
+	if !ok || !term.IsTerminal(int(out.Fd())) || !term.IsTerminal(int(e.in.Fd())) {
+		return usagef("%s: give --yes to go on", loss)
+	}
+	fmt.Fprintf(out, "%s.\nType the name of the database to go on: ", loss)
+	line := make(chan string, 1)
+	go func() {
+		// It may outlive the command, which then ends.
+		s, _ := bufio.NewReader(e.in).ReadString('\n')
+		line <- s
+	}()
+	select {
+	case <-e.ctx.Done():
+		fmt.Fprintln(out)
+		return usagef("interrupted: nothing was rolled back")
+	case got := <-line:
+		if got = strings.TrimSpace(got); got != name {
+			return usagef("want the name of the database, %s, got %q: nothing was rolled back", name, got)
+		}
+		return nil
+	}
 }

@@ -85,7 +85,7 @@ func (f *notifyFlags) config() (notify.Config, error) {
 
 type notifyCmd struct {
 	DatabaseURL string `help:"Database, as hypertick_operator: postgres://user:password@host:port/name. Required but for --test." placeholder:"URL"`
-	Test        string `help:"Send a test to this channel, say what happened, and end: exit code 0 or 1. No variable." env:"-" placeholder:"CHANNEL"`
+	Test        string `help:"Send a test to this channel, say what happened, and end: exit code 0 or 1." env:"-" placeholder:"CHANNEL"`
 	notifyFlags
 }
 

@@ -20,7 +20,7 @@ type outboxCmd struct {
 // outboxFlags say which notifications are meant.
 type outboxFlags struct {
 	databaseFlag
-	Channel string `help:"Only those of this channel." placeholder:"CHANNEL"`
+	Channel string `help:"Only those of this channel." placeholder:"CHANNEL" env:"-"`
 }
 
 // channel is what the queries take: nil is any.
@@ -33,7 +33,7 @@ func (f *outboxFlags) channel() *string {
 
 type outboxListCmd struct {
 	outboxFlags
-	State []string `help:"States to list: ${enum}." enum:"waiting,dead,sent" default:"waiting,dead" placeholder:"STATE"`
+	State []string `help:"States to list: ${enum}." enum:"waiting,dead,sent" default:"waiting,dead" placeholder:"STATE" env:"-"`
 	Limit int      `help:"Most to list." default:"50" placeholder:"N"`
 	JSON  bool     `name:"json" help:"List as JSON, one a line."`
 }
@@ -104,7 +104,7 @@ type outboxLine struct {
 type outboxRetryCmd struct {
 	outboxFlags
 	IDs []int64 `arg:"" optional:"" name:"id" help:"Which, by the first column of outbox list." placeholder:"ID"`
-	All bool    `help:"All of them, or with --channel all of that one. No variable." env:"-"`
+	All bool    `help:"All of them, or with --channel all of that one." env:"-"`
 }
 
 // Run makes them due, and tells the notifiers.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -39,10 +40,10 @@ type setting struct {
 	commands                       []string
 }
 
-// reference lists every flag of every command as a table.
+// reference lists every setting of every command as a table.
 func reference(t *testing.T) string {
 	t.Helper()
-	parser, err := kong.New(&root{}, kong.Name("hypertick"), kong.DefaultEnvars("HYPERTICK"), kong.Vars{"version": "x"})
+	parser, err := newParser(&root{}, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func reference(t *testing.T) string {
 	return b.String()
 }
 
-// TestReference sees that docs/deploy.md lists the flags that there are.
+// TestReference sees that docs/deploy.md lists the settings that there are.
 func TestReference(t *testing.T) {
 	doc, err := os.ReadFile(referenceFile)
 	if err != nil {

@@ -16,19 +16,19 @@ type replayCmd struct {
 	File string `help:"CSV file of trades or of bars (open, high, low, close); plain, gzip or zstd; - is standard input." required:"" placeholder:"FILE"`
 	fileFlags
 	Speed float64 `help:"How many times faster than real time: 1 is real time, 0 as fast as possible." default:"0" placeholder:"N"`
-	All   bool    `help:"Send every row, also those the topic has already; the database drops them."`
+	All   bool    `help:"Send every row, also those the topic has already; the database drops them." env:"-"`
 }
 
 // fileFlags say how to read a file.
 type fileFlags struct {
-	Symbol     string            `help:"Symbol of rows that name none." placeholder:"SYMBOL"`
-	Venue      string            `help:"Venue of rows that name none." default:"FILE" placeholder:"VENUE"`
+	Symbol     string            `help:"Symbol of rows that name none." placeholder:"SYMBOL" env:"-"`
+	Venue      string            `help:"Venue of rows that name none." default:"FILE" placeholder:"VENUE" env:"-"`
 	Map        map[string]string `help:"Which column holds a field, as in --map 'ts=Date+Time,price=Last'. Fields: ts price size seq symbol venue open high low close volume." mapsep:"," placeholder:"FIELD=COLUMN"`
 	Header     []string          `help:"Names of the columns of a file without a header line." placeholder:"NAME,..."`
 	Kind       string            `help:"What a row is: ${enum}." enum:"auto,trades,bars" default:"auto"`
 	TimeFormat string            `help:"Form of the times, as a layout of Go's package time; the usual ones are recognised." placeholder:"LAYOUT"`
 	Timezone   string            `help:"Zone of times that do not name one." default:"UTC" placeholder:"ZONE"`
-	SkipBad    bool              `help:"Report and skip rows that cannot be read, instead of stopping at the first."`
+	SkipBad    bool              `help:"Report and skip rows that cannot be read, instead of stopping at the first." env:"-"`
 }
 
 func (f *fileFlags) replay(e *env, zone *time.Location) replay.Config {

@@ -11,12 +11,12 @@ import (
 
 type retentionCmd struct {
 	databaseFlag
-	Ticks      keepAge `help:"Keep raw ticks this long, such as 90d, or keep for ever." placeholder:"AGE"`
-	Candles1m  keepAge `name:"candles-1m" help:"The same for candles of a minute." placeholder:"AGE"`
-	Candles5m  keepAge `name:"candles-5m" help:"Of 5 minutes." placeholder:"AGE"`
-	Candles15m keepAge `name:"candles-15m" help:"Of 15 minutes." placeholder:"AGE"`
-	Candles1h  keepAge `name:"candles-1h" help:"Of an hour." placeholder:"AGE"`
-	Candles1d  keepAge `name:"candles-1d" help:"Of a day." placeholder:"AGE"`
+	Ticks      keepAge `help:"Keep raw ticks this long, such as 90d, or keep for ever." placeholder:"AGE" env:"-"`
+	Candles1m  keepAge `name:"candles-1m" help:"The same for candles of a minute." placeholder:"AGE" env:"-"`
+	Candles5m  keepAge `name:"candles-5m" help:"Of 5 minutes." placeholder:"AGE" env:"-"`
+	Candles15m keepAge `name:"candles-15m" help:"Of 15 minutes." placeholder:"AGE" env:"-"`
+	Candles1h  keepAge `name:"candles-1h" help:"Of an hour." placeholder:"AGE" env:"-"`
+	Candles1d  keepAge `name:"candles-1d" help:"Of a day." placeholder:"AGE" env:"-"`
 }
 
 // Help is shown below the flags.

@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/term"
 
@@ -25,9 +26,9 @@ type statusCmd struct {
 	DatabaseURL string `help:"Database; by default the demo's." default:"postgres://hypertick_reader@127.0.0.1:15432/postgres?sslmode=disable" placeholder:"URL"`
 	brokerFlag
 	API      string        `help:"API to ask; nothing leaves it out." name:"api" default:"http://127.0.0.1:8080" placeholder:"URL"`
-	All      bool          `help:"Also the parts that are well and have nothing to say: every job."`
+	All      bool          `help:"Also the parts that are well and have nothing to say: every job." env:"-"`
 	JSON     bool          `help:"As JSON." name:"json"`
-	Watch    bool          `help:"Again and again, until stopped." short:"w"`
+	Watch    bool          `help:"Again and again, until stopped." short:"w" env:"-"`
 	Every    time.Duration `help:"How often to look, with --watch." default:"2s" placeholder:"DURATION"`
 	Deadline time.Duration `help:"How long a part may take to answer before it counts as failed." default:"3s" placeholder:"DURATION"`
 }
@@ -73,11 +74,10 @@ func (c *statusCmd) Run(e *env) error {
 		return usageError{err}
 	}
 	defer pool.Close()
-	queries := db.New(pool)
 	tick := time.NewTicker(c.Every)
 	defer tick.Stop()
 	for {
-		parts, worst := c.look(e.ctx, queries, security)
+		parts, worst := c.look(e.ctx, pool, security)
 		if e.ctx.Err() != nil {
 			return nil
 		}
@@ -99,8 +99,10 @@ func (c *statusCmd) Run(e *env) error {
 }
 
 // look asks everything at once.
-func (c *statusCmd) look(ctx context.Context, queries *db.Queries, security feed.Security) ([]part, string) {
+func (c *statusCmd) look(ctx context.Context, pool *pgxpool.Pool, security feed.Security) ([]part, string) {
+	queries := db.New(pool)
 	var rows []db.PipelineRow
+	var server db.Server
 	var topic feed.TopicState
 	var traffic string
 	var databaseErr, brokerErr, apiErr error
@@ -108,7 +110,8 @@ func (c *statusCmd) look(ctx context.Context, queries *db.Queries, security feed
 	defer cancel()
 	var g errgroup.Group
 	g.Go(func() error { rows, databaseErr = queries.Pipeline(ctx); return nil })
-	// Word of it is worth no error.
+	// Word of these is worth no error.
+	g.Go(func() error { server, _ = db.ReadServer(ctx, pool); return nil })
 	g.Go(func() error { traffic, _ = queries.APITraffic(ctx); return nil })
 	g.Go(func() error { topic, brokerErr = feed.CheckTopic(ctx, c.Brokers, security, c.Topic, 0); return nil })
 	if c.API != "" {
@@ -139,6 +142,7 @@ func (c *statusCmd) look(ctx context.Context, queries *db.Queries, security feed
 		}
 		parts = append(parts, part{r.Component, r.Part, r.State, r.Seconds, r.Detail, r.Error, r.Action})
 	}
+	parts = append(parts, versionParts(server)...)
 	if c.API != "" {
 		p := part{Component: "api", Part: c.API, State: "ok", Detail: "answers"}
 		if traffic != "" {
@@ -156,6 +160,16 @@ func (c *statusCmd) look(ctx context.Context, queries *db.Queries, security feed
 		}
 	}
 	return parts, worst
+}
+
+// versionParts is a warning where the server's versions are known not to go
+// well together.
+func versionParts(server db.Server) []part {
+	v := server.Verdict()
+	if v.Problem == "" {
+		return nil
+	}
+	return []part{{Component: "database", Part: "version", State: "warning", Detail: v.Problem, Action: v.Remedy + "."}}
 }
 
 func (c *statusCmd) print(out io.Writer, parts []part, worst string) error {

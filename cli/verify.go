@@ -16,11 +16,11 @@ import (
 type verifyCmd struct {
 	databaseFlag
 	brokerFlag
-	From    string `help:"Look at what lies after this time: 2026-01-31, or 2026-01-31T09:30:00Z (default: all whose ticks are still there)." placeholder:"TIME"`
-	To      string `help:"Look at what lies before this time (default: now)." placeholder:"TIME"`
-	Symbol  string `help:"Look at this symbol only." placeholder:"SYMBOL"`
-	Repair  bool   `help:"Compute again what differs, and look again."`
-	Offsets bool   `help:"Also ask the broker whether ingest_offsets fits its topic."`
+	From    string `help:"Look at what lies after this time: 2026-01-31, or 2026-01-31T09:30:00Z (default: all whose ticks are still there)." placeholder:"TIME" env:"-"`
+	To      string `help:"Look at what lies before this time (default: now)." placeholder:"TIME" env:"-"`
+	Symbol  string `help:"Look at this symbol only." placeholder:"SYMBOL" env:"-"`
+	Repair  bool   `help:"Compute again what differs, and look again." env:"-"`
+	Offsets bool   `help:"Also ask the broker whether ingest_offsets fits its topic." env:"-"`
 	Limit   int    `help:"Print at most so many findings; all are counted, and all are mended." default:"1000" placeholder:"N"`
 	JSON    bool   `name:"json" help:"Report as JSON."`
 }

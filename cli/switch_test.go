@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+// settings are the flags that are variables too: addresses, files, levels,
+// limits, what holds for every call on a machine.
+var settings = strings.Fields(`
+	allow-private-targets allow-targets api api-keys-file api-metrics-listen bars batch before brokers broker-listen broker-password-file
+	broker-sasl broker-tls broker-tls-ca broker-tls-cert broker-tls-key broker-username cache-dir channels-file cors-origins data-dir
+	database-listen database-url deadline delivery-timeout dir duplicates email-from email-to every file group header history history-rate
+	idle-timeout insecure instance json kind late late-after limit listen log-format log-level map max-age max-batch metrics-listen
+	notify-metrics-listen operator-url partitions port-base rate rate-burst rate-limit read-timeout replicas request-timeout seed
+	send-timeout send-tries simulate speed symbols time-format timeout timezone tolerance topic trusted-proxies workers write-timeout`)
+
+// actions are the flags that say what one call does, to what, or widen it. A
+// variable that somebody has forgotten must never do that.
+var actions = strings.Fields(`
+	all allow-version candles-15m candles-1d candles-1h candles-1m candles-5m channel down-to from help interval jump name offsets param
+	reason recursive repair skip-bad state status symbol test ticks to venue version watch yes`)
+
+// commands calls f for the whole tree, the root first.
+func commands(t *testing.T, f func(path []string, n *kong.Node)) {
+	t.Helper()
+	parser, err := newParser(&root{}, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(path []string, n *kong.Node)
+	walk = func(path []string, n *kong.Node) {
+		f(path, n)
+		for _, child := range n.Children {
+			walk(append(slices.Clone(path), child.Name), child)
+		}
+	}
+	walk(nil, parser.Model.Node)
+}
+
+// TestSwitches sees that settings are variables and actions are not.
+func TestSwitches(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	commands(t, func(path []string, n *kong.Node) {
+		for _, f := range n.Flags {
+			seen[f.Name] = true
+			where := strings.TrimSpace("hypertick "+strings.Join(path, " ")) + " --" + f.Name
+			setting, action := slices.Contains(settings, f.Name), slices.Contains(actions, f.Name)
+			want := "HYPERTICK_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+			if f.Name == "file" && n.Name == "new" {
+				want = "HYPERTICK_API_KEYS_FILE"
+			}
+			switch {
+			case setting && action:
+				t.Errorf("--%s is in both lists", f.Name)
+			case !setting && !action:
+				t.Errorf("%s is new: if it says what one call does, or widens it, give it the tag env:\"-\" and put it into actions; "+
+					"if it holds for every call on a machine, put it into settings", where)
+			case action && len(f.Envs) > 0:
+				t.Errorf("%s says what one call does, but %v can set it: give it the tag env:\"-\"", where, f.Envs)
+			case setting && !slices.Equal(f.Envs, []string{want}):
+				t.Errorf("%s is a setting: want the variable %s, got %v", where, want, f.Envs)
+			}
+		}
+		for _, arg := range n.Positional {
+			if len(arg.Tag.Envs) > 0 {
+				t.Errorf("%v %s: no argument is a variable, but %v is", path, arg.Name, arg.Tag.Envs)
+			}
+		}
+	})
+	for _, name := range slices.Concat(settings, actions) {
+		if !seen[name] {
+			t.Errorf("no command has --%s any more: take it out of the list", name)
+		}
+	}
+}
+
+// TestForgottenVariables cannot run beside others: it changes the environment.
+func TestForgottenVariables(t *testing.T) {
+	for variable, value := range map[string]string{
+		"HYPERTICK_ALL": "true", "HYPERTICK_DOWN_TO": "0", "HYPERTICK_YES": "true", "HYPERTICK_REPAIR": "true", "HYPERTICK_TICKS": "1d",
+		"HYPERTICK_REASON": "x", "HYPERTICK_JUMP": "true", "HYPERTICK_STATUS": "true", "HYPERTICK_ALLOW_VERSION": "true",
+	} {
+		t.Setenv(variable, value)
+	}
+	const url = "postgres://nobody@127.0.0.1:1/none"
+	parse := func(args ...string) (r root) {
+		t.Helper()
+		parser, err := newParser(&r, io.Discard, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parser.Parse(append(args, "--database-url", url)); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if m := parse("migrate").Migrate; m.DownTo != nil || m.Yes || m.Status || m.AllowVersion {
+		t.Errorf("migrate: want no flag set, got %+v", m)
+	}
+	if d := parse("dlq", "discard").DLQ.Discard; d.All || d.Reason != "" {
+		t.Errorf("dlq discard: want no flag set, got %+v", d)
+	}
+	if v := parse("verify").Verify; v.Repair {
+		t.Error("verify: --repair is set")
+	}
+	if r := parse("retention").Retention; r.Ticks.set {
+		t.Error("retention: --ticks is set")
+	}
+	if b := parse("backfill", "x.csv").Backfill; b.Jump {
+		t.Error("backfill: --jump is set")
+	}
+	var errOut bytes.Buffer
+	if code := Main(context.Background(), []string{"dlq", "discard", "--database-url", url}, io.Discard, &errOut); code != exitUsage || !strings.Contains(errOut.String(), "want offsets, --reason or --all") {
+		t.Errorf("dlq discard: want exit code 2 and to be told what is missing, got %d, %s", code, &errOut)
+	}
+}
+
+// helpOf returns what --help prints, and of it the lines of one flag.
+func helpOf(t *testing.T, path []string) (all string, flag func(name string) string) {
+	t.Helper()
+	var out bytes.Buffer
+	if code := Main(context.Background(), append(slices.Clone(path), "--help"), &out, &out); code != exitOK {
+		t.Fatalf("%v --help: want exit code 0, got %d, %s", path, code, &out)
+	}
+	lines := strings.Split(out.String(), "\n")
+	isFlag := func(line string) bool {
+		s := strings.TrimLeft(line, " ")
+		return len(line)-len(s) < 8 && strings.HasPrefix(s, "-")
+	}
+	return out.String(), func(name string) string {
+		for i, line := range lines {
+			if !isFlag(line) {
+				continue
+			}
+			head, _, _ := strings.Cut(strings.TrimSpace(line), "  ")
+			_, head, _ = strings.Cut(strings.ReplaceAll(head, "[no-]", ""), "--")
+			if got, _, _ := strings.Cut(head, "="); got != name {
+				continue
+			}
+			text := line
+			for _, more := range lines[i+1:] {
+				if isFlag(more) || strings.TrimSpace(more) == "" {
+					break
+				}
+				text += " " + more
+			}
+			return strings.Join(strings.Fields(text), " ")
+		}
+		return ""
+	}
+}
+
+// TestHelpOfFlags sees that --help prints the default of every flag that has
+// one, the variable of every setting, and no variable of an action.
+func TestHelpOfFlags(t *testing.T) {
+	t.Parallel()
+	defaults := 0
+	commands(t, func(path []string, n *kong.Node) {
+		_, help := helpOf(t, path)
+		for _, level := range n.AllFlags(false) {
+			for _, f := range level {
+				text := help(f.Name)
+				if text == "" {
+					t.Errorf("%v --help does not have --%s", path, f.Name)
+					continue
+				}
+				if f.HasDefault {
+					defaults++
+					if want := "(default: " + f.Default + ")"; !strings.Contains(text, want) {
+						t.Errorf("%v --%s: want %s in its help, got %q", path, f.Name, want, text)
+					}
+				}
+				for _, variable := range f.Envs {
+					if !strings.Contains(text, "($"+variable+")") {
+						t.Errorf("%v --%s: want $%s in its help, got %q", path, f.Name, variable, text)
+					}
+				}
+				if len(f.Envs) == 0 && strings.Contains(text, "$HYPERTICK") {
+					t.Errorf("%v --%s has no variable, but its help names one: %q", path, f.Name, text)
+				}
+			}
+		}
+	})
+	if defaults < 100 {
+		t.Errorf("only %d flags have a default: the walk does not see the tree", defaults)
+	}
+}
