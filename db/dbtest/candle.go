@@ -38,8 +38,15 @@ type Candle struct {
 	Trades                 int64
 }
 
-// BruteForce makes the candles of ticks the plain way, by symbol and bucket.
+// BruteForce makes the candles of ticks the plain way, by symbol and bucket. The
+// span must divide a day.
 func BruteForce(ticks []Tick, span time.Duration) []Candle {
+	// Truncate counts from the year 1, so that buckets start at midnight UTC.
+	return BruteForceBy(ticks, func(t time.Time) time.Time { return t.UTC().Truncate(span) })
+}
+
+// BruteForceBy is BruteForce with buckets that start where start says.
+func BruteForceBy(ticks []Tick, start func(time.Time) time.Time) []Candle {
 	sorted := append([]Tick(nil), ticks...)
 	sort.SliceStable(sorted, func(i, j int) bool {
 		a, b := sorted[i], sorted[j]
@@ -53,9 +60,7 @@ func BruteForce(ticks []Tick, span time.Duration) []Candle {
 	})
 	var out []Candle
 	for _, t := range sorted {
-		// Truncate counts from the year 1; all spans divide a day, so buckets
-		// start at midnight UTC as TimescaleDB's do.
-		bucket := t.TS.UTC().Truncate(span)
+		bucket := start(t.TS)
 		n := len(out) - 1
 		if n < 0 || out[n].Symbol != t.Symbol || !out[n].Bucket.Equal(bucket) {
 			out = append(out, Candle{Symbol: t.Symbol, Bucket: bucket, Open: t.Price, High: t.Price, Low: t.Price})
