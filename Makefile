@@ -119,10 +119,25 @@ openapi-breaking: ## Fail when docs/openapi.yaml breaks clients of API_BASE
 dashboards: ## Write Grafana's dashboards and alert rules
 	go run ./grafana/gen
 
+.PHONY: baseline
+baseline: ## Write the baseline migration from schema/, until 0.1.0
+	go run ./migrations/gen baseline
+
+.PHONY: migration
+migration: ## Write the migration of what was edited in schema/ (NAME=add_side), from 0.1.0 on
+	@go run ./migrations/gen new "$(NAME)"
+
+.PHONY: freeze
+freeze: ## Freeze the migrations there are, for a release
+	go run ./migrations/gen freeze
+
 .PHONY: check
-check: ## See that generated code is current
+check: ## See that generated code is current and no frozen migration has changed
 	$(SQLC) diff
 	$(SQLC) vet
+	@before=$$(mktemp); trap 'rm -f '$$before EXIT; \
+	git show $(API_BASE):migrations/frozen.txt >$$before 2>/dev/null || true; \
+	go run ./migrations/gen check -before $$before
 
 .PHONY: goose
 goose: ## Apply the migrations with the stock goose CLI (DSN=postgres://...)

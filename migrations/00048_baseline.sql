@@ -1142,10 +1142,11 @@ BEGIN
     -- invalidated costs milliseconds. end_offset is a minute for every level: a
     -- bucket is materialised as soon as it has closed. What is built from other
     -- candles starts a little after them, so that one round carries a late tick
-    -- all the way up.
+    -- all the way up. Oldest first: the default would move the watermark to the
+    -- end at once, and reads would miss what is not materialised yet below it.
     PERFORM add_continuous_aggregate_policy(format('public.%I', relation)::regclass,
         start_offset => NULL, end_offset => INTERVAL '1 minute',
-        buckets_per_batch => _hypertick.refresh_batch(spec.chunk, spec.width),
+        buckets_per_batch => _hypertick.refresh_batch(spec.chunk, spec.width), refresh_newest_first => false,
         schedule_interval => CASE WHEN spec.source IS NULL THEN INTERVAL '15 seconds' ELSE INTERVAL '30 seconds' END);
     EXECUTE format($q$ALTER MATERIALIZED VIEW public.%I SET (
         timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket')$q$, relation);
@@ -6049,7 +6050,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('21308dbfc8e457c5b89f17cc8d49a1cbc3892c8d368377d2254214c71c5dc7be');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('9776e496ce3c3ed0855fbedcbac7407fa8b02adf999d58b4e758e8bf765e3001');
 
 -- +goose Down
 -- +goose StatementBegin

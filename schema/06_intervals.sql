@@ -258,10 +258,11 @@ BEGIN
     -- invalidated costs milliseconds. end_offset is a minute for every level: a
     -- bucket is materialised as soon as it has closed. What is built from other
     -- candles starts a little after them, so that one round carries a late tick
-    -- all the way up.
+    -- all the way up. Oldest first: the default would move the watermark to the
+    -- end at once, and reads would miss what is not materialised yet below it.
     PERFORM add_continuous_aggregate_policy(format('public.%I', relation)::regclass,
         start_offset => NULL, end_offset => INTERVAL '1 minute',
-        buckets_per_batch => _hypertick.refresh_batch(spec.chunk, spec.width),
+        buckets_per_batch => _hypertick.refresh_batch(spec.chunk, spec.width), refresh_newest_first => false,
         schedule_interval => CASE WHEN spec.source IS NULL THEN INTERVAL '15 seconds' ELSE INTERVAL '30 seconds' END);
     EXECUTE format($q$ALTER MATERIALIZED VIEW public.%I SET (
         timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket')$q$, relation);

@@ -372,7 +372,7 @@ func TestSample(t *testing.T) {
 		t.Errorf("found %q, %v", found, err)
 	}
 	var state, detail string
-	if err := f.Pool.QueryRow(f.ctx, "SELECT state, detail FROM pipeline WHERE component = 'audit'").Scan(&state, &detail); err != nil || state != "failed" || !strings.Contains(detail, "2 buckets") {
+	if err := f.Pool.QueryRow(f.ctx, "SELECT state, detail FROM pipeline WHERE component = 'verify'").Scan(&state, &detail); err != nil || state != "failed" || !strings.Contains(detail, "2 buckets") {
 		t.Errorf("pipeline: %s, %s, %v", state, detail, err)
 	}
 	// A bucket that is found again is one.
@@ -386,7 +386,7 @@ func TestSample(t *testing.T) {
 		t.Fatalf("repair: %+v", r)
 	}
 	sampleUntil(0)
-	if err := f.Pool.QueryRow(f.ctx, "SELECT state FROM pipeline WHERE component = 'audit'").Scan(&state); err != nil || state != "ok" {
+	if err := f.Pool.QueryRow(f.ctx, "SELECT state FROM pipeline WHERE component = 'verify'").Scan(&state); err != nil || state != "ok" {
 		t.Errorf("pipeline after the repair: %s, %v", state, err)
 	}
 }
