@@ -460,8 +460,10 @@ DECLARE
 BEGIN
     SELECT array_agg(DISTINCT p.symbol) INTO symbols FROM public.feed_positions p;
     SELECT array_agg(v.bar ORDER BY v.bar_width) INTO bars FROM _hypertick.verify_levels v WHERE v.blocks;
+    -- From the oldest tick on, as chunks tell it; those of longer bars reach back
+    -- for years before.
     SELECT min(v.whole_since) INTO since FROM _hypertick.verify_levels v
-    WHERE NOT v.blocks AND isfinite(v.whole_since);
+    WHERE v.source = 'ticks' AND isfinite(v.whole_since);
     WHILE done < samples AND since < newest AND symbols IS NOT NULL AND clock_timestamp() < began + budget LOOP
         of := symbols[1 + floor(random() * cardinality(symbols))::int];
         bar := bars[1 + floor(random() * cardinality(bars))::int];
