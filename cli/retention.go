@@ -3,20 +3,21 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/hypertick/hypertick/db"
 )
 
 type retentionCmd struct {
 	databaseFlag
-	Ticks      keepAge `help:"Keep raw ticks this long, such as 90d, or keep for ever." placeholder:"AGE" env:"-"`
-	Candles1m  keepAge `name:"candles-1m" help:"The same for candles of a minute." placeholder:"AGE" env:"-"`
-	Candles5m  keepAge `name:"candles-5m" help:"Of 5 minutes." placeholder:"AGE" env:"-"`
-	Candles15m keepAge `name:"candles-15m" help:"Of 15 minutes." placeholder:"AGE" env:"-"`
-	Candles1h  keepAge `name:"candles-1h" help:"Of an hour." placeholder:"AGE" env:"-"`
-	Candles1d  keepAge `name:"candles-1d" help:"Of a day." placeholder:"AGE" env:"-"`
+	Ticks   keepAge            `help:"Keep raw ticks this long, such as 90d, or keep for ever." placeholder:"AGE" env:"-"`
+	Candles map[string]keepAge `help:"The same for the candles of an interval that is stored, such as 1m=2y or 1h=keep. May be given several times." mapsep:"," placeholder:"INTERVAL=AGE" env:"-"`
 }
 
 // Help is shown below the flags.
@@ -32,11 +33,9 @@ func (c *retentionCmd) Run(e *env) error {
 		return err
 	}
 	defer pool.Close()
-	change := map[string]time.Duration{}
-	for i, k := range []keepAge{c.Ticks, c.Candles1m, c.Candles5m, c.Candles15m, c.Candles1h, c.Candles1d} {
-		if k.set {
-			change[db.Levels[i]] = k.age
-		}
+	change, err := c.change(e, pool)
+	if err != nil {
+		return err
 	}
 	if len(change) > 0 {
 		if err := db.SetRetention(e.ctx, pool, change); errors.Is(err, db.ErrRetentionOrder) {
@@ -62,4 +61,34 @@ func (c *retentionCmd) Run(e *env) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", k.Relation, kept, since)
 	}
 	return w.Flush()
+}
+
+const candles = "candles_"
+
+// change is what the flags say, by relation.
+func (c *retentionCmd) change(e *env, pool *pgxpool.Pool) (map[string]time.Duration, error) {
+	change := map[string]time.Duration{}
+	if c.Ticks.set {
+		change["ticks"] = c.Ticks.age
+	}
+	if len(c.Candles) == 0 {
+		return change, nil
+	}
+	keeps, err := db.Retention(e.ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	var stored []string
+	for _, k := range keeps {
+		if name, ok := strings.CutPrefix(k.Relation, candles); ok {
+			stored = append(stored, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Candles)) {
+		if !slices.Contains(stored, name) {
+			return nil, usagef("--candles: want one of %s, which are stored, got %q", strings.Join(stored, ", "), name)
+		}
+		change[candles+name] = c.Candles[name].age
+	}
+	return change, nil
 }
