@@ -222,12 +222,20 @@ type BaselineError struct {
 	Want, Got string // checksums; Got is empty where the database has none
 }
 
-func (e *BaselineError) Error() string {
+func (e *BaselineError) Error() string { return e.Problem() + ": " + e.Remedy() }
+
+// Problem names the two baselines.
+func (e *BaselineError) Problem() string {
 	got := "one without a checksum"
 	if e.Got != "" {
 		got = e.Got[:min(12, len(e.Got))]
 	}
-	return fmt.Sprintf("the database was made by another baseline (%s, this program has %.12s): make a new database, or empty this one with the program that made it (hypertick migrate --down-to 0)", got, e.Want)
+	return fmt.Sprintf("the database was made by another baseline (%s, this program has %.12s)", got, e.Want)
+}
+
+// Remedy says what to do about it.
+func (e *BaselineError) Remedy() string {
+	return "make a new database, or empty this one with the program that made it (hypertick migrate --down-to 0)"
 }
 
 var checksumLine = regexp.MustCompile(`(?m)^INSERT INTO _hypertick\.baseline \(checksum\) VALUES \('([0-9a-f]{64})'\);$`)
