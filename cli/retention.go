@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,8 +17,8 @@ import (
 
 type retentionCmd struct {
 	databaseFlag
-	Ticks   keepAge            `help:"Keep raw ticks this long, such as 90d, or keep for ever." placeholder:"AGE" env:"-"`
-	Candles map[string]keepAge `help:"The same for the candles of an interval that is stored, such as 1m=2y or 1h=keep. May be given several times." mapsep:"," placeholder:"INTERVAL=AGE" env:"-"`
+	Ticks   keepAge           `help:"Keep raw ticks this long, such as 90d, or keep for ever." placeholder:"AGE" env:"-"`
+	Candles map[string]string `help:"The same for the candles of an interval that is stored, such as 1m=2y or 1h=keep. May be given several times." mapsep:"," placeholder:"INTERVAL=AGE" env:"-"`
 }
 
 // Help is shown below the flags.
@@ -28,16 +29,19 @@ func (retentionCmd) Help() string {
 
 // Run changes retention, then prints it.
 func (c *retentionCmd) Run(e *env) error {
+	change, err := c.change()
+	if err != nil {
+		return err
+	}
 	pool, err := db.Open(e.ctx, c.DatabaseURL, 2)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	change, err := c.change(e, pool)
-	if err != nil {
-		return err
-	}
 	if len(change) > 0 {
+		if err := c.stored(e.ctx, pool); err != nil {
+			return err
+		}
 		if err := db.SetRetention(e.ctx, pool, change); errors.Is(err, db.ErrRetentionOrder) {
 			return usageError{err}
 		} else if err != nil {
@@ -66,17 +70,26 @@ func (c *retentionCmd) Run(e *env) error {
 const candles = "candles_"
 
 // change is what the flags say, by relation.
-func (c *retentionCmd) change(e *env, pool *pgxpool.Pool) (map[string]time.Duration, error) {
+func (c *retentionCmd) change() (map[string]time.Duration, error) {
 	change := map[string]time.Duration{}
 	if c.Ticks.set {
 		change["ticks"] = c.Ticks.age
 	}
-	if len(c.Candles) == 0 {
-		return change, nil
+	for name, text := range c.Candles {
+		var k keepAge
+		if err := k.UnmarshalText([]byte(text)); err != nil {
+			return nil, usagef("--candles: %s: %w", name, err)
+		}
+		change[candles+name] = k.age
 	}
-	keeps, err := db.Retention(e.ctx, pool)
+	return change, nil
+}
+
+// stored returns an error where --candles names an interval that has none.
+func (c *retentionCmd) stored(ctx context.Context, pool *pgxpool.Pool) error {
+	keeps, err := db.Retention(ctx, pool)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var stored []string
 	for _, k := range keeps {
@@ -86,9 +99,8 @@ func (c *retentionCmd) change(e *env, pool *pgxpool.Pool) (map[string]time.Durat
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Candles)) {
 		if !slices.Contains(stored, name) {
-			return nil, usagef("--candles: want one of %s, which are stored, got %q", strings.Join(stored, ", "), name)
+			return usagef("--candles: want one of %s, which are stored, got %q", strings.Join(stored, ", "), name)
 		}
-		change[candles+name] = c.Candles[name].age
 	}
-	return change, nil
+	return nil
 }
