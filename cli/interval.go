@@ -189,8 +189,11 @@ func source(r db.IntervalsRow) string {
 	return r.Source
 }
 
-// length for people: 45 minutes, 4 hours, 7 days, 3 months.
+// length for people: 45 minutes, 4 hours, 7 days, 3 months, 1 year.
 func (l *listedInterval) length() string {
+	if l.Months > 0 && l.Months%12 == 0 {
+		return counted(int64(l.Months/12), "year")
+	}
 	if l.Months > 0 {
 		return counted(int64(l.Months), "month")
 	}

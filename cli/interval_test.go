@@ -97,7 +97,7 @@ func TestInterval(t *testing.T) {
 		t.Errorf("got %+v, want it materialised up to the last closed bar", got)
 	}
 	text, _ := must(0, reader, "list")
-	for _, want := range []string{"INTERVAL ", "\n45m ", "45 minutes", "stored, built from 15m", "rolled up from 1h", "3 months", "1 day ", "1 second ", time.Now().UTC().Format("2006-")} {
+	for _, want := range []string{"INTERVAL ", "\n45m ", "45 minutes", "stored, built from 15m", "rolled up from 1h", "3 months", "1 year", "1 day ", "1 second ", time.Now().UTC().Format("2006-")} {
 		if !strings.Contains(text, want) {
 			t.Errorf("want %q in the list:\n%s", want, text)
 		}

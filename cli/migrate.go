@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/term"
 
 	"github.com/hypertick/hypertick/db"
@@ -120,7 +122,11 @@ func (c *migrateCmd) down(e *env) error {
 			return err
 		}
 	}
-	return db.MigrateDown(e.ctx, c.DatabaseURL, *c.DownTo, e.log, c.Dir...)
+	err = db.MigrateDown(e.ctx, c.DatabaseURL, *c.DownTo, e.log, c.Dir...)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "2BP01" && len(c.Dir) == 0 { // others depend on it
+		return fmt.Errorf("%w: roll back what is your own first, such as indicators (--down-to 0 --dir %s)", err, ownFolder)
+	}
+	return err
 }
 
 // confirm has name typed on the terminal. What cannot be asked is refused.

@@ -358,7 +358,7 @@ func TestRuleChecks(t *testing.T) {
 		{map[string]any{"name": "No Spaces"}, "name: "},
 		{map[string]any{"symbols": []string{}}, "symbols: "},
 		{map[string]any{"symbols": []string{""}}, "symbols: "},
-		{map[string]any{"interval": "2m"}, "interval: want one of"},
+		{map[string]any{"interval": "7x"}, "interval: want one of"},
 		{map[string]any{"interval": nil}, "interval: want one of"},
 		{map[string]any{"indicator": "rsi2"}, "indicator: want a name of indicator.catalog, got rsi2"},
 		{map[string]any{"indicator": "rsi(); DROP TABLE ticks"}, "indicator: want a name"},
