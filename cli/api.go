@@ -83,6 +83,9 @@ func (c *apiCmd) Run(e *env) error {
 		return err
 	}
 	defer pool.Close()
+	if err := refuseBaseline(e.ctx, pool); err != nil {
+		return err
+	}
 	if c.OperatorURL != "" {
 		if cfg.Operator, err = db.NewPool(c.OperatorURL, operatorConns, tracing.pool); err != nil {
 			return usagef("--operator-url: %w", err)

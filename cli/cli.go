@@ -39,6 +39,7 @@ type root struct {
 	Backfill   backfillCmd   `cmd:"" help:"Load CSV files of trades or bars straight into the database."`
 	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"List, show, retry and discard dead letters: records that ingest could not store."`
 	Retention  retentionCmd  `cmd:"" help:"Say or change how long ticks and candles are kept."`
+	Interval   intervalCmd   `cmd:"" help:"List the intervals of bars, store the candles of one, and drop them again."`
 	Verify     verifyCmd     `cmd:"" help:"Compare what is stored with what it was made from, and mend what differs."`
 	Indicator  indicatorCmd  `cmd:"" help:"Begin, check and list indicators."`
 	Topic      topicCmd      `cmd:"" help:"Create the topics of the stream as they should be, where they are missing."`

@@ -83,6 +83,9 @@ func (c *demoCmd) Run(e *env, k *kong.Context) error {
 	}
 	defer func() { _ = database.Close() }()
 	if err := db.Migrate(e.ctx, database.URL("postgres"), e.log); err != nil {
+		if other, ok := errors.AsType[*db.BaselineError](err); ok {
+			return fmt.Errorf("the data in %s is another version's, %s: give another --data-dir, or remove that folder", c.DataDir, other.Problem())
+		}
 		return err
 	}
 	err = c.serve(e, cfg, sending, broker, database, start)

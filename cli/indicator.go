@@ -12,6 +12,7 @@ import (
 
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/indicator"
+	"github.com/hypertick/hypertick/interval"
 )
 
 type indicatorCmd struct {
@@ -22,26 +23,35 @@ type indicatorCmd struct {
 
 type indicatorNewCmd struct {
 	Name      string `arg:"" help:"Name of the indicator: lower-case letters, digits and _."`
-	Dir       string `help:"Folder to write into (default: migrations if it is there, else this folder)." placeholder:"DIR" type:"existingdir"`
+	Dir       string `help:"Folder to write into, one of your own (default: indicators, which is made if it is not there)." placeholder:"DIR" type:"existingdir"`
 	Recursive bool   `help:"Write one whose every value feeds on the one before, such as an exponential mean." env:"-"`
 }
 
+// ownFolder is where a user's indicators are unless another folder is named.
+const ownFolder = "indicators"
+
 // Run writes the skeleton, and says what comes next.
 func (c *indicatorNewCmd) Run(e *env) error {
-	dir := c.Dir
-	if dir == "" {
-		dir = "."
-		if info, err := os.Stat("migrations"); err == nil && info.IsDir() {
-			dir = "migrations"
-		}
+	cfg := indicator.SkeletonConfig{Name: c.Name, Dir: c.Dir, Recursive: c.Recursive}
+	if c.Dir == "" {
+		cfg.Dir = ownFolder
 	}
-	path, err := indicator.New(indicator.SkeletonConfig{Name: c.Name, Dir: dir, Recursive: c.Recursive})
+	if _, err := db.VersionTable(cfg.Dir); err != nil {
+		return usagef("--dir: %w", err)
+	}
+	path, err := indicator.New(cfg)
+	if c.Dir == "" && errors.Is(err, os.ErrNotExist) {
+		if err := os.Mkdir(cfg.Dir, 0o755); err != nil {
+			return fmt.Errorf("make folder: %w", err)
+		}
+		path, err = indicator.New(cfg)
+	}
 	if errors.Is(err, indicator.ErrName) {
 		return usageError{err}
 	} else if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%s\n\nIt works as it is. Change it, then:\n\n  hypertick migrate --dir %s\n  hypertick indicator check %s\n", path, shellWord(dir), c.Name)
+	fmt.Fprintf(e.out, "%s\n\nIt works as it is. Change it, then:\n\n  hypertick migrate --dir %s\n  hypertick indicator check %s\n", path, shellWord(cfg.Dir), c.Name)
 	return nil
 }
 
@@ -57,7 +67,7 @@ type indicatorCheckCmd struct {
 	databaseFlag
 	Name      string            `arg:"" help:"Name of the indicator, as indicator list shows it."`
 	Symbol    string            `help:"Symbol whose bars to run it over (default: the one with most)." placeholder:"SYMBOL" env:"-"`
-	Interval  string            `help:"Interval of the bars: ${enum}." enum:"1m,5m,15m,1h,1d" default:"1m" env:"-"`
+	Interval  string            `help:"Interval of the bars: a number of s, m, h, d, w, mo or y." default:"1m" placeholder:"INTERVAL" env:"-"`
 	Bars      int               `help:"How many of the newest bars to check." default:"1000"`
 	Before    int               `help:"How many bars before those the values they are compared with begin at; 0 for all there are." default:"100000"`
 	Param     map[string]string `help:"A parameter, such as period=20. May be given several times; the others have their defaults." placeholder:"NAME=VALUE" mapsep:"none" env:"-"`
@@ -83,6 +93,9 @@ func (c *indicatorCheckCmd) Run(e *env) error {
 		return usagef("--before: want a number of bars, or 0 for all, got %d", c.Before)
 	case !(c.Tolerance >= 0 && c.Tolerance < 1):
 		return usagef("--tolerance: want at least 0 and less than 1, got %v", c.Tolerance)
+	}
+	if _, err := interval.Parse(c.Interval); err != nil {
+		return usagef("--%w", err)
 	}
 	pool, err := db.Open(e.ctx, c.DatabaseURL, 1)
 	if err != nil {

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,7 +27,9 @@ func TestIndicatorUsage(t *testing.T) {
 		{[]string{"indicator", "new", "mine", "--dir", "/does/not/exist"}, "/does/not/exist"},
 		{[]string{"indicator", "check", "rsi"}, "--database-url"},
 		{[]string{"indicator", "check", "--database-url", url}, "<name>"},
-		{[]string{"indicator", "check", "rsi", "--database-url", url, "--interval", "2m"}, "--interval"},
+		{[]string{"indicator", "check", "rsi", "--database-url", url, "--interval", "7x"}, "--interval: want"},
+		{[]string{"indicator", "check", "rsi", "--database-url", url, "--interval", "7s"}, "--interval: want seconds that divide a minute"},
+		{[]string{"indicator", "new", "mine", "--dir", "../migrations"}, "want a folder of yours"},
 		{[]string{"indicator", "check", "rsi", "--database-url", url, "--bars", "19"}, "--bars: want 20 to"},
 		{[]string{"indicator", "check", "rsi", "--database-url", url, "--before=-1"}, "--before"},
 		{[]string{"indicator", "check", "rsi", "--database-url", url, "--tolerance", "NaN"}, "--tolerance"},
@@ -48,29 +51,35 @@ func TestIndicatorUsage(t *testing.T) {
 	}
 }
 
-// Without --dir, new writes into migrations where there is such a folder. It
-// cannot run beside others: it changes the working directory.
+// Without --dir, new writes into indicators, and makes the folder. It cannot run
+// beside others: it changes the working directory.
 func TestIndicatorNewFolder(t *testing.T) {
 	t.Chdir(t.TempDir())
-	code, out, errOut := run(t.Context(), "indicator", "new", "first")
-	if code != 0 || !strings.HasPrefix(out, "10001_first.sql\n") || !strings.Contains(out, "migrate --dir .\n") {
-		t.Errorf("exit code %d, %q, %q", code, out, errOut)
+	code, _, errOut := run(t.Context(), "indicator", "new", "rsi")
+	if _, err := os.Stat("indicators"); code != 2 || !os.IsNotExist(err) {
+		t.Errorf("exit code %d, %q, %v; want a name refused and no folder made", code, errOut, err)
 	}
-	if err := os.Mkdir("migrations", 0o755); err != nil {
-		t.Fatal(err)
+	for i, name := range []string{"first", "second"} {
+		file := fmt.Sprintf("indicators/%05d_%s.sql", i+1, name)
+		code, out, errOut := run(t.Context(), "indicator", "new", name)
+		if code != 0 || !strings.HasPrefix(out, file+"\n") || !strings.Contains(out, "migrate --dir indicators\n") {
+			t.Errorf("exit code %d, %q, %q", code, out, errOut)
+		}
 	}
-	code, out, errOut = run(t.Context(), "indicator", "new", "second")
-	if code != 0 || !strings.HasPrefix(out, "migrations/10001_second.sql\n") || !strings.Contains(out, "migrate --dir migrations\n") {
-		t.Errorf("exit code %d, %q, %q", code, out, errOut)
+	for _, dir := range []string{"my own/set", "my own/no name"} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := os.Mkdir("my own", 0o755); err != nil {
-		t.Fatal(err)
-	}
-	code, out, errOut = run(t.Context(), "indicator", "new", "third", "--dir", "my own")
-	if code != 0 || !strings.Contains(out, "my own'\n") {
+	code, out, errOut := run(t.Context(), "indicator", "new", "third", "--dir", "my own/set")
+	if code != 0 || !strings.Contains(out, "my own/set'\n") {
 		t.Errorf("exit code %d, %q, %q; want the folder quoted", code, out, errOut)
 	}
-	for _, name := range []string{"10001_first.sql", "migrations/10001_second.sql", "my own/10001_third.sql"} {
+	code, out, errOut = run(t.Context(), "indicator", "new", "fourth", "--dir", "my own/no name")
+	if code != 2 || !strings.Contains(errOut, "want a name of letters, digits, - and _") {
+		t.Errorf("exit code %d, %q, %q; want a folder refused that migrate refuses", code, out, errOut)
+	}
+	for _, name := range []string{"indicators/00001_first.sql", "indicators/00002_second.sql", "my own/set/00001_third.sql"} {
 		if _, err := os.Stat(name); err != nil {
 			t.Error(err)
 		}
@@ -147,7 +156,7 @@ func TestIndicatorWay(t *testing.T) {
 	}
 
 	// Spoil it: a warm-up too short by three bars.
-	path := filepath.Join(dir, "10001_my_mean.sql")
+	path := filepath.Join(dir, "00001_my_mean.sql")
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

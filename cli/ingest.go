@@ -38,6 +38,9 @@ func (c *ingestCmd) Run(e *env) error {
 		return err
 	}
 	defer pool.Close()
+	if err := refuseBaseline(e.ctx, pool); err != nil {
+		return err
+	}
 	in, err := ingest.New(ingest.Config{
 		Brokers: c.Brokers, Security: security, Topic: c.Topic, DeadLetterTopic: c.Topic + ".dlq", Group: c.Group, Instance: c.Instance, Workers: c.Workers,
 		Pool: pool, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, MetricsListen: c.MetricsListen, Log: e.log,

@@ -2,12 +2,15 @@ package cli
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/term"
 
 	"github.com/hypertick/hypertick/db"
@@ -19,8 +22,8 @@ type databaseFlag struct {
 
 type migrateCmd struct {
 	databaseFlag
-	Dir          []string `help:"More migrations, such as indicators of your own. May be given several times." placeholder:"DIR" type:"existingdir"`
-	DownTo       *int64   `help:"Roll back every migration above this version, and with them the data in what they made; 0 is everything. Asks first." placeholder:"VERSION" env:"-"`
+	Dir          []string `help:"Folder of migrations of your own, such as indicators; each has its own numbers, and its own table of what has been applied. May be given several times." placeholder:"DIR" type:"existingdir"`
+	DownTo       *int64   `help:"Roll back every migration above this version, and with them the data in what they made; 0 is everything. With --dir, only those of that folder. Asks first." placeholder:"VERSION" env:"-"`
 	Yes          bool     `help:"With --down-to: do not ask." env:"-"`
 	Status       bool     `help:"Only say which migrations have been applied." env:"-"`
 	AllowVersion bool     `help:"Migrate a server whose versions of PostgreSQL and TimescaleDB are known not to work together: for a build with the fix in it." env:"-"`
@@ -56,11 +59,17 @@ func (c *migrateCmd) status(e *env) error {
 	}
 	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
 	for _, m := range list {
-		state := "pending"
+		state, folder := "pending", ""
 		if m.Applied {
 			state = "applied"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\n", m.Version, state, m.File)
+		switch {
+		case len(c.Dir) > 0 && m.Folder == "":
+			folder = "-\t"
+		case len(c.Dir) > 0:
+			folder = m.Folder + "\t"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s%s\n", m.Version, state, folder, m.File)
 	}
 	return w.Flush()
 }
@@ -85,10 +94,14 @@ func (c *migrateCmd) down(e *env) error {
 	if *c.DownTo < 0 {
 		return usagef("--down-to: want a version of at least 0, got %d", *c.DownTo)
 	}
+	if len(c.Dir) > 1 {
+		return usagef("--down-to: want at most one --dir, for each has its own versions, got %d", len(c.Dir))
+	}
 	list, err := db.Migrations(e.ctx, c.DatabaseURL, c.Dir...)
 	if err != nil {
 		return err
 	}
+	list = slices.DeleteFunc(list, func(m db.MigrationStatus) bool { return (m.Folder == "") != (len(c.Dir) == 0) })
 	n := 0
 	for _, m := range list {
 		if m.Applied && m.Version > *c.DownTo {
@@ -100,13 +113,20 @@ func (c *migrateCmd) down(e *env) error {
 		if err != nil {
 			return err
 		}
-		loss := fmt.Sprintf("--down-to %d rolls back %d of %d migrations of database %s, and the data in what they made is lost",
-			*c.DownTo, n, len(list), server.Database)
+		of := "database " + server.Database
+		if len(c.Dir) > 0 {
+			of = "folder " + list[0].Folder + " of " + of
+		}
+		loss := fmt.Sprintf("--down-to %d rolls back %d of %d migrations of %s, and the data in what they made is lost", *c.DownTo, n, len(list), of)
 		if err := confirm(e, loss, server.Database); err != nil {
 			return err
 		}
 	}
-	return db.MigrateDown(e.ctx, c.DatabaseURL, *c.DownTo, e.log, c.Dir...)
+	err = db.MigrateDown(e.ctx, c.DatabaseURL, *c.DownTo, e.log, c.Dir...)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "2BP01" && len(c.Dir) == 0 { // others depend on it
+		return fmt.Errorf("%w: roll back what is your own first, such as indicators (--down-to 0 --dir %s)", err, ownFolder)
+	}
+	return err
 }
 
 // confirm has name typed on the terminal. What cannot be asked is refused.

@@ -112,6 +112,9 @@ func (c *notifyCmd) Run(e *env) error {
 		return err
 	}
 	defer cfg.Pool.Close()
+	if err := refuseBaseline(e.ctx, cfg.Pool); err != nil {
+		return err
+	}
 	n, err := notify.New(cfg)
 	if err != nil {
 		return err

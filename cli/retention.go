@@ -1,22 +1,24 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/hypertick/hypertick/db"
 )
 
 type retentionCmd struct {
 	databaseFlag
-	Ticks      keepAge `help:"Keep raw ticks this long, such as 90d, or keep for ever." placeholder:"AGE" env:"-"`
-	Candles1m  keepAge `name:"candles-1m" help:"The same for candles of a minute." placeholder:"AGE" env:"-"`
-	Candles5m  keepAge `name:"candles-5m" help:"Of 5 minutes." placeholder:"AGE" env:"-"`
-	Candles15m keepAge `name:"candles-15m" help:"Of 15 minutes." placeholder:"AGE" env:"-"`
-	Candles1h  keepAge `name:"candles-1h" help:"Of an hour." placeholder:"AGE" env:"-"`
-	Candles1d  keepAge `name:"candles-1d" help:"Of a day." placeholder:"AGE" env:"-"`
+	Ticks   keepAge           `help:"Keep raw ticks this long, such as 90d, or keep for ever." placeholder:"AGE" env:"-"`
+	Candles map[string]string `help:"The same for the candles of an interval that is stored, such as 1m=2y or 1h=keep. May be given several times." mapsep:"," placeholder:"INTERVAL=AGE" env:"-"`
 }
 
 // Help is shown below the flags.
@@ -27,18 +29,19 @@ func (retentionCmd) Help() string {
 
 // Run changes retention, then prints it.
 func (c *retentionCmd) Run(e *env) error {
+	change, err := c.change()
+	if err != nil {
+		return err
+	}
 	pool, err := db.Open(e.ctx, c.DatabaseURL, 2)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	change := map[string]time.Duration{}
-	for i, k := range []keepAge{c.Ticks, c.Candles1m, c.Candles5m, c.Candles15m, c.Candles1h, c.Candles1d} {
-		if k.set {
-			change[db.Levels[i]] = k.age
-		}
-	}
 	if len(change) > 0 {
+		if err := c.stored(e.ctx, pool); err != nil {
+			return err
+		}
 		if err := db.SetRetention(e.ctx, pool, change); errors.Is(err, db.ErrRetentionOrder) {
 			return usageError{err}
 		} else if err != nil {
@@ -62,4 +65,42 @@ func (c *retentionCmd) Run(e *env) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", k.Relation, kept, since)
 	}
 	return w.Flush()
+}
+
+const candles = "candles_"
+
+// change is what the flags say, by relation.
+func (c *retentionCmd) change() (map[string]time.Duration, error) {
+	change := map[string]time.Duration{}
+	if c.Ticks.set {
+		change["ticks"] = c.Ticks.age
+	}
+	for name, text := range c.Candles {
+		var k keepAge
+		if err := k.UnmarshalText([]byte(text)); err != nil {
+			return nil, usagef("--candles: %s: %w", name, err)
+		}
+		change[candles+name] = k.age
+	}
+	return change, nil
+}
+
+// stored returns an error where --candles names an interval that has none.
+func (c *retentionCmd) stored(ctx context.Context, pool *pgxpool.Pool) error {
+	keeps, err := db.Retention(ctx, pool)
+	if err != nil {
+		return err
+	}
+	var stored []string
+	for _, k := range keeps {
+		if name, ok := strings.CutPrefix(k.Relation, candles); ok {
+			stored = append(stored, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Candles)) {
+		if !slices.Contains(stored, name) {
+			return usagef("--candles: want one of %s, which are stored, got %q", strings.Join(stored, ", "), name)
+		}
+	}
+	return nil
 }

@@ -105,11 +105,12 @@ func (c *statusCmd) look(ctx context.Context, pool *pgxpool.Pool, security feed.
 	var server db.Server
 	var topic feed.TopicState
 	var traffic string
-	var databaseErr, brokerErr, apiErr error
+	var databaseErr, baselineErr, brokerErr, apiErr error
 	ctx, cancel := context.WithTimeout(ctx, c.Deadline)
 	defer cancel()
 	var g errgroup.Group
 	g.Go(func() error { rows, databaseErr = queries.Pipeline(ctx); return nil })
+	g.Go(func() error { baselineErr = db.CheckBaseline(ctx, pool); return nil })
 	// Word of these is worth no error.
 	g.Go(func() error { server, _ = db.ReadServer(ctx, pool); return nil })
 	g.Go(func() error { traffic, _ = queries.APITraffic(ctx); return nil })
@@ -134,6 +135,16 @@ func (c *statusCmd) look(ctx context.Context, pool *pgxpool.Pool, security feed.
 			Component: "database", State: "failed", Detail: detail, Error: databaseErr.Error(),
 			Action: "Start it; everything else goes on by itself when it answers.",
 		}, broker}
+	}
+	if other, ok := errors.AsType[*db.BaselineError](baselineErr); ok {
+		// What cannot be read then is no other fault.
+		if databaseErr != nil {
+			parts = []part{broker}
+		}
+		remedy := other.Remedy()
+		parts = append([]part{{
+			Component: "database", Part: "baseline", State: "failed", Detail: other.Problem(), Action: strings.ToUpper(remedy[:1]) + remedy[1:] + ".",
+		}}, parts...)
 	}
 	for _, r := range rows {
 		if r.Component == "broker" {

@@ -24,7 +24,7 @@ var settings = strings.Fields(`
 // actions are the flags that say what one call does, to what, or widen it. A
 // variable that somebody has forgotten must never do that.
 var actions = strings.Fields(`
-	all allow-version candles-15m candles-1d candles-1h candles-1m candles-5m channel down-to from help interval jump name offsets param
+	all allow-version block-width candles channel down-to from help interval jump name offsets param
 	reason recursive repair skip-bad state status symbol test ticks to venue version watch yes`)
 
 // commands calls f for the whole tree, the root first.

@@ -29,6 +29,7 @@ func (q *Queries) AddInterval(ctx context.Context, arg AddIntervalParams) error 
 const intervals = `-- name: Intervals :many
 SELECT i."interval" AS name, i.kind, i.materialized, coalesce(i.source, '')::text AS source,
        _hypertick.months(i.width) AS months, extract(epoch FROM i.width)::bigint AS seconds,
+       (_hypertick.find_interval(i."interval")).relation::text AS relation,
        coalesce(w.watermark, '1970-01-01')::timestamptz AS watermark
 FROM intervals i LEFT JOIN watermarks w ON w.relation = 'candles_' || i."interval"
 ORDER BY i.width
@@ -41,11 +42,12 @@ type IntervalsRow struct {
 	Source       string
 	Months       int32
 	Seconds      int64
+	Relation     string
 	Watermark    time.Time
 }
 
 // The intervals that are listed, shortest first. A width is a number of months,
-// or, where that is 0, of seconds.
+// or, where that is 0, of seconds. Relation is what their bars are read from.
 func (q *Queries) Intervals(ctx context.Context) ([]IntervalsRow, error) {
 	rows, err := q.db.Query(ctx, intervals)
 	if err != nil {
@@ -62,6 +64,7 @@ func (q *Queries) Intervals(ctx context.Context) ([]IntervalsRow, error) {
 			&i.Source,
 			&i.Months,
 			&i.Seconds,
+			&i.Relation,
 			&i.Watermark,
 		); err != nil {
 			return nil, err

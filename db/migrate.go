@@ -10,9 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver goose talks through
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -48,22 +48,47 @@ func sets(dirs []string) ([]set, error) {
 		} else if !info.IsDir() {
 			return nil, fmt.Errorf("migrations directory %s: want a directory", dir)
 		}
-		name := strings.ReplaceAll(strings.ToLower(filepath.Base(abs)), "-", "_")
+		name, err := folder(abs)
+		if err != nil {
+			return nil, err
+		}
 		switch other, twice := seen[name]; {
-		case !folderName.MatchString(name):
-			return nil, fmt.Errorf("migrations directory %s: want a name of letters, digits, - and _, for its table of versions is named after it", dir)
 		case twice && other == abs:
 			continue
 		case twice:
 			return nil, fmt.Errorf("migrations directory %s: want another name, %s has the same and so the same table of versions", dir, other)
 		}
-		if _, err := os.Stat(filepath.Join(abs, "frozen.txt")); err == nil {
-			return nil, fmt.Errorf("migrations directory %s: the program brings its own migrations; want a folder of yours, such as indicators", dir)
-		}
 		seen[name] = abs
 		all = append(all, set{name: name, files: os.DirFS(abs), table: ownTable + "_" + name})
 	}
 	return all, nil
+}
+
+// VersionTable is the table in which goose remembers what has been applied of a
+// user's folder of migrations. The folder need not exist; the error says why it
+// can be none of a user's.
+func VersionTable(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("migrations directory %s: %w", dir, err)
+	}
+	name, err := folder(abs)
+	if err != nil {
+		return "", err
+	}
+	return ownTable + "_" + name, nil
+}
+
+// folder is the name of a user's folder, as a part of the name of a table.
+func folder(abs string) (string, error) {
+	name := strings.ReplaceAll(strings.ToLower(filepath.Base(abs)), "-", "_")
+	if !folderName.MatchString(name) {
+		return "", fmt.Errorf("migrations directory %s: want a name of letters, digits, - and _, for its table of versions is named after it", abs)
+	}
+	if _, err := os.Stat(filepath.Join(abs, "frozen.txt")); err == nil {
+		return "", fmt.Errorf("migrations directory %s: the program brings its own migrations; want a folder of yours, such as indicators", abs)
+	}
+	return name, nil
 }
 
 // Migrate applies every migration that is missing: those of this program, then
@@ -75,7 +100,13 @@ func Migrate(ctx context.Context, url string, log *slog.Logger, dirs ...string) 
 	if err != nil {
 		return err
 	}
-	if err := CheckBaseline(ctx, url); err != nil {
+	pool, err := Open(ctx, url, 1)
+	if err != nil {
+		return err
+	}
+	err = CheckBaseline(ctx, pool)
+	pool.Close()
+	if err != nil {
 		return err
 	}
 	for _, s := range all {
@@ -94,7 +125,7 @@ func Migrate(ctx context.Context, url string, log *slog.Logger, dirs ...string) 
 }
 
 // MigrateDown rolls migrations back until version is the newest left; 0 rolls
-// everything back, with all data. Given dirs, only those of dirs.
+// everything back, with all data. Given dirs, only those of dirs, the last first.
 func MigrateDown(ctx context.Context, url string, version int64, log *slog.Logger, dirs ...string) error {
 	all, err := sets(dirs)
 	if err != nil {
@@ -103,7 +134,7 @@ func MigrateDown(ctx context.Context, url string, version int64, log *slog.Logge
 	if len(all) > 1 {
 		all = all[1:]
 	}
-	for _, s := range all {
+	for _, s := range slices.Backward(all) {
 		err := s.with(url, func(p *goose.Provider) error {
 			results, err := p.DownTo(ctx, version)
 			for _, r := range results {
@@ -191,19 +222,28 @@ type BaselineError struct {
 	Want, Got string // checksums; Got is empty where the database has none
 }
 
-func (e *BaselineError) Error() string {
+func (e *BaselineError) Error() string { return e.Problem() + ": " + e.Remedy() }
+
+// Problem names the two baselines.
+func (e *BaselineError) Problem() string {
 	got := "one without a checksum"
 	if e.Got != "" {
 		got = e.Got[:min(12, len(e.Got))]
 	}
-	return fmt.Sprintf("the database was made by another baseline (%s, this program has %.12s): make a new database, or empty this one with the program that made it (hypertick migrate --down-to 0)", got, e.Want)
+	return fmt.Sprintf("the database was made by another baseline (%s, this program has %.12s)", got, e.Want)
+}
+
+// Remedy says what to do about it.
+func (e *BaselineError) Remedy() string {
+	return "make a new database, or empty this one with the program that made it (hypertick migrate --down-to 0)"
 }
 
 var checksumLine = regexp.MustCompile(`(?m)^INSERT INTO _hypertick\.baseline \(checksum\) VALUES \('([0-9a-f]{64})'\);$`)
 
 // CheckBaseline returns a *BaselineError when a database has been made by
-// another baseline than this program's. An empty database is fine.
-func CheckBaseline(ctx context.Context, url string) error {
+// another baseline than this program's. An empty database is fine. Every role
+// may ask.
+func CheckBaseline(ctx context.Context, q DBTX) error {
 	names, err := fs.Glob(migrations.FS, "*_baseline.sql")
 	if err != nil || len(names) != 1 {
 		return fmt.Errorf("want one baseline among the migrations, got %d (%w)", len(names), err)
@@ -216,13 +256,8 @@ func CheckBaseline(ctx context.Context, url string) error {
 	if m == nil {
 		return errors.New("the baseline has no checksum: run make baseline")
 	}
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var made, known bool
-	if err := conn.QueryRow(ctx, "SELECT to_regnamespace('_hypertick') IS NOT NULL, to_regclass('_hypertick.baseline') IS NOT NULL").Scan(&made, &known); err != nil {
+	if err := q.QueryRow(ctx, "SELECT to_regnamespace('_hypertick') IS NOT NULL, to_regclass('_hypertick.baseline') IS NOT NULL").Scan(&made, &known); err != nil {
 		return fmt.Errorf("read the baseline of the database: %w", err)
 	}
 	if !made {
@@ -230,7 +265,7 @@ func CheckBaseline(ctx context.Context, url string) error {
 	}
 	got := ""
 	if known {
-		if err := conn.QueryRow(ctx, "SELECT coalesce(max(checksum), '') FROM _hypertick.baseline").Scan(&got); err != nil {
+		if err := q.QueryRow(ctx, "SELECT coalesce(max(checksum), '') FROM _hypertick.baseline").Scan(&got); err != nil {
 			return fmt.Errorf("read the baseline of the database: %w", err)
 		}
 	}

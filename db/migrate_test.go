@@ -3,8 +3,10 @@ package db_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,29 +50,177 @@ func TestMigrateDownAndUp(t *testing.T) {
 	}
 }
 
-// TestMigrateDir applies a migration of the user's own, dated before those
-// that came later, and refuses one that contradicts the program's.
+// folder makes a folder of migrations: files by name, each of which makes the
+// views that are named, and drops them.
+func folder(t *testing.T, dir string, files map[string]string) string {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, view := range files {
+		text := fmt.Sprintf("-- +goose Up\nCREATE VIEW %[1]s AS SELECT 1 AS one;\n-- +goose Down\nDROP VIEW %[1]s;\n", view)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// views lists those of the user that there are.
+func views(t *testing.T, d *dbtest.DB) []string {
+	t.Helper()
+	var names []string
+	err := d.Pool.QueryRow(t.Context(), "SELECT coalesce(array_agg(viewname::text ORDER BY viewname), '{}') FROM pg_views WHERE viewname LIKE 'own%'").Scan(&names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// TestMigrateDir applies two folders of the user's own beside the program's,
+// each with a numbering and a table of versions of its own.
 func TestMigrateDir(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	d := dbtest.New(t)
-	dir := t.TempDir()
-	own := "-- +goose Up\nCREATE VIEW own AS SELECT 1 AS one;\n-- +goose Down\nDROP VIEW own;\n"
-	if err := os.WriteFile(filepath.Join(dir, "20260101000000_own.sql"), []byte(own), 0o600); err != nil {
+	base := t.TempDir()
+	// One number in both, and that of the program's baseline.
+	first := folder(t, filepath.Join(base, "first"), map[string]string{"00001_a.sql": "own_a", "00048_b.sql": "own_b"})
+	second := folder(t, filepath.Join(base, "Second-Set"), map[string]string{"00001_c.sql": "own_c"})
+	empty := folder(t, filepath.Join(base, "empty"), nil)
+	migrate := func(dirs ...string) {
+		t.Helper()
+		if err := db.Migrate(ctx, d.URL, dbtest.Log(t), dirs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(names ...string) {
+		t.Helper()
+		if got := views(t, d); !slices.Equal(got, names) {
+			t.Fatalf("got views %v, want %v", got, names)
+		}
+	}
+	migrate(first, empty, first+"/")
+	want("own_a", "own_b")
+	migrate(first, second)
+	want("own_a", "own_b", "own_c")
+	// A lower number that came later is applied too.
+	folder(t, first, map[string]string{"00007_d.sql": "own_d"})
+	list, err := db.Migrations(ctx, d.URL, first, second)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Migrate(ctx, d.URL, dbtest.Log(t), dir, "../migrations"); err != nil {
+	pending := slices.DeleteFunc(slices.Clone(list), func(m db.MigrationStatus) bool { return m.Applied })
+	if want := (db.MigrationStatus{Folder: "first", Version: 7, File: "00007_d.sql"}); len(pending) != 1 || pending[0] != want {
+		t.Errorf("got pending %+v, want %+v", pending, want)
+	}
+	if last := list[len(list)-1]; last != (db.MigrationStatus{Folder: "second_set", Version: 1, File: "00001_c.sql", Applied: true}) {
+		t.Errorf("got %+v last, want 1 of second_set", last)
+	}
+	migrate(second, first)
+	want("own_a", "own_b", "own_c", "own_d")
+
+	// Rolling back touches the folder that is named, and no other.
+	if err := db.MigrateDown(ctx, d.URL, 1, dbtest.Log(t), first); err != nil {
 		t.Fatal(err)
 	}
-	var one int
-	if err := d.Pool.QueryRow(ctx, "SELECT one FROM own").Scan(&one); err != nil {
+	want("own_a", "own_c")
+	if err := db.MigrateDown(ctx, d.URL, 0, dbtest.Log(t), first, second); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "00001_roles.sql"), []byte(own), 0o600); err != nil {
+	want()
+	if err := db.CheckBaseline(ctx, d.Pool); err != nil {
+		t.Errorf("the program's migration is gone too: %v", err)
+	}
+}
+
+// TestMigrateDirRefused sees that a folder that is none of a user's, or whose
+// table of versions is another's, is refused before anything is applied.
+func TestMigrateDirRefused(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	dir := func(path string) string {
+		return folder(t, filepath.Join(base, path), map[string]string{"00001_x.sql": "own_x"})
+	}
+	file := filepath.Join(dir("a"), "00001_x.sql")
+	for _, c := range []struct {
+		dirs []string
+		want string
+	}{
+		{[]string{"../migrations"}, "the program brings its own migrations"},
+		{[]string{dir("a/mine"), dir("b/mine")}, "want another name"},
+		{[]string{dir("a/mine-2"), dir("b/MINE_2")}, "want another name"},
+		{[]string{dir("my own")}, "want a name of letters, digits, - and _"},
+		{[]string{filepath.Join(base, "none")}, "none"},
+		{[]string{file}, "want a directory"},
+	} {
+		const nowhere = "postgres://nobody@127.0.0.1:1/none"
+		_, err := db.Migrations(t.Context(), nowhere, c.dirs...)
+		for what, err := range map[string]error{
+			"migrate": db.Migrate(t.Context(), nowhere, dbtest.Log(t), c.dirs...),
+			"down":    db.MigrateDown(t.Context(), nowhere, 0, dbtest.Log(t), c.dirs...),
+			"status":  err,
+		} {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s of %v: got %v, want an error with %q", what, c.dirs, err, c.want)
+			}
+		}
+	}
+	for dir, want := range map[string]string{"indicators": "goose_db_version_indicators", "x/My-Own/": "goose_db_version_my_own"} {
+		if got, err := db.VersionTable(dir); err != nil || got != want {
+			t.Errorf("%s: got table %s, %v, want %s", dir, got, err, want)
+		}
+	}
+	if table, err := db.VersionTable("../migrations"); err == nil {
+		t.Errorf("got table %s for the program's own folder, want an error", table)
+	}
+}
+
+// TestBaseline sees that a database that another baseline made is refused, and
+// left as it is.
+func TestBaseline(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	d := dbtest.New(t)
+	for _, role := range []string{"hypertick_reader", "hypertick_writer", "hypertick_operator"} {
+		pool, err := pgxpool.New(ctx, d.URLAs(t, role))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.CheckBaseline(ctx, pool); err != nil {
+			t.Errorf("%s: %v", role, err)
+		}
+		pool.Close()
+	}
+	for _, c := range []struct{ change, got string }{
+		{"UPDATE _hypertick.baseline SET checksum = repeat('0123456789abcdef', 4)", "(0123456789ab, "},
+		{"DELETE FROM _hypertick.baseline", "(one without a checksum, "},
+		{"DROP TABLE _hypertick.baseline", "(one without a checksum, "},
+	} {
+		if _, err := d.Pool.Exec(ctx, c.change); err != nil {
+			t.Fatal(err)
+		}
+		err := db.Migrate(ctx, d.URL, dbtest.Log(t))
+		var baseline *db.BaselineError
+		if !errors.As(err, &baseline) || len(baseline.Want) != 64 || !strings.Contains(err.Error(), c.got+"this program has "+baseline.Want[:12]+")") ||
+			!strings.Contains(err.Error(), "hypertick migrate --down-to 0") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: got %v, want one line about the two baselines", c.change, err)
+		}
+	}
+	// Nothing else of the schema is read: one that is empty is another's too.
+	fresh := dbtest.New(t)
+	if err := db.MigrateDown(ctx, fresh.URL, 0, dbtest.Log(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Migrate(ctx, d.URL, dbtest.Log(t), dir); err == nil || !strings.Contains(err.Error(), "00001_roles.sql") {
-		t.Fatalf("got %v, want an error that names the file", err)
+	if err := db.CheckBaseline(ctx, fresh.Pool); err != nil {
+		t.Errorf("an empty database: %v", err)
+	}
+	if _, err := fresh.Pool.Exec(ctx, "CREATE SCHEMA _hypertick"); err != nil {
+		t.Fatal(err)
+	}
+	var baseline *db.BaselineError
+	if err := db.Migrate(ctx, fresh.URL, dbtest.Log(t)); !errors.As(err, &baseline) || baseline.Got != "" {
+		t.Errorf("a schema without a baseline: got %v, want it refused", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,21 +12,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Levels are the relations that retention applies to, each built from the one
-// before it.
-var Levels = []string{"ticks", "candles_1m", "candles_5m", "candles_15m", "candles_1h", "candles_1d"}
-
 // Keep says how long one relation keeps its rows. An Age of 0 keeps them for
 // ever.
 type Keep struct {
 	Relation string
-	Age      time.Duration
+	// Source is the relation that its rows are built from; empty for ticks.
+	Source string
+	Age    time.Duration
 	// Horizon is since when everything is still there; nil when nothing was
 	// ever dropped.
 	Horizon *time.Time
 }
 
-// Retention reads how long each of Levels keeps its rows.
+// Retention reads how long ticks and the candles of each materialised interval
+// keep their rows: ticks first, then by the length of the bars.
 func Retention(ctx context.Context, pool *pgxpool.Pool) ([]Keep, error) {
 	rows, err := New(pool).ListRetention(ctx)
 	if err != nil {
@@ -33,7 +33,7 @@ func Retention(ctx context.Context, pool *pgxpool.Pool) ([]Keep, error) {
 	}
 	keeps := make([]Keep, 0, len(rows))
 	for _, r := range rows {
-		keep := Keep{Relation: r.Relation, Age: time.Duration(r.KeepSeconds * float64(time.Second))}
+		keep := Keep{Relation: r.Relation, Source: r.Source, Age: time.Duration(r.KeepSeconds * float64(time.Second))}
 		if r.Horizon.Unix() != 0 {
 			keep.Horizon = &r.Horizon
 		}
@@ -47,7 +47,8 @@ func Retention(ctx context.Context, pool *pgxpool.Pool) ([]Keep, error) {
 var ErrRetentionOrder = errors.New("candles must be kept at least as long as what they are built from")
 
 // SetRetention changes how long the given relations keep their rows, all or
-// nothing. Relations that are not given stay as they are.
+// nothing. Relations that are not given stay as they are; one that there is not
+// is an error.
 func SetRetention(ctx context.Context, pool *pgxpool.Pool, change map[string]time.Duration) error {
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		q := New(tx)
@@ -55,18 +56,26 @@ func SetRetention(ctx context.Context, pool *pgxpool.Pool, change map[string]tim
 		if err != nil {
 			return fmt.Errorf("read retention: %w", err)
 		}
-		below, belowAge := "", time.Duration(1)
+		ages, names := make(map[string]time.Duration, len(rows)), make([]string, 0, len(rows))
 		for _, r := range rows {
-			age := time.Duration(r.KeepSeconds * float64(time.Second))
-			want, changed := change[r.Relation]
-			if changed {
-				age = want
+			names = append(names, r.Relation)
+			ages[r.Relation] = time.Duration(r.KeepSeconds * float64(time.Second))
+		}
+		for relation, age := range change {
+			if _, ok := ages[relation]; !ok {
+				return fmt.Errorf("relation: want one of %s, got %q", strings.Join(names, ", "), relation)
 			}
+			ages[relation] = age
+		}
+		for _, r := range rows {
+			age, sourceAge := ages[r.Relation], ages[r.Source]
 			// 0 is for ever, longer than any age.
-			if below != "" && age != 0 && (belowAge == 0 || age < belowAge) {
-				return fmt.Errorf("%s for %s, %s for %s: %w", below, ageName(belowAge), r.Relation, ageName(age), ErrRetentionOrder)
+			if r.Source != "" && age != 0 && (sourceAge == 0 || age < sourceAge) {
+				return fmt.Errorf("%s for %s, %s for %s: %w", r.Source, ageName(sourceAge), r.Relation, ageName(age), ErrRetentionOrder)
 			}
-			below, belowAge = r.Relation, age
+		}
+		for _, r := range rows {
+			age, changed := change[r.Relation]
 			if !changed {
 				continue
 			}

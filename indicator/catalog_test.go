@@ -22,7 +22,7 @@ func TestEvaluateRefuses(t *testing.T) {
 		{"nope", "1m", `{}`, "none named nope"},
 		{`x"; DROP TABLE ticks; --`, "1m", `{}`, "none named"},
 		{"evaluate", "1m", `{}`, "none named evaluate"},
-		{"rsi", "2m", `{}`, "interval: want one of"},
+		{"rsi", "7x", `{}`, "interval: want one of"},
 		{"rsi", "1m", `{"length": 3}`, "length: no such parameter of rsi"},
 		{"rsi", "1m", `{"period": 1}`, "period: want 2 to 500, got 1"},
 		{"rsi", "1m", `{"period": "501"}`, "period: want 2 to 500, got 501"},

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/interval"
 )
 
 var (
@@ -28,10 +29,6 @@ var (
 
 // MinBars is how many bars a check needs at the least.
 const MinBars = 20
-
-var widths = map[string]time.Duration{
-	"1m": time.Minute, "5m": 5 * time.Minute, "15m": 15 * time.Minute, "1h": time.Hour, "1d": 24 * time.Hour,
-}
 
 // CheckConfig says what to check, and over which bars.
 type CheckConfig struct {
@@ -53,9 +50,9 @@ type CheckConfig struct {
 // of the reader role. The error says why there is no report; what is wrong with
 // the indicator is in the report.
 func Check(ctx context.Context, pool *pgxpool.Pool, cfg CheckConfig) (*Report, error) {
-	width, ok := widths[cfg.Interval]
-	if !ok {
-		return nil, fmt.Errorf("interval: want one of 1m, 5m, 15m, 1h, 1d, got %q", cfg.Interval)
+	width, err := interval.Parse(cfg.Interval)
+	if err != nil {
+		return nil, err
 	}
 	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
@@ -91,7 +88,7 @@ type checker struct {
 	q      *db.Queries
 	params []byte
 	entry  Entry
-	width  time.Duration
+	width  interval.Width
 	report Report
 
 	all     []time.Time // the bars of the reference, oldest first
@@ -161,7 +158,7 @@ func (c *checker) prepare(ctx context.Context, conn db.DBTX) error {
 			c.isBar[at.UnixMicro()] = true
 		}
 	}
-	c.from, c.to = c.bars[0], c.bars[len(c.bars)-1].Add(c.width)
+	c.from, c.to = c.bars[0], c.width.End(c.bars[len(c.bars)-1])
 	c.report = Report{
 		Indicator: c.cfg.Name, Symbol: symbol, Interval: c.cfg.Interval, Tolerance: c.cfg.Tolerance,
 		Params: c.entry.with(c.cfg.Params), Checks: []Result{}, Series: []SeriesReport{}, Notes: []string{},
@@ -189,8 +186,8 @@ func (c *checker) evaluations(ctx context.Context) (err error) {
 	}
 	read(&c.again, c.from, c.to, all)
 	read(&c.ref, c.all[0], c.to, c.from)
-	read(&c.start, c.oldest[0], c.oldest[len(c.oldest)-1].Add(c.width), all)
-	read(&c.nothing, c.to.Add(c.width), c.to.Add(2*c.width), all)
+	read(&c.start, c.oldest[0], c.width.End(c.oldest[len(c.oldest)-1]), all)
+	read(&c.nothing, c.width.End(c.to), c.width.Add(c.to, 2), all)
 	for _, i := range distinct(0, n/7, n/3+1, n/2, 2*n/3+1, n-1) {
 		var r reading
 		read(&r, c.bars[i], c.to, all)
@@ -273,7 +270,7 @@ func (e *readError) advice() string {
 
 var (
 	toTheEnd = regexp.MustCompile(`(?i)'\s*\+?infinity\s*'`)
-	direct   = regexp.MustCompile(`(?i)\b(ticks|late_ticks|candles_(?:1m|5m|15m|1h|1d))\b`)
+	direct   = regexp.MustCompile(`(?i)\b(ticks|late_ticks|candles_[0-9]+(?:s|m|h|d|w|mo|y))\b`)
 )
 
 // declaration sees to what the catalog takes from the function's definition.

@@ -11,14 +11,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/migrations"
 )
 
 //go:embed skeleton/*.sql
 var skeletons embed.FS
-
-// firstOfYours is where the numbers of the user's own migrations begin.
-const firstOfYours = 10001
 
 // ErrName is wrapped by errors of New that another name mends.
 var ErrName = errors.New("indicator name")
@@ -26,25 +24,28 @@ var ErrName = errors.New("indicator name")
 // SkeletonConfig says what New writes and where.
 type SkeletonConfig struct {
 	Name string
-	Dir  string
+	// Dir is a folder of the user's own, which hypertick migrate --dir takes.
+	Dir string
 	// Recursive asks for one whose every value feeds on the one before.
 	Recursive bool
 }
 
 // New writes a migration that adds a working indicator, for its author to
-// change, and returns the path. It never overwrites a file.
+// change, and returns the path. It is numbered after those of the folder. New
+// never overwrites a file.
 func New(cfg SkeletonConfig) (string, error) {
 	if err := validName(cfg.Name); err != nil {
 		return "", err
 	}
-	dir := os.DirFS(cfg.Dir)
-	number := int64(firstOfYours - 1)
-	for _, from := range []fs.FS{migrations.FS, dir} {
-		newest, err := scan(from, cfg.Name)
-		if err != nil {
-			return "", err
-		}
-		number = max(number, newest)
+	if _, err := db.VersionTable(cfg.Dir); err != nil {
+		return "", err
+	}
+	if err := unmade(migrations.FS, cfg.Name); err != nil {
+		return "", err
+	}
+	newest, err := scan(os.DirFS(cfg.Dir), cfg.Name)
+	if err != nil {
+		return "", err
 	}
 	kind := "window"
 	if cfg.Recursive {
@@ -56,7 +57,7 @@ func New(cfg SkeletonConfig) (string, error) {
 	}
 	title := strings.ToUpper(cfg.Name[:1]) + strings.ReplaceAll(cfg.Name[1:], "_", " ")
 	filled := strings.NewReplacer("NAME", cfg.Name, "TITLE", title).Replace(string(text))
-	path := filepath.Join(cfg.Dir, fmt.Sprintf("%05d_%s.sql", number+1, cfg.Name))
+	path := filepath.Join(cfg.Dir, fmt.Sprintf("%05d_%s.sql", newest+1, cfg.Name))
 	if err := writeNew(path, filled); err != nil {
 		return "", fmt.Errorf("write skeleton: %w", err)
 	}
@@ -95,7 +96,7 @@ var (
 )
 
 // scan returns the newest number of the folder's migrations, and an error when
-// one of them is named so or makes something of that name in schema indicator.
+// one of them has that name or makes something of it.
 func scan(dir fs.FS, name string) (newest int64, err error) {
 	files, err := fs.ReadDir(dir, ".")
 	if err != nil {
@@ -114,17 +115,32 @@ func scan(dir fs.FS, name string) (newest int64, err error) {
 		if m[2] == name {
 			return 0, fmt.Errorf("%w: %s is there already, in %s", ErrName, name, f.Name())
 		}
-		text, err := fs.ReadFile(dir, f.Name())
+	}
+	return newest, unmade(dir, name)
+}
+
+// unmade returns an error when a migration of the folder makes something of
+// that name in schema indicator.
+func unmade(dir fs.FS, name string) error {
+	files, err := fs.Glob(dir, "*.sql")
+	if err != nil {
+		return fmt.Errorf("read folder of migrations: %w", err)
+	}
+	for _, f := range files {
+		if !fileForm.MatchString(f) {
+			continue
+		}
+		text, err := fs.ReadFile(dir, f)
 		if err != nil {
-			return 0, fmt.Errorf("read migration: %w", err)
+			return fmt.Errorf("read migration: %w", err)
 		}
 		for _, made := range createForm.FindAllStringSubmatch(string(text), -1) {
 			if strings.EqualFold(made[2], name) {
-				return 0, fmt.Errorf("%w: %s is there already, made by %s", ErrName, name, f.Name())
+				return fmt.Errorf("%w: %s is there already, made by %s", ErrName, name, f)
 			}
 		}
 	}
-	return newest, nil
+	return nil
 }
 
 // reserved are PostgreSQL's words that cannot stand for a function without

@@ -26,7 +26,7 @@ func TestNewNames(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("10001_mine.sql", "-- +goose Up\nCREATE OR REPLACE FUNCTION indicator.\"theirs\"(symbol text) ...")
+	write("00001_mine.sql", "-- +goose Up\nCREATE OR REPLACE FUNCTION indicator.\"theirs\"(symbol text) ...")
 	write("notes.sql", "CREATE FUNCTION indicator.not_a_migration(")
 	for _, k := range []struct{ name, says string }{
 		{"", "letter first"},
@@ -40,11 +40,11 @@ func TestNewNames(t *testing.T) {
 		{strings.Repeat("a", 64), "at most 63"},
 		{"select", "reserved word"},
 		{"interval", "reserved word"},
-		{"mine", "10001_mine.sql"},
-		{"theirs", "made by 10001_mine.sql"},
-		{"rsi", "made by 00009"},
-		{"evaluate", "made by 00011"},
-		{"catalog", "made by 00011"},
+		{"mine", "00001_mine.sql"},
+		{"theirs", "made by 00001_mine.sql"},
+		{"rsi", "made by 00048_baseline.sql"},
+		{"evaluate", "made by 00048_baseline.sql"},
+		{"catalog", "made by 00048_baseline.sql"},
 		{"latest", "there already"},
 		{"ema_agg", "there already"},
 	} {
@@ -53,17 +53,17 @@ func TestNewNames(t *testing.T) {
 			t.Errorf("%q: %q, %v; want an error with %q", k.name, path, err, k.says)
 		}
 	}
-	for _, name := range []string{"a", strings.Repeat("a", 63), "not_a_migration", "rsi2", "x_1"} {
+	for _, name := range []string{"a", strings.Repeat("a", 63), "not_a_migration", "rsi2", "x_1", "baseline"} {
 		if _, err := New(SkeletonConfig{Name: name, Dir: dir}); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "1*.sql"))
-	if err != nil || len(files) != 6 {
-		t.Errorf("%q, %v; want 6 files", files, err)
+	files, err := filepath.Glob(filepath.Join(dir, "0*.sql"))
+	if err != nil || len(files) != 7 {
+		t.Errorf("%q, %v; want 7 files", files, err)
 	}
 	for i, f := range files {
-		if want := []string{"10001_", "10002_", "10003_", "10004_", "10005_", "10006_"}[i]; !strings.HasPrefix(filepath.Base(f), want) {
+		if want := []string{"00001_", "00002_", "00003_", "00004_", "00005_", "00006_", "00007_"}[i]; !strings.HasPrefix(filepath.Base(f), want) {
 			t.Errorf("file %d is %s, want number %s", i, f, want)
 		}
 	}
@@ -82,8 +82,12 @@ func TestNewNames(t *testing.T) {
 	if path, err := New(SkeletonConfig{Name: "dated", Dir: dated}); err != nil || filepath.Base(path) != "20261125093001_dated.sql" {
 		t.Errorf("%q, %v", path, err)
 	}
-	if _, err := New(SkeletonConfig{Name: "x", Dir: filepath.Join(dir, "none")}); err == nil || errors.Is(err, ErrName) {
+	if _, err := New(SkeletonConfig{Name: "x", Dir: filepath.Join(dir, "none")}); !errors.Is(err, os.ErrNotExist) || errors.Is(err, ErrName) {
 		t.Errorf("%v, want that there is no such folder", err)
+	}
+	// What hypertick migrate would not take is not written.
+	if path, err := New(SkeletonConfig{Name: "x", Dir: "../migrations"}); err == nil || !strings.Contains(err.Error(), "want a folder of yours") {
+		t.Errorf("%q, %v, want that the folder is the program's", path, err)
 	}
 }
 
@@ -166,11 +170,11 @@ func TestSkeletonsPass(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// So does hypertick migrate, which knows its own migrations as well.
+	// So does hypertick migrate, which has its own migrations as well.
 	if err := db.Migrate(t.Context(), d.URL, dbtest.Log(t), dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.MigrateDown(t.Context(), d.URL, 10000, dbtest.Log(t), dir); err != nil {
+	if err := db.MigrateDown(t.Context(), d.URL, 0, dbtest.Log(t), dir); err != nil {
 		t.Fatal(err)
 	}
 	if entries, err := Catalog(t.Context(), pool); err != nil || len(entries) != 16 {
