@@ -89,6 +89,17 @@ func (w Width) Typical() time.Duration {
 	return time.Duration(w.Seconds+int64(w.Months)*30*86400) * time.Second
 }
 
+// Divides reports whether bars of w always lie within one bar of whole.
+func (w Width) Divides(whole Width) bool {
+	switch {
+	case w.Months > 0:
+		return whole.Months > 0 && whole.Months%w.Months == 0
+	case whole.Months > 0: // a month is whole days and nothing longer
+		return 86400%w.Seconds == 0
+	}
+	return whole.Seconds%w.Seconds == 0
+}
+
 func floorDiv(a, b int) int {
 	q := a / b
 	if a%b < 0 {

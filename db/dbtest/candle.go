@@ -40,6 +40,13 @@ type Candle struct {
 
 // BruteForce makes the candles of ticks the plain way, by symbol and bucket.
 func BruteForce(ticks []Tick, span time.Duration) []Candle {
+	// Truncate counts from the year 1; a span divides a day, so buckets start at
+	// midnight UTC as TimescaleDB's do.
+	return BruteForceBy(ticks, func(ts time.Time) time.Time { return ts.UTC().Truncate(span) })
+}
+
+// BruteForceBy is BruteForce for any bars: start is where the one of a time begins.
+func BruteForceBy(ticks []Tick, start func(time.Time) time.Time) []Candle {
 	sorted := append([]Tick(nil), ticks...)
 	sort.SliceStable(sorted, func(i, j int) bool {
 		a, b := sorted[i], sorted[j]
@@ -53,9 +60,7 @@ func BruteForce(ticks []Tick, span time.Duration) []Candle {
 	})
 	var out []Candle
 	for _, t := range sorted {
-		// Truncate counts from the year 1; all spans divide a day, so buckets
-		// start at midnight UTC as TimescaleDB's do.
-		bucket := t.TS.UTC().Truncate(span)
+		bucket := start(t.TS)
 		n := len(out) - 1
 		if n < 0 || out[n].Symbol != t.Symbol || !out[n].Bucket.Equal(bucket) {
 			out = append(out, Candle{Symbol: t.Symbol, Bucket: bucket, Open: t.Price, High: t.Price, Low: t.Price})
