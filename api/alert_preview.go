@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/interval"
 )
 
 // What a dry run looks at, and tells, at most.
@@ -83,7 +84,11 @@ func (s *Server) testAlertRule(ctx context.Context, in *alertTestInput) (*alertT
 			return nil, invalid("body.symbols", "want 1 to 100 bytes of printable text in each", v)
 		}
 	}
-	width := widths[*rule.Interval]
+	bars, err := interval.Parse(*rule.Interval)
+	if err != nil {
+		return nil, s.failed(ctx, "read alert rule", err)
+	}
+	width := bars.Typical()
 	if !arg.FromTime.Before(arg.ToTime) {
 		return nil, invalid("body.from", "want a time before to", arg.FromTime.Format(time.RFC3339Nano))
 	}

@@ -56,6 +56,12 @@ func (f ParamsField) encoded() Field[[]byte] {
 	return Field[[]byte]{f.given, f.null, b}
 }
 
+// IntervalField is an interval of a body.
+type IntervalField struct{ Field[IntervalName] }
+
+// text is the field as the column has it.
+func (f IntervalField) text() Field[string] { return Field[string]{f.given, f.null, string(f.value)} }
+
 // set puts a given value into to; null is fallback.
 func set[T any](f Field[T], to *T, fallback T) {
 	switch {
@@ -81,7 +87,7 @@ func clearable[T any](f Field[T], to **T) {
 type AlertTerms struct {
 	Description      Field[string]   `json:"description,omitzero" nullable:"true" maxLength:"1000" doc:"What it is for; null is the same as empty." example:"Four times the usual volume."`
 	Symbols          Field[[]string] `json:"symbols,omitzero" nullable:"true" minItems:"1" maxItems:"1000" doc:"Symbols, or patterns with * (any text) and ? (any one character); null, and by default, all. Where the condition is fails: parts of the pipeline." example:"[\"AAPL\",\"BTC-*\"]"`
-	Interval         Field[string]   `json:"interval,omitzero" nullable:"true" enum:"1m,5m,15m,1h,1d" doc:"Interval of the bars. Needed unless the condition is fails." example:"1m"`
+	Interval         IntervalField   `json:"interval,omitzero" nullable:"true" doc:"Interval of the bars: one of /v1/intervals, or any number of s, m, h, d, w, mo or y such as 90m. Needed unless the condition is fails." example:"1m"`
 	Indicator        Field[string]   `json:"indicator,omitzero" nullable:"true" maxLength:"63" doc:"Name in /v1/indicators; sma with period 1 is the close. Needed unless the condition is fails. Another indicator than before begins with its default parameters and series." example:"volume_spike"`
 	Params           ParamsField     `json:"params,omitzero" nullable:"true" maxProperties:"50" doc:"Parameters of the indicator by name; those left out have their defaults." example:"{\"period\":20}"`
 	Series           Field[string]   `json:"series,omitzero" nullable:"true" maxLength:"63" doc:"Series of the indicator; null, and by default, the one that has the indicator's name, or its first." example:"ratio"`
@@ -134,7 +140,7 @@ func (in *AlertTerms) apply(to *terms) error {
 	plain := newTerms()
 	set(in.Description, &to.Description, plain.Description)
 	set(in.Symbols, &to.Symbols, plain.Symbols)
-	clearable(in.Interval, &to.Bar)
+	clearable(in.Interval.text(), &to.Bar)
 	clearable(in.Indicator, &to.Indicator)
 	set(in.Params.encoded(), &to.Params, plain.Params)
 	clearable(in.Series, &to.Series)

@@ -158,6 +158,7 @@ func New(cfg Config) (*Server, error) {
 	s.registerSymbols()
 	s.registerTicks()
 	s.registerCandles()
+	s.registerIntervals()
 	s.registerCatalog()
 	s.registerIndicator()
 	s.registerScreener()

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/interval"
 )
 
 // Candle is one bar.
@@ -26,11 +27,6 @@ type Candle struct {
 var candleColumns = []column{
 	{"bucket", kindTime}, {"open", kindFloat}, {"high", kindFloat}, {"low", kindFloat}, {"close", kindFloat},
 	{"volume", kindFloat}, {"vwap", kindFloat}, {"trades", kindInt},
-}
-
-// IntervalQuery is the length of bars. Exported as SymbolPath is.
-type IntervalQuery struct {
-	Interval string `query:"interval" enum:"1m,5m,15m,1h,1d" default:"1m" doc:"Length of a bar." example:"5m"`
 }
 
 type candlesInput struct {
@@ -54,13 +50,18 @@ func (s *Server) candles(ctx context.Context, in *candlesInput) (*reply, error) 
 	if err := in.choose(); err != nil {
 		return nil, err
 	}
-	sp, err := in.span(kindCandles, in.Symbol, in.Interval)
+	width, err := s.width(ctx, "query.interval", in.Interval)
+	if err != nil {
+		return nil, err
+	}
+	bar := string(in.Interval)
+	sp, err := in.span(kindCandles, in.Symbol, bar)
 	if err != nil {
 		return nil, err
 	}
 	w := sp.bars(in.Limit)
 	rows, err := db.Raw(ctx, s.queries, (*db.Queries).Candles, db.CandlesParams{
-		Symbol: in.Symbol, Bar: in.Interval, FromTime: w.from, ToTime: w.to, Warmup: w.warmup, MaxBars: w.max,
+		Symbol: in.Symbol, Bar: bar, FromTime: w.from, ToTime: w.to, Warmup: w.warmup, MaxBars: w.max,
 	})
 	t := newTable(candleColumns, in.Limit+1)
 	if err == nil {
@@ -74,8 +75,8 @@ func (s *Server) candles(ctx context.Context, in *candlesInput) (*reply, error) 
 			return nil, err
 		}
 	}
-	next, closed := sp.cut(t, in.Limit, cursor{Kind: kindCandles, Symbol: in.Symbol, Interval: in.Interval})
-	return s.reply(ctx, &in.Conditions, t, in.link("candles", in.Interval, in.Limit), next, closed)
+	next, closed := sp.cut(t, in.Limit, width, cursor{Kind: kindCandles, Symbol: in.Symbol, Interval: bar})
+	return s.reply(ctx, &in.Conditions, t, in.link("candles", bar, in.Limit), next, closed)
 }
 
 // bars is what the function candles of the database is asked for.
@@ -108,7 +109,7 @@ func (s *span) bars(limit int) bars {
 // cut takes the bar beyond the page off the table, and gives the cursor behind
 // the page and the time it closed: when the last bar that belongs to it, there
 // or not, was over.
-func (s *span) cut(t *table, limit int, c cursor) (next string, closed time.Time) {
+func (s *span) cut(t *table, limit int, width interval.Width, c cursor) (next string, closed time.Time) {
 	more := t.rows() > limit
 	switch {
 	case more && s.forward():
@@ -118,12 +119,12 @@ func (s *span) cut(t *table, limit int, c cursor) (next string, closed time.Time
 	}
 	switch {
 	case more && s.forward():
-		closed = barEnd(time.UnixMicro(t.micros(t.row(limit - 1)[0])), c.Interval)
+		closed = width.End(time.UnixMicro(t.micros(t.row(limit - 1)[0])))
 	case !s.forward() && s.at != nil:
 		// The bar before the position at the latest.
 		closed = s.at.time()
 	case s.to != nil:
-		closed = barEnd(s.to.Add(-time.Microsecond), c.Interval)
+		closed = width.End(width.Start(s.to.Add(-time.Microsecond)))
 	}
 	if !more {
 		return "", closed
@@ -134,15 +135,6 @@ func (s *span) cut(t *table, limit int, c cursor) (next string, closed time.Time
 	}
 	return s.next(c, position{TS: t.micros(last[0])}), closed
 }
-
-// barEnd is the end of the bar that at lies in.
-func barEnd(at time.Time, interval string) time.Time {
-	width := widths[interval]
-	return at.UTC().Truncate(width).Add(width)
-}
-
-// widths are the lengths of bars.
-var widths = map[string]time.Duration{"1m": time.Minute, "5m": 5 * time.Minute, "15m": 15 * time.Minute, "1h": time.Hour, "1d": day}
 
 // knowSymbol is nil when the symbol has ever been heard of. A page with rows
 // needs no such question.

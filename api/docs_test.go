@@ -101,8 +101,8 @@ func TestCurlInAlertDocs(t *testing.T) {
 // testCurlInDocs runs each curl of docs/api.md.
 func testCurlInDocs(t *testing.T, c *client) {
 	doc, lines, dir, run := examples(t, c, "api.md")
-	if len(lines) != 10 {
-		t.Errorf("%d examples, want 10", len(lines))
+	if len(lines) != 11 {
+		t.Errorf("%d examples, want 11", len(lines))
 	}
 	for _, line := range lines {
 		out := run(line)

@@ -305,7 +305,7 @@ func testSnapshot(t *testing.T, m *market, c *client) {
 		}
 	}
 	for path, status := range map[string]int{
-		"/v1/symbols/NOPE/snapshot": 404, "/v1/symbols/nope/snapshot": 422, "/v1/symbols/AAPL/snapshot?interval=2m": 422, "/v1/symbols/AAPL/snapshot?x=1": 422,
+		"/v1/symbols/NOPE/snapshot": 404, "/v1/symbols/nope/snapshot": 422, "/v1/symbols/AAPL/snapshot?interval=7s": 422, "/v1/symbols/AAPL/snapshot?x=1": 422,
 	} {
 		if a := c.get(path); a.status != status {
 			t.Errorf("%s: %d %s", path, a.status, a.body)

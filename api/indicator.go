@@ -80,8 +80,12 @@ func (s *Server) indicatorValues(ctx context.Context, in *indicatorInput) (*repl
 	if err := in.choose(); err != nil {
 		return nil, err
 	}
-	c := cursor{Kind: kindIndicators, Symbol: in.Symbol, Interval: in.Interval, Name: in.Name}
-	sp, err := in.span(kindIndicators, in.Symbol, in.Interval)
+	width, err := s.width(ctx, "query.interval", in.Interval)
+	if err != nil {
+		return nil, err
+	}
+	c := cursor{Kind: kindIndicators, Symbol: in.Symbol, Interval: string(in.Interval), Name: in.Name}
+	sp, err := in.span(kindIndicators, in.Symbol, c.Interval)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +105,7 @@ func (s *Server) indicatorValues(ctx context.Context, in *indicatorInput) (*repl
 	}
 	w := sp.bars(in.Limit)
 	rows, err := db.Raw(ctx, s.queries, (*db.Queries).IndicatorValues, db.IndicatorValuesParams{
-		Symbol: in.Symbol, Bar: in.Interval, FromTime: w.from, ToTime: w.to, Warmup: w.warmup, MaxBars: w.max,
+		Symbol: in.Symbol, Bar: c.Interval, FromTime: w.from, ToTime: w.to, Warmup: w.warmup, MaxBars: w.max,
 		Name: in.Name, Params: params,
 	})
 	columns := []column{{"bucket", kindTime}}
@@ -121,8 +125,8 @@ func (s *Server) indicatorValues(ctx context.Context, in *indicatorInput) (*repl
 			return nil, err
 		}
 	}
-	next, closed := sp.cut(t, in.Limit, c)
-	return s.reply(ctx, &in.Conditions, t, in.link("indicators/"+in.Name, in.Interval, in.Limit), next, closed)
+	next, closed := sp.cut(t, in.Limit, width, c)
+	return s.reply(ctx, &in.Conditions, t, in.link("indicators/"+in.Name, c.Interval, in.Limit), next, closed)
 }
 
 // parameters are those of the query, or else those of the cursor.

@@ -168,7 +168,7 @@ func testIndicatorErrors(t *testing.T, m *market, c *client) {
 		{"/v1/symbols/AAPL/indicators/rsi?period=1&period=2", 422, "query.period", "once"},
 		{"/v1/symbols/AAPL/indicators/rsi?length=3", 422, "query.length", "rsi has period (integer 2 to 500)"},
 		{"/v1/symbols/AAPL/indicators/macd?fast=30", 422, "query.slow", "want 31 to 500"},
-		{"/v1/symbols/AAPL/indicators/rsi?interval=2m", 422, "query.interval", ""},
+		{"/v1/symbols/AAPL/indicators/rsi?interval=7s", 422, "query.interval", ""},
 		{"/v1/symbols/AAPL/indicators/rsi?limit=0", 422, "query.limit", ""},
 		{"/v1/symbols/AAPL/indicators/rsi?period=%00", 422, "query.period", "printable"},
 		{"/v1/symbols/AAPL/indicators/rsi?period=%ff", 422, "query.period", "printable"},
@@ -370,7 +370,7 @@ func testScreener(t *testing.T, m *market, c *client) {
 		}
 		for path, want := range map[string]string{
 			"?sort=nope": "query.sort", "?sort=symbol%20DESC": "query.sort", "?sort=%22": "query.sort", "?order=up": "query.order",
-			"?interval=2m": "query.interval", "?limit=0": "query.limit", "?limit=5001": "query.limit", "?sorted=1": "query.sorted",
+			"?interval=7s": "query.interval", "?limit=0": "query.limit", "?limit=5001": "query.limit", "?sorted=1": "query.sorted",
 			"?filter=nope<1": "query.filter", "?filter=close": "query.filter", "?filter=close<": "query.filter", "?filter=close<x": "query.filter",
 			"?filter=close<NaN": "query.filter", "?filter=close<1e999": "query.filter", "?filter=close<0x1p3": "query.filter",
 			"?filter=close<1%20OR%201=1": "query.filter", "?filter=close<<1": "query.filter", "?filter=bucket>yesterday": "query.filter",

@@ -19,7 +19,7 @@ func (s *Server) OpenAPI() *huma.OpenAPI { return s.api.OpenAPI() }
 
 func (s *Server) config() huma.Config {
 	cfg := huma.DefaultConfig("Hypertick", Version)
-	cfg.Info.Description = "Market data kept by TimescaleDB: ticks, and candles from one minute to one day.\n\n" +
+	cfg.Info.Description = "Market data kept by TimescaleDB: ticks, and candles of any interval.\n\n" +
 		"Every list answers `{\"data\": [...], \"next\": \"...\"}`. Pass `next` as `cursor` for the next page; it is absent on the last one. " +
 		"Times are RFC 3339 in UTC. Errors are `application/problem+json` (RFC 9457) with the location of what is wrong; " +
 		"`request_id` names the request in the server's log."

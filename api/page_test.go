@@ -82,6 +82,9 @@ func TestMarket(t *testing.T) {
 		}
 	})
 
+	t.Run("any interval", func(t *testing.T) { testIntervals(t, m, c) })
+	t.Run("no interval", func(t *testing.T) { testIntervalErrors(t, c) })
+
 	t.Run("shape", func(t *testing.T) {
 		for path, want := range map[string][]string{
 			"/v1/symbols/AAPL/candles": {"bucket", "close", "high", "low", "open", "trades", "volume", "vwap"},

@@ -59,7 +59,7 @@ func testErrors(t *testing.T, c *client) {
 		{"/v1/symbols/AAPL/ticks?to=infinity", 422, "query.to"},
 		{"/v1/symbols/AAPL/ticks?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", 422, "query.from"},
 		{"/v1/symbols/AAPL/candles?from=2026-01-02T00:00:00Z&to=2026-01-02T00:00:00Z", 422, "query.from"},
-		{"/v1/symbols/AAPL/candles?interval=2m", 422, "query.interval"},
+		{"/v1/symbols/AAPL/candles?interval=7s", 422, "query.interval"},
 		{"/v1/symbols/AAPL/candles?form=2026-01-02T00:00:00Z", 422, "query.form"},
 		{"/v1/symbols/AAPL/ticks?cursor=!", 422, "query.cursor"},
 		{"/v1/symbols/AAPL/ticks?cursor=" + ticks[:len(ticks)-2], 422, "query.cursor"},

@@ -52,6 +52,9 @@ func (s *Server) screener(ctx context.Context, in *screenerInput) (*reply, error
 	if err := in.choose(); err != nil {
 		return nil, err
 	}
+	if _, err := s.width(ctx, "query.interval", in.Interval); err != nil {
+		return nil, err
+	}
 	at, err := in.position()
 	if err != nil {
 		return nil, err
@@ -61,7 +64,7 @@ func (s *Server) screener(ctx context.Context, in *screenerInput) (*reply, error
 		return nil, err
 	}
 	arg := db.ScreenParams{
-		Interval: in.Interval, Sort: at.Sort, Descending: at.Descending, MaxRows: int32(in.Limit) + 1, AfterSymbol: at.Symbol,
+		Interval: at.Interval, Sort: at.Sort, Descending: at.Descending, MaxRows: int32(in.Limit) + 1, AfterSymbol: at.Symbol,
 	}
 	i := columnIndex(columns, at.Sort)
 	if i < 0 {
@@ -99,7 +102,7 @@ func (s *Server) screener(ctx context.Context, in *screenerInput) (*reply, error
 // position is the query, of its parameters or else of its cursor, and where in
 // it to go on.
 func (in *screenerInput) position() (cursor, error) {
-	c := cursor{Kind: kindScreener, Interval: in.Interval, Sort: in.Sort, Descending: in.Order == "desc", Filters: in.Filter}
+	c := cursor{Kind: kindScreener, Interval: string(in.Interval), Sort: in.Sort, Descending: in.Order == "desc", Filters: in.Filter}
 	if in.Cursor == "" {
 		if c.Sort == "" {
 			c.Sort = "symbol"
@@ -112,7 +115,7 @@ func (in *screenerInput) position() (cursor, error) {
 		return c, invalid("query.cursor", err.Error(), in.Cursor)
 	case at.Kind != kindScreener || at.Symbol == "":
 		return c, invalid("query.cursor", "belongs to another resource, not to "+kindScreener, in.Cursor)
-	case at.Interval != in.Interval:
+	case at.Interval != string(in.Interval):
 		return c, invalid("query.cursor", "belongs to another interval", in.Cursor)
 	case in.Sort != "" && in.Sort != at.Sort || in.Order != "" && c.Descending != at.Descending:
 		return c, invalid("query.cursor", "belongs to a query with another order", in.Cursor)
@@ -137,7 +140,7 @@ func (c cursor) behind(t *table) cursor {
 }
 
 func (in *screenerInput) link() string {
-	return "/v1/screener?interval=" + in.Interval + "&limit=" + strconv.Itoa(in.Limit) + "&"
+	return "/v1/screener?interval=" + string(in.Interval) + "&limit=" + strconv.Itoa(in.Limit) + "&"
 }
 
 func (s *Server) screenerColumns(ctx context.Context) ([]column, error) {

@@ -55,7 +55,11 @@ func (s *Server) registerSnapshot() {
 }
 
 func (s *Server) snapshot(ctx context.Context, in *snapshotInput) (*reply, error) {
-	raw, err := s.queries.Snapshot(ctx, db.SnapshotParams{Symbol: in.Symbol, Bar: in.Interval})
+	width, err := s.width(ctx, "query.interval", in.Interval)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := s.queries.Snapshot(ctx, db.SnapshotParams{Symbol: in.Symbol, Bar: string(in.Interval)})
 	if err != nil {
 		return nil, s.failed(ctx, "read snapshot", err)
 	}
@@ -77,7 +81,7 @@ func (s *Server) snapshot(ctx context.Context, in *snapshotInput) (*reply, error
 	}
 	if snap.Candle != nil {
 		snap.Candle.Bucket = snap.Candle.Bucket.UTC()
-		snap.Forming = barEnd(snap.Candle.Bucket, in.Interval).After(time.Now())
+		snap.Forming = width.End(snap.Candle.Bucket).After(time.Now())
 	}
 	if snap.Day != nil {
 		snap.Day.Bucket = snap.Day.Bucket.UTC()

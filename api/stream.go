@@ -27,11 +27,11 @@ const (
 var kinds = map[string]stream.Kind{"tick": stream.Ticks, "candle": stream.Candles, "alert": stream.Alerts, "status": stream.Status}
 
 type streamInput struct {
-	Symbols  []string `query:"symbols" maxItems:"200" doc:"Symbols, separated by commas. Without it, or with *: all." example:"AAPL,MSFT"`
-	Interval []string `query:"interval" enum:"1m,5m,15m,1h,1d" default:"1m" doc:"Intervals of the candles, separated by commas." example:"1m,5m"`
-	Events   []string `query:"events" enum:"tick,candle,alert,status" doc:"Kinds of events, separated by commas. Without it: all." example:"candle,status"`
-	Alerts   string   `query:"alerts" enum:"symbols,all" default:"symbols" doc:"Whose alerts: those of symbols, or of all. Alerts of the pipeline always come." example:"all"`
-	LastID   string   `header:"Last-Event-ID" maxLength:"128" doc:"Id of the last event the client has. A browser sends it when it reconnects."`
+	Symbols  []string       `query:"symbols" maxItems:"200" doc:"Symbols, separated by commas. Without it, or with *: all." example:"AAPL,MSFT"`
+	Interval []IntervalName `query:"interval" maxItems:"8" default:"1m" doc:"Intervals of the candles, separated by commas: those of /v1/intervals, or any number of s, m, h, d, w, mo or y such as 90m." example:"1m,5m"`
+	Events   []string       `query:"events" enum:"tick,candle,alert,status" doc:"Kinds of events, separated by commas. Without it: all." example:"candle,status"`
+	Alerts   string         `query:"alerts" enum:"symbols,all" default:"symbols" doc:"Whose alerts: those of symbols, or of all. Alerts of the pipeline always come." example:"all"`
+	LastID   string         `header:"Last-Event-ID" maxLength:"128" doc:"Id of the last event the client has. A browser sends it when it reconnects."`
 }
 
 func (s *Server) registerStream() {
@@ -53,7 +53,13 @@ func (s *Server) registerStream() {
 }
 
 func (s *Server) streamEvents(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
-	sub := stream.Subscription{Intervals: in.Interval, LastID: in.LastID, AllAlerts: in.Alerts == "all"}
+	sub := stream.Subscription{LastID: in.LastID, AllAlerts: in.Alerts == "all"}
+	for _, name := range in.Interval {
+		if _, err := s.width(ctx, "query.interval", name); err != nil {
+			return nil, err
+		}
+		sub.Intervals = append(sub.Intervals, string(name))
+	}
 	for _, e := range in.Events {
 		sub.Kinds |= kinds[e]
 	}
@@ -121,6 +127,9 @@ func (s *Server) startStream(c *fiber.Ctx, sub stream.Subscription) error {
 	case errors.Is(err, stream.ErrFull):
 		c.Set(fiber.HeaderRetryAfter, retryAfter)
 		return problem(http.StatusServiceUnavailable, "There are too many streams at the moment.")
+	case errors.Is(err, stream.ErrIntervals):
+		c.Set(fiber.HeaderRetryAfter, retryAfter)
+		return problem(http.StatusServiceUnavailable, "The streams follow too many different intervals at the moment.")
 	case err != nil:
 		c.Set(fiber.HeaderRetryAfter, retryAfter)
 		return problem(http.StatusServiceUnavailable, "The server is stopping.")

@@ -231,8 +231,8 @@ func TestStreamProblems(t *testing.T) {
 		{"symbols=AAPL%27--", 422, "query.symbols"},
 		{"symbols=*,AAPL", 422, "query.symbols"},
 		{"symbols=" + strings.Repeat("AAPL,", 200) + "AAPL", 422, "query.symbols"},
-		{"interval=2m", 422, "query.interval"},
-		{"interval=1m,2m", 422, "query.interval"},
+		{"interval=7s", 422, "query.interval"},
+		{"interval=1m,7s", 422, "query.interval"},
 		{"events=trade", 422, "query.events"},
 		{"symbol=AAPL", 422, "query.symbol"},
 	} {

@@ -246,19 +246,22 @@ const streamHead = `-- name: StreamHead :one
 SELECT now()::timestamptz AS now,
        (SELECT coalesce(sum(o.next_offset), 0) FROM ingest_offsets o)::bigint AS records,
        (SELECT coalesce(max(r.id), 0) FROM bar_revisions r)::bigint AS revision,
-       coalesce(pg_sequence_last_value('alert.change_id'::regclass), 0)::bigint AS changes
+       coalesce(pg_sequence_last_value('alert.change_id'::regclass), 0)::bigint AS changes,
+       ARRAY(SELECT i."interval" FROM intervals i WHERE i.materialized ORDER BY i.width)::text[] AS materialized
 `
 
 type StreamHeadRow struct {
-	Now      time.Time
-	Records  int64
-	Revision int64
-	Changes  int64
+	Now          time.Time
+	Records      int64
+	Revision     int64
+	Changes      int64
+	Materialized []string
 }
 
 // The stream: what one pass of the hub reads, in one snapshot.
-// The clock, records taken from topics, the newest revision, and how far the
-// numbers of alert changes have been given out, which may be ahead of what is there.
+// The clock, records taken from topics, the newest revision, how far the numbers
+// of alert changes have been given out, which may be ahead of what is there, and
+// the materialised intervals, shortest first.
 func (q *Queries) StreamHead(ctx context.Context) (StreamHeadRow, error) {
 	row := q.db.QueryRow(ctx, streamHead)
 	var i StreamHeadRow
@@ -267,6 +270,7 @@ func (q *Queries) StreamHead(ctx context.Context) (StreamHeadRow, error) {
 		&i.Records,
 		&i.Revision,
 		&i.Changes,
+		&i.Materialized,
 	)
 	return i, err
 }

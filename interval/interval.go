@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,11 +17,14 @@ type Width struct {
 	Months  int
 }
 
+// Pattern is the regular expression of a name.
+const Pattern = `^[1-9][0-9]{0,3}(s|m|h|d|w|mo|y)$`
+
 // maxYears is the longest width.
 const maxYears = 10
 
 var (
-	name = regexp.MustCompile(`^([1-9][0-9]{0,3})(s|m|h|d|w|mo|y)$`)
+	name = regexp.MustCompile(Pattern)
 	unit = map[string]Width{
 		"s": {Seconds: 1}, "m": {Seconds: 60}, "h": {Seconds: 3600}, "d": {Seconds: 86400}, "w": {Seconds: 7 * 86400},
 		"mo": {Months: 1}, "y": {Months: 12},
@@ -36,11 +40,11 @@ func Parse(text string) (Width, error) {
 	if m == nil {
 		return Width{}, fmt.Errorf("interval: want a number of s, m, h, d, w, mo or y such as 90m, got %q", text)
 	}
-	n, _ := strconv.Atoi(m[1]) // at most four digits
-	u := unit[m[2]]
+	n, _ := strconv.Atoi(strings.TrimSuffix(text, m[1])) // at most four digits
+	u := unit[m[1]]
 	w := Width{Seconds: int64(n) * u.Seconds, Months: n * u.Months}
 	switch {
-	case m[2] == "s" && 60%n != 0 && n%60 != 0:
+	case m[1] == "s" && 60%n != 0 && n%60 != 0:
 		return Width{}, fmt.Errorf("interval: want seconds that divide a minute, got %q", text)
 	case w.Months > 12*maxYears || w.Seconds > maxYears*360*86400:
 		return Width{}, fmt.Errorf("interval: want at most %d years, got %q", maxYears, text)
@@ -87,6 +91,17 @@ func (w Width) From(t time.Time) time.Time {
 // Typical is how long a bar is; a month counts as 30 days.
 func (w Width) Typical() time.Duration {
 	return time.Duration(w.Seconds+int64(w.Months)*30*86400) * time.Second
+}
+
+// Divides reports whether bars of w always lie within one bar of whole.
+func (w Width) Divides(whole Width) bool {
+	switch {
+	case w.Months > 0:
+		return whole.Months > 0 && whole.Months%w.Months == 0
+	case whole.Months > 0: // a month is whole days and nothing longer
+		return 86400%w.Seconds == 0
+	}
+	return whole.Seconds%w.Seconds == 0
 }
 
 func floorDiv(a, b int) int {

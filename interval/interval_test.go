@@ -68,3 +68,24 @@ func TestStart(t *testing.T) {
 		}
 	})
 }
+
+// TestDivides holds the rule against bars: whole ones never begin within a part.
+func TestDivides(t *testing.T) {
+	t.Parallel()
+	names := []string{"1s", "30s", "1m", "7m", "45m", "1h", "36h", "1d", "2d", "1w", "1mo", "2mo", "3mo", "1y"}
+	for _, p := range names {
+		for _, n := range names {
+			part, _ := interval.Parse(p)
+			whole, _ := interval.Parse(n)
+			want := true
+			start := whole.Start(time.Date(2023, 5, 1, 0, 0, 0, 0, time.UTC))
+			for range 40 {
+				want = want && part.Start(start).Equal(start)
+				start = whole.End(start)
+			}
+			if got := part.Divides(whole); got != want {
+				t.Errorf("%s divides %s: got %v, want %v", p, n, got, want)
+			}
+		}
+	}
+}

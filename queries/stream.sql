@@ -1,12 +1,14 @@
 -- The stream: what one pass of the hub reads, in one snapshot.
 
 -- name: StreamHead :one
--- The clock, records taken from topics, the newest revision, and how far the
--- numbers of alert changes have been given out, which may be ahead of what is there.
+-- The clock, records taken from topics, the newest revision, how far the numbers
+-- of alert changes have been given out, which may be ahead of what is there, and
+-- the materialised intervals, shortest first.
 SELECT now()::timestamptz AS now,
        (SELECT coalesce(sum(o.next_offset), 0) FROM ingest_offsets o)::bigint AS records,
        (SELECT coalesce(max(r.id), 0) FROM bar_revisions r)::bigint AS revision,
-       coalesce(pg_sequence_last_value('alert.change_id'::regclass), 0)::bigint AS changes;
+       coalesce(pg_sequence_last_value('alert.change_id'::regclass), 0)::bigint AS changes,
+       ARRAY(SELECT i."interval" FROM intervals i WHERE i.materialized ORDER BY i.width)::text[] AS materialized;
 
 -- name: StreamFeeds :many
 -- How far each feed has come: what differs from the pass before has new ticks.

@@ -3,34 +3,11 @@ package stream
 import (
 	"math"
 	"time"
-
-	"github.com/hypertick/hypertick/db"
 )
-
-// levels is how many intervals there are.
-const levels = 5
-
-// Intervals are the names of the intervals, shortest first.
-var Intervals = [levels]string{"1m", "5m", "15m", "1h", "1d"}
-
-var widths = [levels]time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 24 * time.Hour}
-
-func levelOf(interval string) (int, bool) {
-	for i, name := range Intervals {
-		if name == interval {
-			return i, true
-		}
-	}
-	return 0, false
-}
-
-// floor is the start of the bar that holds t. Every width divides a day, so
-// counting from the year 1 gives what the database has.
-func floor(t time.Time, level int) time.Time { return t.UTC().Truncate(widths[level]) }
 
 type barKey struct {
 	symbol string
-	level  int
+	timeframe
 }
 
 // bar is a forming bar, kept by adding ticks to it.
@@ -55,9 +32,9 @@ type tick struct {
 	seq           int64
 }
 
-func newBar(t tick, level int) *bar {
+func newBar(t tick, tf timeframe) *bar {
 	return &bar{
-		bucket: floor(t.ts, level), open: t.price, high: t.price, low: t.price, close: t.price,
+		bucket: tf.Start(t.ts), open: t.price, high: t.price, low: t.price, close: t.price,
 		volume: t.size, notional: t.price * t.size, trades: 1,
 		exact: true, firstTS: t.ts, lastTS: t.ts, first: t.seq, last: t.seq, changed: true,
 	}
@@ -89,9 +66,9 @@ func before(ts time.Time, seq int64, than time.Time, thanSeq int64) bool {
 }
 
 // readBar is a bar as the database has it, last being the symbol's newest tick.
-func readBar(r db.StreamBarsRow, last time.Time) *bar {
+func readBar(r barRow, last time.Time) *bar {
 	return &bar{
-		bucket: r.Bucket.UTC(), open: r.Open, high: r.High, low: r.Low, close: r.Close,
+		bucket: r.Bucket, open: r.Open, high: r.High, low: r.Low, close: r.Close,
 		volume: r.Volume, notional: r.Notional, trades: r.Trades, lastTS: last, last: math.MinInt64, changed: true,
 	}
 }

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,7 +12,7 @@ import (
 type Subscription struct {
 	// Symbols, or nil for all.
 	Symbols []string
-	// Intervals of candles.
+	// Intervals of candles, any that interval.Parse takes, at most MaxIntervals.
 	Intervals []string
 	// Kinds of events.
 	Kinds Kind
@@ -23,8 +24,8 @@ type Subscription struct {
 	// It must not block. Nil does nothing.
 	Dropped func()
 
-	levels [levels]bool
-	set    map[string]bool
+	timeframes []timeframe
+	set        map[string]bool
 }
 
 // maxTicks is how many ticks a client gets of one beat before only the newest
@@ -58,11 +59,10 @@ type Client struct {
 	err      error
 }
 
-func newClient(h *Hub, sub Subscription) *Client {
-	for _, name := range sub.Intervals {
-		if i, ok := levelOf(name); ok {
-			sub.levels[i] = true
-		}
+func newClient(h *Hub, sub Subscription) (*Client, error) {
+	var err error
+	if sub.timeframes, err = parseTimeframes(sub.Intervals); err != nil {
+		return nil, fmt.Errorf("subscribe: %w", err)
 	}
 	if sub.Symbols != nil {
 		sub.set = make(map[string]bool, len(sub.Symbols))
@@ -80,7 +80,12 @@ func newClient(h *Hub, sub Subscription) *Client {
 		from, err := parsePosition(sub.LastID)
 		c.from, c.resume, c.badID = from, true, err != nil
 	}
-	return c
+	return c, nil
+}
+
+// follows reports whether the client wants candles of tf.
+func (s *Subscription) follows(tf timeframe) bool {
+	return s.Kinds&Candles != 0 && slices.Contains(s.timeframes, tf)
 }
 
 // Close removes the client.
@@ -110,7 +115,7 @@ func (c *Client) wantsEvent(e *event) bool {
 		return false
 	}
 	if e.kind == Candles {
-		return c.sub.Kinds&Candles != 0 && c.sub.levels[e.level]
+		return c.sub.follows(e.timeframe)
 	}
 	return e.kind == 0 && c.sub.Kinds&(Candles|Ticks) != 0 || c.sub.Kinds&e.kind != 0
 }
@@ -124,12 +129,12 @@ func (c *Client) take(b *beat) {
 	}
 	c.at = b.id
 	for _, e := range b.durable {
-		if !c.wantsEvent(e) || c.resume && e.state == closed && c.from.closed(e.end, e.level, e.symbol) {
+		if !c.wantsEvent(e) || c.resume && e.state == closed && c.from.closed(e.end, e.timeframe, e.symbol) {
 			continue
 		}
 		c.durable, c.bytes = append(c.durable, e), c.bytes+len(e.body)
 		// A forming bar that waits is older than its close.
-		key := barKey{e.symbol, e.level}
+		key := barKey{e.symbol, e.timeframe}
 		if f := c.forming[key]; f != nil && e.state != "" && !f.bucket.After(e.bucket) {
 			delete(c.forming, key)
 		}
@@ -146,8 +151,8 @@ func (c *Client) take(b *beat) {
 	if c.sub.Kinds&Candles != 0 {
 		c.each(b, func(s *symbolBeat) {
 			for _, e := range s.forming {
-				if c.sub.levels[e.level] {
-					key := barKey{e.symbol, e.level}
+				if c.sub.follows(e.timeframe) {
+					key := barKey{e.symbol, e.timeframe}
 					if c.forming[key] == nil {
 						c.order = append(c.order, key)
 					}

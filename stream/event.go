@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"math"
 	"time"
-
-	"github.com/hypertick/hypertick/db"
 )
 
 // Kind is a kind of event; kinds combine as bits.
@@ -74,7 +72,7 @@ type Reset struct {
 type event struct {
 	kind   Kind
 	symbol string // empty: for all
-	level  int
+	timeframe
 	end    time.Time // of a closed bar
 	bucket time.Time
 	at     position // of a closed or revised candle, or a reset
@@ -84,7 +82,7 @@ type event struct {
 	body   []byte // "event: ...\ndata: ...\n\n"
 }
 
-func (e *event) shownKey() shownKey { return shownKey{barKey{e.symbol, e.level}, e.bucket.Unix()} }
+func (e *event) shownKey() shownKey { return shownKey{barKey{e.symbol, e.timeframe}, e.bucket.Unix()} }
 
 func encode(name string, data any) []byte {
 	j, err := json.Marshal(data)
@@ -104,22 +102,21 @@ func tickEvent(t tick) *event {
 	return &event{kind: Ticks, symbol: t.symbol, body: encode("tick", Tick{t.symbol, t.ts.UTC(), t.price, t.size, t.seq, t.venue})}
 }
 
-func formingEvent(symbol string, level int, b *bar) *event {
+func formingEvent(symbol string, tf timeframe, b *bar) *event {
 	return &event{
-		kind: Candles, symbol: symbol, level: level, bucket: b.bucket, state: forming,
+		kind: Candles, symbol: symbol, timeframe: tf, bucket: b.bucket, state: forming,
 		body: encode("candle", Candle{
-			symbol, Intervals[level], forming, b.bucket, b.open, b.high, b.low, b.close, b.volume, vwap(b.notional, b.volume), b.trades,
+			symbol, tf.name, forming, b.bucket, b.open, b.high, b.low, b.close, b.volume, vwap(b.notional, b.volume), b.trades,
 		}),
 	}
 }
 
 // barEvent is a bar as the database has it, at the given place in the stream.
-func barEvent(r db.StreamBarsRow, level int, state string, at position) *event {
-	bucket := r.Bucket.UTC()
+func barEvent(r barRow, state string, at position) *event {
 	return &event{
-		kind: Candles, symbol: r.Symbol, level: level, bucket: bucket, end: bucket.Add(widths[level]), state: state, trades: r.Trades, at: at, id: idLine(at),
+		kind: Candles, symbol: r.Symbol, timeframe: r.timeframe, bucket: r.Bucket, end: r.end(), state: state, trades: r.Trades, at: at, id: idLine(at),
 		body: encode("candle", Candle{
-			r.Symbol, r.Bar, state, bucket, r.Open, r.High, r.Low, r.Close, r.Volume, vwap(r.Notional, r.Volume), r.Trades,
+			r.Symbol, r.Bar, state, r.Bucket, r.Open, r.High, r.Low, r.Close, r.Volume, vwap(r.Notional, r.Volume), r.Trades,
 		}),
 	}
 }

@@ -73,6 +73,8 @@ type Hub struct {
 	healthReads reading
 	changes     int64 // how far the numbers of alert changes had been given out at alertsAt
 	alertsAt    time.Time
+	// materialized is the intervals whose bars are stored, shortest first.
+	materialized []string
 }
 
 // shown is how many trades the bar had that clients were told of: when it
@@ -85,8 +87,13 @@ type shownKey struct {
 	bucket int64
 }
 
-// showFor is how long closed bars are remembered so.
-const showFor = time.Hour
+const (
+	// showFor is how long closed bars are remembered so, and maxShown how many:
+	// when there are more, only the youngest. Of one that is forgotten a revision
+	// may be told that changes nothing.
+	showFor  = time.Hour
+	maxShown = 200_000
+)
 
 // New makes a hub. It reads nothing until there is a client; Close ends it.
 func New(cfg Config) *Hub {
@@ -136,7 +143,10 @@ func (h *Hub) Clients() int {
 
 // Subscribe adds a client; Client.Close removes it.
 func (h *Hub) Subscribe(sub Subscription) (*Client, error) {
-	c := newClient(h, sub)
+	c, err := newClient(h, sub)
+	if err != nil {
+		return nil, err
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	select {
@@ -146,6 +156,9 @@ func (h *Hub) Subscribe(sub Subscription) (*Client, error) {
 	}
 	if len(h.clients) >= h.cfg.MaxClients {
 		return nil, ErrFull
+	}
+	if !h.wants.room(&c.sub) {
+		return nil, ErrIntervals
 	}
 	h.clients[c] = struct{}{}
 	h.wants.add(&c.sub, 1)
@@ -267,94 +280,36 @@ func (h *Hub) show(b *beat) {
 		case closed:
 			h.shown[e.shownKey()] = shown{e.trades, e.trades}
 		case revised:
-			if s, ok := h.shown[e.shownKey()]; ok {
-				s.last = e.trades
-				h.shown[e.shownKey()] = s
+			s, ok := h.shown[e.shownKey()]
+			if !ok {
+				s.closed = -1 // not known
+			}
+			s.last = e.trades
+			h.shown[e.shownKey()] = s
+		}
+	}
+	if len(h.shown) > maxShown || !sameMinute(b.start.upto, b.at.upto) {
+		h.forget(b.at.upto)
+	}
+}
+
+// forget drops bars that were shown long before upto.
+func (h *Hub) forget(upto time.Time) {
+	keep := showFor
+	for {
+		for k := range h.shown {
+			if upto.Sub(k.End(time.Unix(k.bucket, 0))) > keep {
+				delete(h.shown, k)
 			}
 		}
-	}
-	if b.at.upto.Equal(b.start.upto) {
-		return
-	}
-	for k := range h.shown {
-		if b.at.upto.Sub(time.Unix(k.bucket, 0).Add(widths[k.level])) > showFor {
-			delete(h.shown, k)
+		if len(h.shown) <= maxShown {
+			return
+		}
+		if keep /= 2; keep < time.Second {
+			clear(h.shown)
+			return
 		}
 	}
 }
 
-// wants counts who wants what.
-type wants struct {
-	ticks   interest
-	candles [levels]interest
-}
-
-type interest struct {
-	all int
-	by  map[string]int
-}
-
-func newWants() wants {
-	w := wants{ticks: interest{by: map[string]int{}}}
-	for i := range w.candles {
-		w.candles[i].by = map[string]int{}
-	}
-	return w
-}
-
-func (w *wants) add(sub *Subscription, n int) {
-	if sub.Kinds&Ticks != 0 {
-		w.ticks.add(sub.Symbols, n)
-	}
-	for i := range w.candles {
-		if sub.Kinds&Candles != 0 && sub.levels[i] {
-			w.candles[i].add(sub.Symbols, n)
-		}
-	}
-}
-
-func (i *interest) add(symbols []string, n int) {
-	if symbols == nil {
-		i.all += n
-	}
-	for _, s := range symbols {
-		if i.by[s] += n; i.by[s] == 0 {
-			delete(i.by, s)
-		}
-	}
-}
-
-func (i *interest) has(symbol string) bool { return i.all > 0 || i.by[symbol] > 0 }
-
-func (i *interest) any() bool { return i.all > 0 || len(i.by) > 0 }
-
-func (i *interest) clone() interest {
-	out := interest{all: i.all, by: make(map[string]int, len(i.by))}
-	for k, v := range i.by {
-		out.by[k] = v
-	}
-	return out
-}
-
-// snapshot is a copy for the length of a pass.
-func (h *Hub) snapshotWants() wants {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	w := wants{ticks: h.wants.ticks.clone()}
-	for i := range w.candles {
-		w.candles[i] = h.wants.candles[i].clone()
-	}
-	return w
-}
-
-func (w *wants) symbol(s string) bool {
-	if w.ticks.has(s) {
-		return true
-	}
-	for i := range w.candles {
-		if w.candles[i].has(s) {
-			return true
-		}
-	}
-	return false
-}
+func sameMinute(a, b time.Time) bool { return a.Truncate(time.Minute).Equal(b.Truncate(time.Minute)) }

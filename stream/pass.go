@@ -70,7 +70,11 @@ func (h *Hub) read(ctx context.Context, f func(*db.Queries) error) error {
 func (h *Hub) pass(ctx context.Context) (*beat, error) {
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
-	p := &pass{h: h, w: h.snapshotWants(), b: &beat{read: true}, feeds: map[feedKey]feed{}, heads: map[string]time.Time{}, load: map[barKey]time.Time{}}
+	p := &pass{
+		h: h, w: h.snapshotWants(), b: &beat{read: true},
+		feeds: map[feedKey]feed{}, heads: map[string]time.Time{}, load: map[barKey]time.Time{}, late: map[string]bool{},
+	}
+	p.timeframes = p.w.timeframes()
 	if h.cfg.Now != nil {
 		p.now = h.cfg.Now().UTC() // before the snapshot is taken: it has all up to then
 	}
@@ -91,6 +95,11 @@ type pass struct {
 	feeds map[feedKey]feed
 	heads map[string]time.Time
 	load  map[barKey]time.Time // forming bars to read, by start
+
+	timeframes   []timeframe
+	materialized []string
+	// late is the symbols that have ticks in bars that closed before their minute did.
+	late map[string]bool
 }
 
 func (p *pass) run(ctx context.Context) error {
@@ -102,12 +111,13 @@ func (p *pass) run(ctx context.Context) error {
 	if p.now.IsZero() {
 		p.now = head.Now.UTC()
 	}
+	p.materialized = head.Materialized
 	moved, err := p.readFeeds(ctx)
 	if err != nil {
 		return err
 	}
 	p.b.start = h.at
-	upto := h.progress.upto(p.now, p.newest(), h.cfg.Grace).Truncate(time.Minute)
+	upto := h.progress.upto(p.now, p.newest(), h.cfg.Grace).Truncate(time.Second)
 	if !h.ready {
 		change, err := p.q.StreamAlertHead(ctx)
 		if err != nil {
@@ -128,9 +138,13 @@ func (p *pass) run(ctx context.Context) error {
 		if err := p.readTicks(ctx, moved); err != nil {
 			return err
 		}
+		if err := p.reviseShort(ctx); err != nil {
+			return err
+		}
 		if err := p.close(ctx); err != nil {
 			return err
 		}
+		p.changedSources()
 		if err := p.form(ctx); err != nil {
 			return err
 		}
@@ -138,7 +152,7 @@ func (p *pass) run(ctx context.Context) error {
 	if err := p.status(ctx, head.Records); err != nil {
 		return err
 	}
-	h.feeds, h.heads = p.feeds, p.heads
+	h.feeds, h.heads, h.materialized = p.feeds, p.heads, p.materialized
 	h.show(p.b)
 	return nil
 }
@@ -217,6 +231,7 @@ func (p *pass) readTicks(ctx context.Context, moved []feedKey) error {
 	for k, n := range missing {
 		if n != 0 {
 			p.reload(k.symbol)
+			p.late[k.symbol] = true
 		}
 	}
 	for _, r := range rows {
@@ -224,20 +239,23 @@ func (p *pass) readTicks(ctx context.Context, moved []feedKey) error {
 		if p.w.ticks.has(t.symbol) {
 			p.b.ticks = append(p.b.ticks, tickEvent(t))
 		}
-		for level := range levels {
-			if p.w.candles[level].has(t.symbol) {
-				p.add(t, level)
+		for _, tf := range p.timeframes {
+			if p.w.candlesOf(tf, t.symbol) {
+				p.add(t, tf)
 			}
 		}
 	}
 	return nil
 }
 
-// add adds a tick to the forming bar of its level.
-func (p *pass) add(t tick, level int) {
-	key, bucket := barKey{t.symbol, level}, floor(t.ts, level)
-	if !bucket.Add(widths[level]).After(p.b.at.upto) {
-		return // closed
+// add adds a tick to the forming bar of its timeframe.
+func (p *pass) add(t tick, tf timeframe) {
+	key, bucket := barKey{t.symbol, tf}, tf.Start(t.ts)
+	if end := tf.End(bucket); !end.After(p.b.at.upto) { // closed
+		if tf.short() && !end.After(p.b.start.upto) {
+			p.late[t.symbol] = true
+		}
+		return
 	}
 	if _, ok := p.load[key]; ok {
 		return
@@ -251,7 +269,7 @@ func (p *pass) add(t tick, level int) {
 		}
 	case p.h.heads[t.symbol].Before(bucket):
 		// Nothing was known in this bar before this pass.
-		p.h.bars[key] = newBar(t, level)
+		p.h.bars[key] = newBar(t, tf)
 	default:
 		p.load[key] = bucket
 	}
@@ -259,10 +277,10 @@ func (p *pass) add(t tick, level int) {
 
 // reload has the forming bars of a symbol read from the database.
 func (p *pass) reload(symbol string) {
-	for level := range levels {
-		bucket := floor(p.heads[symbol], level)
-		if p.w.candles[level].has(symbol) && bucket.Add(widths[level]).After(p.b.at.upto) {
-			p.load[barKey{symbol, level}] = bucket
+	for _, tf := range p.timeframes {
+		bucket := tf.Start(p.heads[symbol])
+		if p.w.candlesOf(tf, symbol) && tf.End(bucket).After(p.b.at.upto) {
+			p.load[barKey{symbol, tf}] = bucket
 		}
 	}
 }
@@ -272,182 +290,31 @@ func (p *pass) reload(symbol string) {
 func (p *pass) form(ctx context.Context) error {
 	h := p.h
 	if len(p.load) > 0 {
-		arg := db.StreamBarsParams{MaxRows: math.MaxInt32}
+		var ask barQuery
 		for key, bucket := range p.load {
-			addBar(&arg, key.symbol, key.level, bucket, bucket.Add(widths[key.level]))
+			ask.add(key.symbol, key.timeframe, bucket, key.End(bucket))
 			delete(h.bars, key)
 		}
-		rows, err := p.q.StreamBars(ctx, arg)
+		rows, err := ask.read(ctx, p.q, math.MaxInt32)
 		if err != nil {
 			return fmt.Errorf("read forming bars: %w", err)
 		}
 		for _, r := range rows {
-			level, _ := levelOf(r.Bar)
-			h.bars[barKey{r.Symbol, level}] = readBar(r, p.heads[r.Symbol])
+			h.bars[barKey{r.Symbol, r.timeframe}] = readBar(r, p.heads[r.Symbol])
 		}
 	}
-	send := p.b.at.upto.After(p.b.start.upto) || time.Since(h.formedAt) >= formingEvery
+	send := !sameMinute(p.b.start.upto, p.b.at.upto) || time.Since(h.formedAt) >= formingEvery
 	if !send {
 		return nil
 	}
 	h.formedAt = time.Now()
 	for key, b := range h.bars {
-		if !b.bucket.Add(widths[key.level]).After(p.b.at.upto) || !p.w.candles[key.level].has(key.symbol) {
+		if !key.End(b.bucket).After(p.b.at.upto) || !p.w.candlesOf(key.timeframe, key.symbol) {
 			delete(h.bars, key)
 		} else if b.changed {
 			b.changed = false
-			p.b.forming = append(p.b.forming, formingEvent(key.symbol, key.level, b))
+			p.b.forming = append(p.b.forming, formingEvent(key.symbol, key.timeframe, b))
 		}
 	}
 	return nil
-}
-
-func addBar(arg *db.StreamBarsParams, symbol string, level int, from, to time.Time) {
-	arg.Symbols, arg.Bars = append(arg.Symbols, symbol), append(arg.Bars, Intervals[level])
-	arg.FromBuckets, arg.ToBuckets = append(arg.FromBuckets, from), append(arg.ToBuckets, to)
-}
-
-// close reports the bars that have ended since the pass before.
-func (p *pass) close(ctx context.Context) error {
-	events, tooMany, err := closings(ctx, p.q, p.b.start, p.b.at, func(level int) []string {
-		if !p.w.candles[level].any() {
-			return nil
-		}
-		var symbols []string
-		for symbol, head := range p.heads {
-			if p.w.candles[level].has(symbol) && !head.Before(floor(p.b.start.upto, level)) {
-				symbols = append(symbols, symbol)
-			}
-		}
-		return symbols
-	})
-	if err != nil {
-		return err
-	}
-	if tooMany {
-		events = []*event{resetEvent("", "too many candles closed at once", p.b.at)}
-	}
-	p.b.durable = append(p.b.durable, events...)
-	return nil
-}
-
-// closings reads the bars that ended behind from and up to upto, in the order
-// of the stream.
-func closings(ctx context.Context, q *db.Queries, from, upto position, symbols func(level int) []string) (events []*event, tooMany bool, err error) {
-	if upto.upto.Before(from.upto) {
-		return nil, false, nil
-	}
-	var arg db.StreamBarsParams
-	arg.MaxRows = maxRows + 1
-	for level := range levels {
-		// A bar that ends at from.upto may still be to come: see position.closed.
-		first, end := floor(from.upto, level), floor(upto.upto, level)
-		if first.Equal(from.upto) && from.level < levels {
-			first = first.Add(-widths[level])
-		}
-		if !first.Before(end) {
-			continue
-		}
-		for _, s := range symbols(level) {
-			addBar(&arg, s, level, first, end)
-		}
-	}
-	if len(arg.Symbols) == 0 {
-		return nil, false, nil
-	}
-	rows, err := q.StreamBars(ctx, arg)
-	if err != nil {
-		return nil, false, fmt.Errorf("read closed bars: %w", err)
-	}
-	if len(rows) > maxRows {
-		return nil, true, nil
-	}
-	for _, r := range rows {
-		level, _ := levelOf(r.Bar)
-		end := r.Bucket.UTC().Add(widths[level])
-		if !from.closed(end, level, r.Symbol) {
-			events = append(events, barEvent(r, level, closed, position{end, level, r.Symbol, upto.revision, upto.change}))
-		}
-	}
-	slices.SortFunc(events, func(a, b *event) int {
-		return cmp.Or(a.end.Compare(b.end), cmp.Compare(a.level, b.level), strings.Compare(a.symbol, b.symbol))
-	})
-	return events, false, nil
-}
-
-// revise reports closed bars that late ticks have changed. The forming bars
-// above them are read again.
-func (p *pass) revise(ctx context.Context) error {
-	from := p.b.start
-	from.change = p.b.at.change // alerts come before
-	events, symbols, err := p.h.revisions(ctx, p.q, from, p.b.at.revision, false, func(level int, symbol string) bool {
-		return p.w.candles[level].has(symbol)
-	})
-	if err != nil {
-		return err
-	}
-	for _, s := range symbols {
-		p.reload(s)
-	}
-	p.b.durable = append(p.b.durable, events...)
-	return nil
-}
-
-// revisions reads the revisions behind from of bars that from has reported
-// closed, and the symbols that had any.
-func (h *Hub) revisions(ctx context.Context, q *db.Queries, from position, upto int64, resumed bool, want func(level int, symbol string) bool) (events []*event, symbols []string, err error) {
-	if upto <= from.revision {
-		return nil, nil, nil
-	}
-	rows, err := q.StreamRevisions(ctx, db.StreamRevisionsParams{After: from.revision, Upto: upto, MaxRows: maxRows + 1})
-	if err != nil {
-		return nil, nil, fmt.Errorf("read revisions: %w", err)
-	}
-	at := from
-	at.revision = upto
-	if len(rows) > maxRows {
-		return []*event{resetEvent("", "too many candles revised at once", at)}, nil, nil
-	}
-	arg := db.StreamBarsParams{MaxRows: math.MaxInt32}
-	last := map[shownKey]int64{} // of several revisions of a bar only the last counts
-	touched := map[string]bool{}
-	for _, r := range rows {
-		touched[r.Symbol] = true
-		level, ok := levelOf(r.Bar)
-		if !ok {
-			return nil, nil, fmt.Errorf("read revision %d: unknown interval %q", r.ID, r.Bar)
-		}
-		at.revision = r.ID
-		if r.Whole {
-			events = append(events, resetEvent(r.Symbol, "history was filled in", at))
-			continue
-		}
-		end := r.Bucket.UTC().Add(widths[level])
-		if !want(level, r.Symbol) || !from.closed(end, level, r.Symbol) {
-			continue
-		}
-		key := shownKey{barKey{r.Symbol, level}, r.Bucket.Unix()}
-		if _, again := last[key]; !again {
-			addBar(&arg, r.Symbol, level, r.Bucket, end)
-		}
-		last[key] = r.ID
-	}
-	if len(arg.Symbols) > 0 {
-		bars, err := q.StreamBars(ctx, arg)
-		if err != nil {
-			return nil, nil, fmt.Errorf("read revised bars: %w", err)
-		}
-		for _, r := range bars {
-			level, _ := levelOf(r.Bar)
-			at.revision = last[shownKey{barKey{r.Symbol, level}, r.Bucket.Unix()}]
-			if e := barEvent(r, level, revised, at); !h.unchanged(e, resumed) {
-				events = append(events, e)
-			}
-		}
-	}
-	slices.SortStableFunc(events, func(a, b *event) int { return cmp.Compare(a.at.revision, b.at.revision) })
-	for s := range touched {
-		symbols = append(symbols, s)
-	}
-	return events, symbols, nil
 }

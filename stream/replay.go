@@ -50,32 +50,8 @@ func (h *Hub) replay(ctx context.Context, sub *Subscription, from, upto position
 			return nil
 		}
 		from.change = upto.change
-		symbols, err := replaySymbols(ctx, q, sub, from)
-		if err != nil {
-			return err
-		}
-		want := func(level int, symbol string) bool {
-			return sub.levels[level] && (sub.set == nil || sub.set[symbol])
-		}
-		revisions, _, err := h.revisions(ctx, q, from, upto.revision, true, want)
-		if err != nil {
-			return err
-		}
-		for _, e := range revisions {
-			if e.symbol == "" || sub.set == nil || sub.set[e.symbol] {
-				events = append(events, e)
-			}
-		}
-		closes, tooMany, err := closings(ctx, q, from, upto, func(level int) []string {
-			if !sub.levels[level] {
-				return nil
-			}
-			return symbols
-		})
-		if tooMany {
-			closes = []*event{resetEvent("", "too many candles were missed", upto)}
-		}
-		events = append(events, closes...)
+		candles, err := h.replayCandles(ctx, q, sub, from, upto)
+		events = append(events, candles...)
 		return err
 	})
 	if err != nil {
@@ -84,15 +60,69 @@ func (h *Hub) replay(ctx context.Context, sub *Subscription, from, upto position
 	return wire(events...), nil
 }
 
+// replayCandles is what bars the client knows as closed have become, and then
+// the bars that have closed.
+func (h *Hub) replayCandles(ctx context.Context, q *db.Queries, sub *Subscription, from, upto position) ([]*event, error) {
+	head, err := q.StreamHead(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read head: %w", err)
+	}
+	symbols, err := replaySymbols(ctx, q, sub, from)
+	if err != nil {
+		return nil, err
+	}
+	every := func(timeframe) []string { return symbols }
+	revisions, _, err := h.revisions(ctx, q, revisionRange{
+		from: from, upto: upto.revision, resumed: true, timeframes: sub.timeframes, materialized: head.Materialized,
+		want: func(_ timeframe, symbol string) bool { return sub.set == nil || sub.set[symbol] },
+	})
+	if err != nil {
+		return nil, err
+	}
+	told := map[shownKey]bool{}
+	var events []*event
+	for _, e := range revisions {
+		if e.symbol == "" || sub.set == nil || sub.set[e.symbol] {
+			events = append(events, e)
+			told[e.shownKey()] = true
+		}
+	}
+	at := from
+	at.revision = max(from.revision, upto.revision)
+	short, tooManyShort, err := h.shortRevisions(ctx, q, from, at, true, sub.timeframes, every)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range short {
+		if !told[e.shownKey()] {
+			events = append(events, e)
+		}
+	}
+	closes, tooMany, err := closings(ctx, q, from, upto, sub.timeframes, every)
+	if err != nil {
+		return nil, err
+	}
+	if tooMany || tooManyShort {
+		closes = []*event{resetEvent("", "too many candles were missed", upto)}
+	}
+	return append(events, closes...), nil
+}
+
 // replaySymbols are the symbols of a subscription that may have closed bars.
 func replaySymbols(ctx context.Context, q *db.Queries, sub *Subscription, from position) ([]string, error) {
 	feeds, err := q.StreamFeeds(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read feeds: %w", err)
 	}
+	since := from.upto
+	for _, tf := range sub.timeframes {
+		// The bar that from.upto lies in, or that ends there.
+		if start := tf.Add(tf.Start(from.upto), -1); start.Before(since) {
+			since = start
+		}
+	}
 	seen := map[string]bool{}
 	var symbols []string
-	since := from.upto.Add(-widths[levels-1])
 	for _, f := range feeds {
 		if !seen[f.Symbol] && !f.LastTs.Before(since) && (sub.set == nil || sub.set[f.Symbol]) {
 			seen[f.Symbol] = true

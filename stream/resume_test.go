@@ -171,10 +171,10 @@ func TestResumeFromNowhere(t *testing.T) {
 	r := newRig(t, quick)
 	r.feed(r.tick("AAPL", begin.Add(time.Second)))
 	for name, id := range map[string]string{
-		"too old":             position{begin.Add(-25 * time.Hour), 0, "AAPL", 0, 0}.String(),
+		"too old":             position{begin.Add(-25 * time.Hour), timeframeOf("1m"), "AAPL", 0, 0}.String(),
 		"not one of this":     "42",
-		"of another database": position{begin.Add(-time.Minute), 0, "AAPL", 1 << 40, 0}.String(),
-		"another database":    position{begin.Add(-time.Minute), 0, "AAPL", 0, 1 << 40}.String(),
+		"of another database": position{begin.Add(-time.Minute), timeframeOf("1m"), "AAPL", 1 << 40, 0}.String(),
+		"another database":    position{begin.Add(-time.Minute), timeframeOf("1m"), "AAPL", 0, 1 << 40}.String(),
 	} {
 		l := r.listen(r.hub, Subscription{Intervals: []string{"1m"}, Kinds: Candles, LastID: id})
 		waitFor(t, "a reset", func() bool { return l.count("reset") == 1 })
@@ -238,7 +238,7 @@ func TestClose(t *testing.T) {
 }
 
 func FuzzPosition(f *testing.F) {
-	for _, id := range []string{"", "1764032460.5.12.3.", "1764032460.0.12.3.A.B", "1764032460.5.12.", "-60.0.0.0.", "1764032461.0.0.0.", "60.6.0.0.", "60.0.-1.0.A", "60.0.1.-1.A", "99999999999999.0.0.0."} {
+	for _, id := range []string{"", "1764032460.*.12.3.", "1764032460.1m.12.3.A.B", "1764032460.90m.12.", "-60.1m.0.0.", "1764032461.1s.0.0.", "60.7s.0.0.", "60.1m.-1.0.A", "60.1m.1.-1.A", "99999999999999.*.0.0."} {
 		f.Add(id)
 	}
 	f.Fuzz(func(t *testing.T, id string) {

@@ -93,12 +93,24 @@ func (r *rig) minute(start time.Time, symbols ...string) {
 	}
 }
 
+// five are the intervals that are materialised from the start.
+var five = []string{"1m", "5m", "15m", "1h", "1d"}
+
+// timeframeOf parses the name of an interval.
+func timeframeOf(name string) timeframe {
+	tf, err := parseTimeframe(name)
+	if err != nil {
+		panic(err)
+	}
+	return tf
+}
+
 // want is the bars of an interval that ended by end.
 func (r *rig) want(interval string, end time.Time, symbols ...string) []dbtest.Candle {
-	level, _ := levelOf(interval)
+	tf := timeframeOf(interval)
 	var out []dbtest.Candle
-	for _, c := range dbtest.BruteForce(r.ticks, widths[level]) {
-		if !c.Bucket.Add(widths[level]).After(end) && (symbols == nil || slices.Contains(symbols, c.Symbol)) {
+	for _, c := range dbtest.BruteForceBy(r.ticks, tf.Start) {
+		if !tf.End(c.Bucket).After(end) && (symbols == nil || slices.Contains(symbols, c.Symbol)) {
 			out = append(out, c)
 		}
 	}

@@ -79,8 +79,8 @@ func (p *pass) status(ctx context.Context, records int64) error {
 // behind is for how many seconds the oldest closed bar that is not yet
 // materialised has been due.
 func behind(now, newest, upto time.Time) float64 {
-	end := floor(newest, 0).Add(time.Minute)
-	if due := floor(now.Add(-materialiseAfter), 0); due.Before(end) {
+	end := newest.Truncate(time.Minute).Add(time.Minute)
+	if due := now.Add(-materialiseAfter).Truncate(time.Minute); due.Before(end) {
 		end = due
 	}
 	if !upto.Before(end) {

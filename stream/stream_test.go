@@ -66,14 +66,14 @@ func TestCandles(t *testing.T) {
 // formingRight reports whether the newest forming bar of each symbol that is
 // open is what brute force makes of its ticks.
 func (r *rig) formingRight(l *listener, interval string) bool {
-	level, _ := levelOf(interval)
+	tf := timeframeOf(interval)
 	newest := map[string]Candle{}
 	for _, c := range only(l.candles(forming), interval) {
 		newest[c.Symbol] = c
 	}
 	upto := r.now().Add(-r.hub.cfg.Grace)
-	for _, w := range dbtest.BruteForce(r.ticks, widths[level]) {
-		if w.Bucket.Add(widths[level]).After(upto) {
+	for _, w := range dbtest.BruteForceBy(r.ticks, tf.Start) {
+		if tf.End(w.Bucket).After(upto) {
 			g := newest[w.Symbol]
 			got := dbtest.Candle{Symbol: g.Symbol, Bucket: g.Bucket, Open: g.Open, High: g.High, Low: g.Low, Close: g.Close, Volume: g.Volume, Notional: w.Notional, Trades: g.Trades}
 			if !dbtest.SameCandle(got, w) {
@@ -89,7 +89,7 @@ func (r *rig) formingRight(l *listener, interval string) bool {
 func TestFormingOfFeedsInDisorder(t *testing.T) {
 	r := newRig(t, quick)
 	r.feed(r.tick("AAPL", begin.Add(time.Second)), r.tick("AAPL", begin.Add(2*time.Second)))
-	l := r.listen(r.hub, Subscription{Symbols: []string{"AAPL"}, Intervals: Intervals[:], Kinds: Candles | Ticks})
+	l := r.listen(r.hub, Subscription{Symbols: []string{"AAPL"}, Intervals: five, Kinds: Candles | Ticks})
 	r.caughtUp(r.hub)
 	for i := range 40 {
 		a := r.tick("AAPL", begin.Add(time.Duration(3+i)*time.Second))
@@ -103,7 +103,7 @@ func TestFormingOfFeedsInDisorder(t *testing.T) {
 			r.feed(c)
 		}
 		if i%10 == 9 {
-			for _, interval := range Intervals {
+			for _, interval := range five {
 				waitFor(t, "forming "+interval, func() bool { return r.formingRight(l, interval) })
 			}
 		}
@@ -119,7 +119,7 @@ func TestRevisions(t *testing.T) {
 	for m := range 3 {
 		r.minute(old.Add(time.Duration(m)*time.Minute), symbols...)
 	}
-	l := r.listen(r.hub, Subscription{Intervals: Intervals[:], Kinds: Candles})
+	l := r.listen(r.hub, Subscription{Intervals: five, Kinds: Candles})
 	r.setClock(begin)
 	r.caughtUp(r.hub)
 	for m := range 12 {
@@ -152,16 +152,17 @@ func TestRevisions(t *testing.T) {
 	r.caughtUp(r.hub)
 
 	got := l.candles(revised)[before:]
-	for level, interval := range Intervals {
+	for _, interval := range five {
+		tf := timeframeOf(interval)
 		touched := map[string]bool{}
 		for _, k := range append(late, direct[0]) {
-			bucket := floor(k.TS, level)
-			if !bucket.Add(widths[level]).After(r.now().Add(-r.hub.cfg.Grace).Truncate(time.Minute)) {
+			bucket := tf.Start(k.TS)
+			if !tf.End(bucket).After(r.now().Add(-r.hub.cfg.Grace).Truncate(time.Minute)) {
 				touched[k.Symbol+bucket.String()] = true
 			}
 		}
 		var want []dbtest.Candle
-		for _, c := range dbtest.BruteForce(r.ticks, widths[level]) {
+		for _, c := range dbtest.BruteForceBy(r.ticks, tf.Start) {
 			if touched[c.Symbol+c.Bucket.String()] {
 				want = append(want, c)
 			}

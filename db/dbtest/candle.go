@@ -75,6 +75,46 @@ func BruteForceBy(ticks []Tick, start func(time.Time) time.Time) []Candle {
 	return out
 }
 
+// BarStart is where the bar of an interval begins that holds a time, by the
+// calendar: 1w on Monday, 1mo on the first, others in steps from a Monday.
+func BarStart(t testing.TB, interval string) func(time.Time) time.Time {
+	t.Helper()
+	switch interval {
+	case "1w":
+		return func(ts time.Time) time.Time {
+			day := ts.UTC().Truncate(24 * time.Hour)
+			return day.AddDate(0, 0, -(int(day.Weekday())+6)%7)
+		}
+	case "1mo":
+		return func(ts time.Time) time.Time {
+			ts = ts.UTC()
+			return time.Date(ts.Year(), ts.Month(), 1, 0, 0, 0, 0, time.UTC)
+		}
+	case "1d":
+		interval = "24h"
+	}
+	span, err := time.ParseDuration(interval)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The year 1 began with a Monday.
+	return func(ts time.Time) time.Time { return ts.UTC().Truncate(span) }
+}
+
+// AddInterval materialises an interval. Its jobs run only when the test runs them.
+func (d *DB) AddInterval(t testing.TB, interval string) {
+	t.Helper()
+	ctx := context.Background()
+	if _, err := d.Pool.Exec(ctx, "SELECT add_interval($1)", interval); err != nil {
+		t.Fatal(err)
+	}
+	if d.Embedded == nil {
+		if _, err := d.Pool.Exec(ctx, "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000 AND scheduled"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Candles reads all candles of one level, by symbol and bucket.
 func (d *DB) Candles(t testing.TB, interval string) []Candle {
 	t.Helper()
