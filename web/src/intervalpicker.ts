@@ -54,7 +54,7 @@ export class IntervalPicker {
     this.input.addEventListener("keydown", (e) => {
       if (e.key !== "ArrowDown") return;
       e.preventDefault();
-      this.list.querySelector<HTMLElement>("[aria-pressed=true], button")?.focus();
+      (this.list.querySelector<HTMLElement>("[aria-pressed=true]") ?? this.list.querySelector("button"))?.focus();
     });
   }
 
