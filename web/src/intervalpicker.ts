@@ -101,10 +101,10 @@ export class IntervalPicker {
     for (const name of this.names) {
       const word = unit(name);
       let row = rows.get(word);
-      if (!row) rows.set(word, (row = h("div", { role: "group", "aria-label": `${word}s` }, h("i", {}, word))));
+      if (!row) rows.set(word, (row = h("div", { role: "group", "aria-labelledby": `interval-${word}` })));
       row.append(h("button", { type: "button", "data-choice": name, title: spell(name), "aria-pressed": String(same(name, chosen)), onclick: () => this.done(name) }, name));
     }
-    this.list.replaceChildren(...rows.values());
+    this.list.replaceChildren(...[...rows].flatMap(([word, row]) => [h("i", { id: `interval-${word}` }, `${word}s`), row]));
     this.input.value = this.names.some((n) => same(n, chosen)) ? "" : chosen;
     this.tell(false);
     this.dialog.showModal();
@@ -136,11 +136,12 @@ export class IntervalPicker {
   // move goes through the listed ones with the arrows: along a row, and to the next.
   private move(e: KeyboardEvent): void {
     const at = e.target as HTMLElement;
-    const row = at.parentElement!;
-    const buttons = [...this.list.querySelectorAll("button")];
-    const along = (el: Element | null | undefined) => el && [...el.querySelectorAll("button")][Math.min([...row.querySelectorAll("button")].indexOf(at as HTMLButtonElement), el.querySelectorAll("button").length - 1)];
-    const i = buttons.indexOf(at as HTMLButtonElement);
-    const to = { ArrowRight: buttons[i + 1], ArrowLeft: buttons[i - 1], ArrowDown: along(row.nextElementSibling), ArrowUp: along(row.previousElementSibling) ?? this.input }[e.key];
+    const buttons = [...this.list.querySelectorAll<HTMLElement>("button")];
+    const rows = [...this.list.querySelectorAll("div")].map((row) => [...row.children] as HTMLElement[]);
+    const i = buttons.indexOf(at);
+    const r = rows.findIndex((row) => row.includes(at));
+    const beside = (row: HTMLElement[] | undefined) => row?.[Math.min(rows[r]!.indexOf(at), row.length - 1)];
+    const to = { ArrowRight: buttons[i + 1], ArrowLeft: buttons[i - 1], ArrowDown: beside(rows[r + 1]), ArrowUp: beside(rows[r - 1]) ?? this.input }[e.key];
     if (!to) return;
     e.preventDefault();
     to.focus();
