@@ -60,7 +60,7 @@ func markAlerts(enabled bool, where string) cog.Builder[dashboard.AnnotationQuer
 
 const (
 	symbolsSQL    = `SELECT DISTINCT p.symbol FROM public.feed_positions p ORDER BY p.symbol`
-	intervalsSQL  = `SELECT i."interval" FROM public.intervals i ORDER BY i.span`
+	intervalsSQL  = `SELECT i."interval" FROM public.intervals i ORDER BY i.width`
 	indicatorsSQL = `SELECT c.name AS __value, c.title || ' (' || c.name || ')' AS __text FROM indicator.catalog c ORDER BY c.name`
 )
 

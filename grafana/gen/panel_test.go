@@ -203,6 +203,14 @@ func TestDashboards(t *testing.T) {
 
 func (m *market) testStatements(t *testing.T) {
 	all := m.symbols(t)
+	// Those that are stored, some that are rolled up, and one that somebody typed.
+	intervals := []string{"30m", "1w", "1mo", "45m"}
+	for _, row := range m.must(t, `SELECT i."interval" FROM public.intervals i WHERE i.materialized ORDER BY i.width`).rows {
+		intervals = append(intervals, row[0].(string))
+	}
+	if offered := m.must(t, intervalsSQL).rows; !slices.Equal(offered[0], []any{"1s"}) || !slices.Equal(offered[len(offered)-1], []any{"1y"}) {
+		t.Errorf("the dashboards offer %v, want all intervals by length", offered)
+	}
 	for name, d := range load(t) {
 		for _, s := range statements(t, name, d) {
 			t.Run(s.where, func(t *testing.T) {
@@ -226,9 +234,12 @@ func (m *market) testStatements(t *testing.T) {
 						}
 					}
 				}
-				// Several values at once, and every interval there is.
-				for _, row := range m.must(t, intervalsSQL).rows {
-					m.must(t, s.expand(t, m.expansion(row[0].(string), "macd", all...)))
+				// Several values at once, and every kind of interval.
+				for _, interval := range intervals {
+					m.must(t, s.expand(t, m.expansion(interval, "macd", all...)))
+					if !strings.Contains(s.query.RawSQL, "$interval") {
+						break
+					}
 				}
 				// A value with a quote in it stays a value, and a market that
 				// reported nothing yet is no error.

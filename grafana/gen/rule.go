@@ -104,7 +104,7 @@ var rules = []rule{
 		description: `From the end of what is materialised to the newest tick, less the length of one bar. Reads stay right, but compute what is missing.`,
 		sql: `
 		SELECT w.relation, greatest(extract(epoch FROM (SELECT max(p.last_ts) FROM public.feed_positions p)
-		           - coalesce(w.watermark, (SELECT min(t.range_start) FROM timescaledb_information.chunks t WHERE t.hypertable_name = 'ticks')) - i.span), 0)::float8 AS value
+		           - coalesce(w.watermark, (SELECT min(t.range_start) FROM timescaledb_information.chunks t WHERE t.hypertable_name = 'ticks')) - i.width), 0)::float8 AS value
 		FROM public.watermarks w JOIN public.intervals i ON w.relation = 'candles_' || i."interval"`,
 	},
 	{

@@ -155,9 +155,9 @@ func atr() cogPanel {
 func tradeRate() cogPanel {
 	return lines("Trade rate", "Trades a minute in each bar, and on the right the bar's volume over that of the 20 bars before.",
 		unitCount, at(0, 33, 12, 8), ask(table, `
-		SELECT c.bucket AS time, c.trades * 60 / extract(epoch FROM i.span)::float8 AS "Trades a minute", v.value AS "Volume ×"
+		SELECT c.bucket AS time, c.trades * 60 / extract(epoch FROM _hypertick.bucket_end(c.bucket, bars.width) - c.bucket)::float8 AS "Trades a minute", v.value AS "Volume ×"
 		FROM public.candles('$symbol', '$interval', $__timeFrom(), $__timeTo()) c
-		JOIN public.intervals i ON i."interval" = '$interval'
+		CROSS JOIN _hypertick.find_interval('$interval') bars
 		LEFT JOIN indicator.volume_spike('$symbol', '$interval', $__timeFrom(), $__timeTo()) v ON v.bucket = c.bucket AND v.series = 'ratio'
 		ORDER BY c.bucket`)).
 		Min(0).

@@ -5,6 +5,14 @@ export interface Page<T> {
   next?: string;
 }
 
+// Listed is an interval that the server offers; others it takes too.
+export interface Listed {
+  interval: string;
+  seconds: number;
+  months: number;
+  materialized: boolean;
+}
+
 export interface Symbol {
   symbol: string;
   venues: string[];
@@ -225,6 +233,8 @@ const symbolPath = (symbol: string) => `v1/symbols/${encodeURIComponent(symbol)}
 export const symbols = (q: string, limit: number, signal?: AbortSignal) => get<Page<Symbol>>("v1/symbols", { q, limit }, signal);
 
 export const candles = (symbol: string, query: Query, signal?: AbortSignal) => get<Page<Candle>>(`${symbolPath(symbol)}/candles`, query, signal);
+
+export const intervals = (signal?: AbortSignal) => get<Page<Listed>>("v1/intervals", {}, signal);
 
 export const catalog = (signal?: AbortSignal) => get<Page<Indicator>>("v1/indicators", {}, signal);
 

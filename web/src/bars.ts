@@ -1,6 +1,7 @@
 // Bars in order of time, as they are loaded, prolonged and revised.
 
 import type { Candle } from "./api";
+import { start, type Width } from "./interval";
 
 export interface Bar {
   time: number;
@@ -55,8 +56,8 @@ export function merge(bars: readonly Bar[], more: readonly Bar[]): Bar[] {
 // trade moves the bar that a tick belongs to, ahead of the server's word for
 // it: only prices, since its volume may already be counted. It is null when the tick is
 // not of the newest bar or a later one.
-export function trade(last: Bar | undefined, seconds: number, ts: number, price: number): Bar | null {
-  const time = Math.floor(ts / seconds) * seconds;
+export function trade(last: Bar | undefined, width: Width, ts: number, price: number): Bar | null {
+  const time = start(width, ts);
   if (!last || time < last.time) return null;
   if (time > last.time) return { time, open: price, high: price, low: price, close: price, volume: 0, vwap: null, trades: 0 };
   return { ...last, close: price, high: Math.max(last.high, price), low: Math.min(last.low, price) };

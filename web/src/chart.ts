@@ -10,11 +10,12 @@ import { aborted, candles, message, type AlertEvent, type Candle, type Indicator
 import { at, bar, merge, put, trade, type Bar } from "./bars";
 import { frame, later } from "./dom";
 import { clock, decimals, fixed } from "./format";
+import { add, parse, same, typical, type Width } from "./interval";
 import { Legend } from "./legend";
 import { Marks } from "./marks";
 import { Study } from "./study";
 import { theme, type Theme } from "./theme";
-import { seconds, shownKey, type View } from "./view";
+import { shownKey, type View } from "./view";
 
 const page = 1000;
 // Beyond this many bars a stretch of history is shown without all that came after it.
@@ -43,6 +44,7 @@ export class ChartView {
   private bars: Bar[] = [];
   private digits = 2;
   private view: View;
+  private width: Width;
   private loading = new AbortController();
   // Where older bars go on; without one the beginning of history is loaded.
   private older: boolean = false;
@@ -59,6 +61,7 @@ export class ChartView {
     private readonly on: ChartEvents,
   ) {
     this.view = view;
+    this.width = parse(view.interval);
     this.chart = createChart(box, { autoSize: true, ...this.options() });
     this.price = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
     this.price.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0.22 } });
@@ -85,6 +88,10 @@ export class ChartView {
     this.view = structuredClone(view);
     this.catalog = catalog;
     this.chart.priceScale("right", 0).applyOptions({ mode: view.log ? PriceScaleMode.Logarithmic : PriceScaleMode.Normal });
+    if (before.interval !== view.interval) {
+      this.width = parse(view.interval);
+      this.chart.applyOptions(this.options());
+    }
     if (fresh) return this.load();
     const signal = this.loading.signal;
     await Promise.all([this.sync(signal), marksChanged ? this.loadMarks(signal) : undefined]);
@@ -104,14 +111,13 @@ export class ChartView {
     this.on.state("loading", "");
     this.paging = true;
     try {
-      const step = seconds[interval];
       const query = range
         ? { interval, from: iso(range.from - (range.to - range.from)), limit: 5000 }
         : { interval, limit: Math.min(5000, Math.max(page, bars * 2)) };
       let got = await candles(symbol, query, signal);
       let data = got.data;
       if (range) {
-        while (got.next && data.length < reach && Date.parse(data.at(-1)!.bucket) / 1000 < range.to + (range.to - range.from) + page * step) {
+        while (got.next && data.length < reach && Date.parse(data.at(-1)!.bucket) / 1000 < range.to + (range.to - range.from) + page * typical(this.width)) {
           got = await candles(symbol, { ...query, cursor: got.next }, signal);
           data = data.concat(got.data);
         }
@@ -188,7 +194,7 @@ export class ChartView {
 
   // end bounds what is asked for when the newest bars are not loaded.
   private end(): number | undefined {
-    return this.newer ? this.bars.at(-1)!.time + seconds[this.view.interval] : undefined;
+    return this.newer ? add(this.width, this.bars.at(-1)!.time, 1) : undefined;
   }
 
   private draw(): void {
@@ -221,7 +227,7 @@ export class ChartView {
   private readonly tell = frame(() => {
     const i = this.hover === null ? this.bars.length - 1 : at(this.bars, this.hover);
     const b = this.bars[i < 0 ? this.bars.length - 1 : i];
-    this.legend.tell(b, this.bars[(i < 0 ? this.bars.length : i) - 1], this.digits, this.view.interval, b ? this.marks.say(b.time) : "");
+    this.legend.tell(b, this.bars[(i < 0 ? this.bars.length : i) - 1], this.digits, this.width, b ? this.marks.say(b.time) : "");
     this.on.price(this.newer ? undefined : this.bars.at(-1), this.bars.at(-2), this.digits);
   });
 
@@ -233,19 +239,24 @@ export class ChartView {
     if (t.symbol !== this.view.symbol || this.newer || this.paging) return;
     const ts = Date.parse(t.ts) / 1000;
     if (ts < this.lastTick) return;
-    const b = trade(this.bars.at(-1), seconds[this.view.interval], ts, t.price);
+    const b = trade(this.bars.at(-1), this.width, ts, t.price);
     if (!b) return;
     this.lastTick = ts;
     this.accept(b);
   }
 
   candle(c: LiveCandle): void {
-    if (c.symbol !== this.view.symbol || c.interval !== this.view.interval || this.newer || this.bars.length === 0) return;
+    if (c.symbol !== this.view.symbol || !same(c.interval, this.view.interval) || this.newer || this.bars.length === 0) return;
     const b = bar(c);
     if (b.time < this.bars[0]!.time) return;
     this.accept(b);
     if (c.state === "forming") this.soon();
     else this.renew(b.time);
+  }
+
+  // fault says what of the address was not understood.
+  fault(what: string): void {
+    this.legend.fault(what);
   }
 
   alert(e: AlertEvent): void {
@@ -454,7 +465,7 @@ export class ChartView {
 
   private options() {
     const c = this.colors;
-    const daily = this.view.interval === "1d";
+    const { width } = this;
     return {
       layout: {
         background: { color: c.background }, textColor: c.muted, fontSize: 11, fontFamily: getComputedStyle(document.body).fontFamily,
@@ -465,13 +476,14 @@ export class ChartView {
       grid: { vertLines: { color: c.grid }, horzLines: { color: c.grid } },
       crosshair: { mode: CrosshairMode.Normal, vertLine: { color: c.muted, labelBackgroundColor: c.line }, horzLine: { color: c.muted, labelBackgroundColor: c.line } },
       rightPriceScale: { borderVisible: false, minimumWidth: 64 },
-      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 4, minBarSpacing: 0.2 },
-      localization: { locale: "en-GB", timeFormatter: (t: Time) => clock(t as number, daily) },
+      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: width.seconds % 60 !== 0, rightOffset: 4, minBarSpacing: 0.2 },
+      localization: { locale: "en-GB", timeFormatter: (t: Time) => clock(t as number, width) },
     };
   }
 }
 
-const iso = (t: number) => new Date(t * 1000).toISOString();
+// Ranges of long bars reach beyond the years that the API takes.
+const iso = (t: number) => new Date(Math.min(Math.max(t, Date.UTC(1000, 0) / 1000), Date.UTC(9000, 0) / 1000) * 1000).toISOString();
 
 function sameRange(a: View["range"], b: View["range"]): boolean {
   return a === b || (a !== undefined && b !== undefined && a.from === b.from && a.to === b.to);

@@ -1,5 +1,7 @@
 // Numbers and times as the page writes them. Times are UTC, as in the API.
 
+import { typical, type Width } from "./interval";
+
 const formats = new Map<string, Intl.NumberFormat>();
 
 function number(min: number, max: number, value: number): string {
@@ -56,9 +58,11 @@ export function digits(size: number): number {
   return Math.min(Math.max(0, 2 - Math.floor(Math.log10(size))), 8);
 }
 
-export function clock(seconds: number, withDay: boolean): string {
-  const iso = new Date(seconds * 1000).toISOString();
-  return withDay ? iso.slice(0, 10) : iso.slice(0, 16).replace("T", " ");
+// clock writes the start of a bar as exactly as bars of its width need.
+export function clock(time: number, width: Width): string {
+  const iso = new Date(time * 1000).toISOString();
+  const whole = typical(width) >= 86400 ? 10 : width.seconds % 60 === 0 ? 16 : 19;
+  return iso.slice(0, whole).replace("T", " ");
 }
 
 // span writes a length of time with one unit, or two where one says little.

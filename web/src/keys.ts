@@ -4,6 +4,8 @@ import { byId, h } from "./dom";
 
 export interface Key {
   keys: string[];
+  // How they are listed, where it is not one by one.
+  shown?: string[];
   label: string;
   run: (key: string) => void;
 }
@@ -11,7 +13,7 @@ export interface Key {
 export function bindKeys(keys: Key[]): void {
   const help = byId<HTMLDialogElement>("help");
   const list = byId("help-keys");
-  list.replaceChildren(...keys.flatMap((k) => [h("dt", {}, ...k.keys.map((name) => h("kbd", {}, shown[name] ?? name))), h("dd", {}, k.label)]));
+  list.replaceChildren(...keys.flatMap((k) => [h("dt", {}, ...(k.shown ?? k.keys).map((name) => h("kbd", {}, shown[name] ?? name))), h("dd", {}, k.label)]));
   help.addEventListener("click", (e) => e.target === help && help.close());
   document.addEventListener("keydown", (e) => {
     if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented) return;

@@ -3,8 +3,8 @@
 import { h, icon, icons, text } from "./dom";
 import type { Bar } from "./bars";
 import { clock, exact, fixed, percent } from "./format";
+import type { Width } from "./interval";
 import type { Study } from "./study";
-import type { Interval } from "./view";
 
 interface Row {
   el: HTMLElement;
@@ -18,6 +18,7 @@ export class Legend {
   private readonly bar: HTMLElement;
   private readonly note = h("div", { class: "note" });
   private readonly lost = h("div", { class: "note warn" });
+  private readonly wrong = h("div", { class: "note warn", role: "status" });
   private rows: Row[] = [];
   private layoutKey = "";
 
@@ -41,7 +42,7 @@ export class Legend {
       el = h("div", { class: "legend" });
       this.panes[i] = el;
       this.box.append(el);
-      if (i === 0) el.append(this.bar, this.note, this.lost);
+      if (i === 0) el.append(this.bar, this.note, this.lost, this.wrong);
     }
     return el;
   }
@@ -49,6 +50,11 @@ export class Legend {
   // missing says which indicators of a shared view the database does not have.
   missing(names: string[]): void {
     text(this.lost, names.length > 0 ? `This database has no indicator ${names.join(", ")}.` : "");
+  }
+
+  // fault says what of the address was not understood.
+  fault(what: string): void {
+    text(this.wrong, what);
   }
 
   studies(studies: Study[]): void {
@@ -77,12 +83,12 @@ export class Legend {
     });
   }
 
-  tell(b: Bar | undefined, before: Bar | undefined, digits: number, interval: Interval, marks: string): void {
+  tell(b: Bar | undefined, before: Bar | undefined, digits: number, width: Width, marks: string): void {
     this.pane(0);
     this.bar.classList.toggle("gone", b === undefined);
     if (!b) return;
     const set = (name: string, value: string) => text(this.fields.get(name)!, value);
-    set("time", clock(b.time, interval === "1d"));
+    set("time", clock(b.time, width));
     set("open", fixed(b.open, digits));
     set("high", fixed(b.high, digits));
     set("low", fixed(b.low, digits));

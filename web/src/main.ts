@@ -7,6 +7,8 @@ import { apiKey, catalog, message, onUnauthorized, setApiKey, symbols, type Aler
 import { ChartView } from "./chart";
 import { byId, h, later, text } from "./dom";
 import { fixed, percent } from "./format";
+import { add, fault, parse, start as barStart } from "./interval";
+import { IntervalPicker } from "./intervalpicker";
 import { bindKeys } from "./keys";
 import { Picker } from "./picker";
 import { RuleForm } from "./ruleform";
@@ -16,12 +18,12 @@ import { Search } from "./search";
 import { StatusStrip } from "./status";
 import { Stream } from "./stream";
 import { onTheme } from "./theme";
-import { formatView, intervals, markKinds, parseView, seconds, tabs, type Interval, type Tab, type View } from "./view";
+import { formatView, markKinds, parseView, tabs, viewFault, type Tab, type View } from "./view";
 
 // As many symbols of the table as the stream is asked for besides the chart's.
 const followed = 100;
 
-const presets: { label: string; title: string; interval: Interval; bars: number }[] = [
+const presets: { label: string; title: string; interval: string; bars: number }[] = [
   { label: "1H", title: "Last hour", interval: "1m", bars: 60 },
   { label: "4H", title: "Last 4 hours", interval: "1m", bars: 240 },
   { label: "1D", title: "Last day", interval: "5m", bars: 288 },
@@ -77,8 +79,9 @@ const alerts = new Alerts({
   pick: (e) => openAlert(e),
   counted: (firing, tone) => strip.alerts(firing, tone),
 });
+const intervals = new IntervalPicker([...new Set(presets.map((p) => p.interval))], (i) => setInterval_(i), () => drawBar());
 const rules = new Rules({ edit: (r) => void form.open(r) });
-const form = new RuleForm({
+const form = new RuleForm(intervals, {
   view: () => view,
   written: (r) => {
     pick("rules");
@@ -98,7 +101,8 @@ picker = new Picker({
 });
 const stream = new Stream({
   link: (link) => strip.onLink(link),
-  opened: () => {
+  opened: (again) => {
+    if (again) void intervals.refresh();
     void chart.caughtUp();
     void alerts.refresh();
   },
@@ -140,11 +144,13 @@ function go(symbol: string, c: Partial<View> = {}): void {
 
 // openAlert shows an alert's bar: live if it is in sight there, else at its time.
 function openAlert(e: AlertEvent): void {
-  const interval = e.interval as Interval;
+  const interval = e.interval ?? "";
+  if (fault(interval)) return;
   const at = Date.parse(e.bar) / 1000;
-  const step = seconds[interval];
-  const old = Date.now() / 1000 - at > (view.bars - 8) * step;
-  go(e.symbol, { interval, ...(old ? { range: { from: at - (view.bars / 2) * step, to: at + (view.bars / 2) * step } } : {}) });
+  const width = parse(interval);
+  const old = at < add(width, barStart(width, Date.now() / 1000), 8 - view.bars);
+  const half = Math.round(view.bars / 2);
+  go(e.symbol, { interval, ...(old ? { range: { from: add(width, at, -half), to: add(width, at, half) } } : {}) });
 }
 
 // pick shows a tab of the dock.
@@ -173,7 +179,7 @@ const follow = later(50, () => {
 
 function drawBar(): void {
   text(byId("symbol-name"), view.symbol || "–");
-  for (const el of document.querySelectorAll<HTMLElement>("[data-interval]")) el.setAttribute("aria-pressed", String(el.dataset["interval"] === view.interval));
+  intervals.draw(view.interval);
   for (const [i, el] of [...document.querySelectorAll<HTMLElement>("[data-preset]")].entries()) {
     const p = presets[i]!;
     el.setAttribute("aria-pressed", String(!view.range && view.interval === p.interval && view.bars === p.bars));
@@ -190,14 +196,13 @@ function drawBar(): void {
   }
 }
 
-function setInterval_(interval: Interval): void {
-  const next: Partial<View> = { interval };
+function setInterval_(interval: string): void {
   delete view.range;
-  change(next);
+  chart.fault("");
+  change({ interval });
 }
 
 function buttons(): void {
-  byId("intervals").append(...intervals.map((i) => h("button", { "data-interval": i, onclick: () => setInterval_(i) }, i)));
   byId("presets").append(...presets.map((p) => h("button", { "data-preset": p.label, title: p.title, onclick: () => preset(p) }, p.label)));
   const click = (id: string, run: () => void) => byId(id).addEventListener("click", run);
   click("symbol", () => search.open());
@@ -229,7 +234,8 @@ function preset(p: (typeof presets)[number]): void {
 
 bindKeys([
   { keys: ["/"], label: "find a symbol", run: () => search.open() },
-  { keys: ["1", "2", "3", "4", "5"], label: `interval: ${intervals.join(", ")}`, run: (k) => setInterval_(intervals[Number(k) - 1]!) },
+  { keys: ["1", "2", "3", "4", "5", "6", "7", "8", "9"], shown: ["1", "… 9"], label: "the first to the ninth interval at the top", run: (k) => intervals.nth(Number(k)) },
+  { keys: ["t"], label: "any interval", run: () => intervals.open(view.interval) },
   { keys: ["i"], label: "indicators", run: () => void picker?.open() },
   { keys: ["ArrowUp", "ArrowDown"], label: "symbol above, below in the screener", run: (k) => step(k === "ArrowUp" ? -1 : 1) },
   { keys: ["ArrowLeft", "ArrowRight"], label: "back and forth in time", run: (k) => chart.scroll(k === "ArrowLeft" ? -0.25 : 0.25) },
@@ -252,6 +258,7 @@ function step(by: number): void {
 
 window.addEventListener("popstate", () => {
   view = parseView(location.search);
+  chart.fault(viewFault(location.search));
   apply();
 });
 
@@ -265,6 +272,7 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) hiding = window.setTimeout(() => stream.close(), 30_000);
   else {
     follow();
+    void intervals.refresh();
     void screener.refresh();
     void rules.refresh();
   }
@@ -284,8 +292,9 @@ byId<HTMLFormElement>("key-form").addEventListener("submit", () => {
 async function start(): Promise<void> {
   buttons();
   drawBar();
-  // The catalog and the first symbol are asked for at once.
-  const [defs, first] = await Promise.allSettled([catalog(), view.symbol ? null : symbols("", 1)]);
+  chart.fault(viewFault(location.search));
+  // The catalog, the intervals and the first symbol are asked for at once.
+  const [defs, first] = await Promise.allSettled([catalog(), view.symbol ? null : symbols("", 1), intervals.refresh()]);
   if (defs.status === "fulfilled") known = defs.value.data;
   if (first.status === "fulfilled" && first.value) view.symbol = first.value.data[0]?.symbol ?? "";
   if (!view.symbol) {

@@ -3,7 +3,7 @@
 
 import { ApiError, catalog, message, send, type AlertRule, type Indicator } from "./api";
 import { byId, h, text } from "./dom";
-import { intervals } from "./view";
+import { choices, type IntervalPicker } from "./intervalpicker";
 
 const conditions: [string, string][] = [
   ["above", "is above"], ["below", "is below"], ["crosses_above", "crosses above"], ["crosses_below", "crosses below"], ["outside", "is outside of"],
@@ -35,6 +35,7 @@ export class RuleForm {
   private rule: AlertRule | undefined;
 
   constructor(
+    private readonly intervals: IntervalPicker,
     private readonly on: {
       view: () => { symbol: string; interval: string };
       written: (r: AlertRule) => void;
@@ -82,7 +83,7 @@ export class RuleForm {
     this.box.append(
       this.input("name", "Name", r?.name ?? "", "lower case letters, digits, dashes", { required: true, maxlength: 63 }),
       ...(fails ? [] : [
-        this.choice("interval", "Interval", intervals.map((i) => [i, i]), r?.interval ?? interval),
+        this.choice("interval", "Interval", [], ""),
         this.choice("indicator", "Indicator", names, r?.indicator ?? first, "long"),
         h("div", { id: "rule-params" }),
         this.choice("condition", "Condition", conditions, r?.condition ?? "above"),
@@ -98,10 +99,22 @@ export class RuleForm {
     if (fails) return;
     const symbols = this.fields.get("symbols")!.input as HTMLInputElement;
     if (symbol) symbols.placeholder = symbol;
+    this.offer(r?.interval ?? interval);
     this.fields.get("indicator")!.input.addEventListener("change", () => this.params(""));
     for (const name of ["condition", "against_indicator"]) this.fields.get(name)!.input.addEventListener("change", () => this.fit());
     this.params("");
     this.fit();
+  }
+
+  // offer lists the intervals, with the one that is chosen, and a way to others.
+  private offer(chosen: string): void {
+    const { input } = this.fields.get("interval")!;
+    input.replaceChildren(...choices(this.intervals.names, chosen).map((i) => h("option", { value: i, selected: i === chosen }, i)), h("option", { value: "" }, "other …"));
+    input.onchange = () => {
+      const to = input.value;
+      this.offer(to || chosen);
+      if (to === "") this.intervals.open(chosen, (i) => this.offer(i));
+    };
   }
 
   private field(name: string, label: string, input: Field["input"], hint: string, kind = ""): HTMLElement {

@@ -2,10 +2,13 @@
 
 import { aborted, alertRules, ApiError, message, send, type AlertRule } from "./api";
 import { byId, h, text } from "./dom";
-import { exact } from "./format";
+import { exact, span } from "./format";
+import { parse, typical } from "./interval";
 
 const every = 15_000;
-const day = 86_400_000;
+const day = 86_400;
+// As many bars as a rule is tested on.
+const mostBars = 4000;
 
 const words: Record<string, string> = {
   above: "is above", below: "is below", crosses_above: "crosses above", crosses_below: "crosses below", outside: "is outside",
@@ -28,6 +31,14 @@ export function terms(r: AlertRule): string {
     : exact(r.threshold) + (r.bars > 1 ? ` for ${r.bars} bars` : "");
   const whom = r.symbols.includes("*") ? (r.condition === "fails" ? "any part" : "all symbols") : r.symbols.slice(0, 5).join(", ") + (r.symbols.length > 5 ? ", …" : "");
   return [[series(r.indicator, r.params, r.series), words[r.condition] ?? r.condition, than].filter(Boolean).join(" "), r.interval, whom, r.cooldown === "0s" ? "" : `at most every ${r.cooldown}`].filter(Boolean).join(" · ");
+}
+
+// testSpan is how many seconds back a rule is tested: a day, more where that is
+// less than 24 bars (30 where a bar is a day or more), and less where it is more
+// than the server takes.
+export function testSpan(interval: string): number {
+  const bar = typical(parse(interval));
+  return Math.min(Math.max(bar < day ? 24 * bar : 30 * bar, day), mostBars * bar);
 }
 
 export class Rules {
@@ -132,13 +143,14 @@ export class Rules {
     }
   }
 
-  // test asks how often the rule would have fired in the last day; in the last
-  // month where a day is a bar.
+  // test asks how often the rule would have fired in the last day, or in as many
+  // days as give bars enough to say.
   async test(r: AlertRule): Promise<void> {
-    const [days, what] = r.interval === "1d" ? [30, "30 days"] : [1, "day"];
+    const back = testSpan(r.interval ?? "");
+    const what = back === day ? "day" : back > day ? `${back / day} days` : span(back);
     this.tell(r, "…");
     try {
-      const got = await send<{ count: number; symbols: number; data: { symbol: string }[] }>("POST", `v1/alerts/rules/${r.id}/test`, { from: new Date(Date.now() - days * day).toISOString() });
+      const got = await send<{ count: number; symbols: number; data: { symbol: string }[] }>("POST", `v1/alerts/rules/${r.id}/test`, { from: new Date(Date.now() - back * 1000).toISOString() });
       const of = new Set(got.data.map((e) => e.symbol)).size;
       this.tell(r, got.count === 0 ? `Would not have fired in the last ${what} (${got.symbols} symbols).`
         : `Would have fired ${got.count} time${got.count > 1 ? "s" : ""} in the last ${what}, for ${of} of ${got.symbols} symbols.`);

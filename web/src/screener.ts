@@ -4,7 +4,7 @@
 import { aborted, candles, get, message, type Page, type ScreenerRow, type Tick } from "./api";
 import { byId, frame, h, later, svg, text } from "./dom";
 import { decimals, fixed, percent, significant } from "./format";
-import { seconds, type Interval } from "./view";
+import { parse, start, type Width } from "./interval";
 
 interface Column {
   name: string;
@@ -52,6 +52,7 @@ interface Line {
 }
 
 const every = 10_000;
+const day = parse("1d");
 
 export class Screener {
   private readonly body = byId<HTMLTableSectionElement>("screener-body");
@@ -60,7 +61,8 @@ export class Screener {
   private readonly note = byId("screener-note");
   private readonly lines = new Map<string, Line>();
   private order: string[] = [];
-  private interval: Interval = "1m";
+  private interval = "";
+  private width = day;
   private sort = "symbol";
   private current = "";
   private asking = new AbortController();
@@ -121,8 +123,9 @@ export class Screener {
     }
   }
 
-  show(interval: Interval, sort: string, filter: string, current: string, active: boolean): void {
+  show(interval: string, sort: string, filter: string, current: string, active: boolean): void {
     const again = interval !== this.interval || sort !== this.sort || filter !== this.shownFilter || (active && !this.active);
+    this.width = parse(interval);
     Object.assign(this, { interval, sort, current, active });
     if (document.activeElement !== this.filter || filter === "") this.filter.value = filter;
     for (const el of document.querySelectorAll<HTMLElement>("[data-filter]")) el.setAttribute("aria-pressed", String(el.dataset["filter"] === filter));
@@ -259,15 +262,15 @@ export class Screener {
     const bucket = Date.parse(row.bucket) / 1000;
     if (!live || live.ts < bucket) return row;
     const out: ScreenerRow = { ...row, close: live.price };
-    const since = (name: string, length: number) => {
+    const since = (name: string, width: Width) => {
       const change = row[name];
       if (typeof change !== "number") return;
       // In a later bar, or on a later day, the close that it counts from is the row's own.
-      const base = Math.floor(live.ts / length) > Math.floor(bucket / length) ? row.close : row.close / (1 + change);
+      const base = start(width, live.ts) > start(width, bucket) ? row.close : row.close / (1 + change);
       out[name] = live.price / base - 1;
     };
-    since("change", seconds[this.interval]);
-    since("change_1d", 86400);
+    since("change", this.width);
+    since("change_1d", day);
     return out;
   }
 

@@ -60,8 +60,9 @@ export class Stream {
     private readonly on: {
       event: (name: string, data: unknown) => void;
       link: (link: Link) => void;
-      // Connected, and what was missed since may have to be fetched.
-      opened: () => void;
+      // Connected, and what was missed since may have to be fetched; again where
+      // the connection was lost.
+      opened: (again: boolean) => void;
     },
   ) {
     window.addEventListener("online", () => this.wake?.());
@@ -86,11 +87,15 @@ export class Stream {
 
   private async loop(symbols: string[], interval: string, stop: AbortSignal): Promise<void> {
     let wait = 500;
+    let again = false;
     while (!stop.aborted) {
       this.on.link({ state: "connecting" });
       let why = "The stream ended.";
       try {
-        await this.read(symbols, interval, stop, () => (wait = 500));
+        await this.read(symbols, interval, stop, () => {
+          this.on.opened(again);
+          again = true;
+        }, () => (wait = 500));
       } catch (err) {
         why = err instanceof TypeError ? "The server does not answer." : message(err);
       }
@@ -109,7 +114,7 @@ export class Stream {
     }
   }
 
-  private async read(symbols: string[], interval: string, stop: AbortSignal, good: () => void): Promise<void> {
+  private async read(symbols: string[], interval: string, stop: AbortSignal, opened: () => void, good: () => void): Promise<void> {
     const cut = new AbortController();
     const end = () => cut.abort();
     stop.addEventListener("abort", end);
@@ -127,7 +132,7 @@ export class Stream {
       });
       if (!answer.ok || !answer.body) throw await failure(answer);
       this.on.link({ state: "live" });
-      this.on.opened();
+      opened();
       const parser = new Parser();
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {

@@ -1,10 +1,7 @@
 // What the page shows. All of it is in the address, so that a view can be
 // shared, bookmarked and reloaded.
 
-export const intervals = ["1m", "5m", "15m", "1h", "1d"] as const;
-export type Interval = (typeof intervals)[number];
-
-export const seconds: Record<Interval, number> = { "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86400 };
+import { fault } from "./interval";
 
 export const markKinds = ["zscore", "volume", "cross", "alert"] as const;
 export type MarkKind = (typeof markKinds)[number];
@@ -28,7 +25,8 @@ export type Tab = (typeof tabs)[number];
 
 export interface View {
   symbol: string;
-  interval: Interval;
+  // As parse of interval.ts takes it.
+  interval: string;
   // bars is the zoom while the newest bar is in sight; range the stretch of
   // time, in seconds, while it is not.
   bars: number;
@@ -59,8 +57,8 @@ export function parseView(search: string): View {
   const q = new URLSearchParams(search);
   const view: View = { ...defaults, indicators: q.getAll("ind").flatMap((s) => parseShown(s) ?? []) };
   view.symbol = q.get("s") ?? "";
-  const interval = q.get("i") as Interval;
-  if (intervals.includes(interval)) view.interval = interval;
+  const interval = q.get("i") ?? "";
+  if (!fault(interval)) view.interval = interval;
   const bars = Number(q.get("bars"));
   if (bars >= 5 && bars <= 20000) view.bars = Math.round(bars);
   const from = Date.parse(q.get("from") ?? "");
@@ -76,6 +74,14 @@ export function parseView(search: string): View {
   view.sort = /^-?[a-z][a-z0-9_]*$/.exec(q.get("sort") ?? "")?.[0] ?? defaults.sort;
   view.filter = q.get("filter") ?? "";
   return view;
+}
+
+// viewFault says what parseView did not take of an address, where the reader has
+// to know.
+export function viewFault(search: string): string {
+  const interval = new URLSearchParams(search).get("i");
+  const wrong = interval ? fault(interval) : "";
+  return wrong && `${wrong}. This is ${defaults.interval}.`;
 }
 
 // formatView is the inverse of parseView; what is at its default is left out.

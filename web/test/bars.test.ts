@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
 import { at, merge, put, trade, type Bar } from "../src/bars";
+import { parse } from "../src/interval";
 
 const bar = (time: number, close = 1): Bar => ({ time, open: 1, high: Math.max(1, close), low: Math.min(1, close), close, volume: 1, vwap: 1, trades: 1 });
 
@@ -24,9 +25,20 @@ test("merge joins pages; where they overlap the later answer wins", () => {
 
 test("a tick moves the newest bar, begins the next, and never touches an older one", () => {
   const last = bar(120, 2);
-  expect(trade(last, 60, 150.5, 5)).toEqual({ ...last, close: 5, high: 5 });
-  expect(trade(last, 60, 179.999, 0.5)).toEqual({ ...last, close: 0.5, low: 0.5 });
-  expect(trade(last, 60, 180, 7)).toMatchObject({ time: 180, open: 7, high: 7, low: 7, close: 7 });
-  expect(trade(last, 60, 119, 7)).toBeNull();
-  expect(trade(undefined, 60, 119, 7)).toBeNull();
+  const minute = parse("1m");
+  expect(trade(last, minute, 150.5, 5)).toEqual({ ...last, close: 5, high: 5 });
+  expect(trade(last, minute, 179.999, 0.5)).toEqual({ ...last, close: 0.5, low: 0.5 });
+  expect(trade(last, minute, 180, 7)).toMatchObject({ time: 180, open: 7, high: 7, low: 7, close: 7 });
+  expect(trade(last, minute, 119, 7)).toBeNull();
+  expect(trade(undefined, minute, 119, 7)).toBeNull();
+});
+
+test("a tick begins a week on Monday and a month on its first", () => {
+  const tuesday = Date.UTC(2026, 10, 24, 16, 10) / 1000;
+  const week = bar(Date.UTC(2026, 10, 23) / 1000);
+  expect(trade(week, parse("1w"), tuesday, 5)).toMatchObject({ time: week.time, close: 5 });
+  expect(trade(week, parse("1w"), tuesday + 6 * 86400, 5)).toMatchObject({ time: week.time + 7 * 86400, open: 5 });
+  const month = bar(Date.UTC(2026, 10, 1) / 1000);
+  expect(trade(month, parse("1mo"), tuesday, 5)).toMatchObject({ time: month.time, close: 5 });
+  expect(trade(month, parse("1mo"), Date.UTC(2026, 11, 1) / 1000, 5)).toMatchObject({ time: Date.UTC(2026, 11, 1) / 1000, open: 5 });
 });

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
 import { clock, compact, decimals, digits, exact, fixed, percent, significant, span } from "../src/format";
+import { parse } from "../src/interval";
 
 test("numbers", () => {
   expect(fixed(1234.5, 2)).toBe("1,234.50");
@@ -27,7 +28,9 @@ test("decimals are those of the prices", () => {
 });
 
 test("times", () => {
-  expect(clock(1764028800, false)).toBe("2025-11-25 00:00");
-  expect(clock(1764028800, true)).toBe("2025-11-25");
+  expect(clock(1764028800, parse("90m"))).toBe("2025-11-25 00:00");
+  expect(clock(1764028800, parse("1d"))).toBe("2025-11-25");
+  expect(clock(1764028800, parse("15s"))).toBe("2025-11-25 00:00:00");
+  expect(clock(1764028800, parse("1mo"))).toBe("2025-11-25");
   expect([span(0.25), span(42), span(600), span(7200 * 2), span(86400 * 3)]).toEqual(["0.3 s", "42 s", "10 min", "4 h", "3 d"]);
 });
