@@ -122,11 +122,11 @@ func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *e
 	defer operator.Close()
 	brokers := []string{broker.Addr()}
 	in, err := ingest.New(ingest.Config{
-		Brokers: brokers, Topic: feed.Topic, DeadLetterTopic: feed.DeadLetterTopic, Group: c.Group, Workers: c.Workers,
+		Brokers: brokers, Topic: feed.Topic, Group: c.Group, Workers: c.Workers,
 		Instance: "demo", Pool: writer, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, MetricsListen: c.MetricsListen, Log: e.log,
 	})
 	if err != nil {
-		return err
+		return ingestError(err)
 	}
 	// A line for each request would bury the line of status.
 	cfg.Pool, cfg.Operator, cfg.Log = reader, operator, newLogger(e.errOut, "warn", "text")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"time"
 
 	"github.com/hypertick/hypertick/db"
@@ -39,12 +40,20 @@ func (c *ingestCmd) Run(e *env) error {
 	}
 	defer pool.Close()
 	in, err := ingest.New(ingest.Config{
-		Brokers: c.Brokers, Security: security, Topic: c.Topic, DeadLetterTopic: c.Topic + ".dlq", Group: c.Group, Instance: c.Instance, Workers: c.Workers,
+		Brokers: c.Brokers, Security: security, Topic: c.Topic, Group: c.Group, Instance: c.Instance, Workers: c.Workers,
 		Pool: pool, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, MetricsListen: c.MetricsListen, Log: e.log,
 		Hooks: tracing.hooks(),
 	})
 	if err != nil {
-		return err
+		return ingestError(err)
 	}
 	return in.Run(e.ctx)
+}
+
+// ingestError makes a usage error of a setting that ingest does not take.
+func ingestError(err error) error {
+	if _, ok := errors.AsType[*ingest.ConfigError](err); ok {
+		return usageError{err}
+	}
+	return err
 }
