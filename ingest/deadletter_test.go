@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -146,6 +147,27 @@ func TestDeadLetterTopic(t *testing.T) {
 	got := r.consume(feed.DeadLetterTopic(feed.Topic), 1)[0]
 	if !bytes.Equal(got.Value, big.Value) {
 		t.Errorf("%d bytes", len(got.Value))
+	}
+}
+
+// Bad records of which one poll has more than the topic of the dead letters takes in
+// a batch, and which do not compress, must not stall anything.
+func TestDeadLetterFlood(t *testing.T) {
+	r := newRig(t)
+	random := rand.NewChaCha8([32]byte{7})
+	recs := make([]*kgo.Record, 400)
+	for i := range recs {
+		value := make([]byte, 20_000)
+		_, _ = random.Read(value)
+		recs[i] = &kgo.Record{Topic: feed.Topic, Partition: int32(i % testPartitions), Value: value}
+	}
+	r.produceRecords(recs...)
+	x := r.start(nil)
+	r.untilIngested()
+	r.until("all counted", func() bool { return x.metric("dead_letters_total") == float64(len(recs)) })
+	x.stop()
+	if got := len(r.consume(feed.DeadLetterTopic(feed.Topic), len(recs))); got != len(recs) {
+		t.Errorf("%d dead letters, want %d", got, len(recs))
 	}
 }
 
