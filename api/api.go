@@ -209,7 +209,6 @@ func (s *Server) MetricsAddr() string {
 // Close gives the addresses back; only a server that was never run needs it.
 func (s *Server) Close() error {
 	s.cancel()
-	s.hub.Close()
 	err := s.listener.Close()
 	if s.metricsListener != nil {
 		err = errors.Join(err, s.metricsListener.Close())
@@ -235,6 +234,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { s.account.keep(ctx); return nil })
+	g.Go(func() error { return s.hub.Run(ctx) }) // its streams end with ctx, and not by themselves
 	g.Go(func() error { return s.serve(ctx) })
 	err := g.Wait()
 	s.account.end(stopped.Add(stopWhole))
@@ -242,7 +242,6 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func (s *Server) serve(ctx context.Context) error {
-	defer s.hub.Close()
 	served := make(chan error, 1)
 	s.app.Server().Handler = s.serveKnown(s.app.Handler())
 	go func() { served <- s.app.Listener(paced{s.listener, s.cfg.WriteTimeout}) }()
@@ -252,7 +251,6 @@ func (s *Server) serve(ctx context.Context) error {
 		return fmt.Errorf("serve api: %w", err)
 	case <-ctx.Done():
 	}
-	s.hub.Close() // streams would not end by themselves
 	cut := time.AfterFunc(stopGrace, s.cancel)
 	defer cut.Stop()
 	if err := s.app.ShutdownWithTimeout(stopLimit); err != nil {
