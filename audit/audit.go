@@ -209,7 +209,7 @@ func (a *auditor) candles(ctx context.Context) error {
 	a.result.From, a.result.To = from, to
 	return walk(ctx, from, to, 24*time.Hour, func(from, to time.Time) error {
 		return a.slice(ctx, &a.result.Candles, func(q *db.Queries) (rows, error) {
-			return db.Raw(ctx, q, (*db.Queries).AuditCandles, db.AuditCandlesParams{After: from, Before: to, Symbol: a.symbol()})
+			return q.AuditCandleRows(ctx, db.AuditCandlesParams{After: from, Before: to, Symbol: a.symbol()})
 		})
 	})
 }
@@ -222,7 +222,7 @@ func (a *auditor) blocks(ctx context.Context, l level) error {
 	from, to := a.bounds(l.WholeSince)
 	return walk(ctx, from, to, 24*l.width, func(from, to time.Time) error {
 		return a.slice(ctx, &a.result.Blocks, func(q *db.Queries) (rows, error) {
-			return db.Raw(ctx, q, (*db.Queries).AuditBlocks, db.AuditBlocksParams{Bar: l.Bar, After: from, Before: to, Symbol: a.symbol()})
+			return q.AuditBlockRows(ctx, db.AuditBlocksParams{Bar: l.Bar, After: from, Before: to, Symbol: a.symbol()})
 		})
 	})
 }

@@ -19,7 +19,7 @@ func (a *auditor) seqs(ctx context.Context, symbol string) error {
 		}
 		return &t
 	}
-	r, err := db.Raw(ctx, a.q, (*db.Queries).AuditSeqs, db.AuditSeqsParams{
+	r, err := a.q.AuditSeqRows(ctx, db.AuditSeqsParams{
 		Symbol: symbol, After: bound(a.cfg.From), Before: bound(a.cfg.To),
 	})
 	if err != nil {
