@@ -148,7 +148,7 @@ func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *e
 	g.Go(func() error { return server.Run(ctx) })
 	g.Go(func() error { return notifier.Run(ctx) })
 	g.Go(func() error {
-		return db.RunJobs(ctx, owner, e.log, func() bool { lag := in.Lag(); return lag < 0 || lag > backlog })
+		return embedded.RunJobs(ctx, owner, e.log, func() bool { lag := in.Lag(); return lag < 0 || lag > backlog })
 	})
 	g.Go(func() error {
 		select {
