@@ -81,7 +81,7 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) (code int) 
 		kong.Writers(out, errOut),
 		kong.Exit(func(c int) { panic(exit(c)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.Vars{"version": version()},
+		kong.Vars{"version": version()}, defaults(),
 	)
 	if err != nil {
 		fmt.Fprintf(errOut, "hypertick: %v\n", err)

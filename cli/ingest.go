@@ -9,10 +9,10 @@ import (
 )
 
 type ingestFlags struct {
-	Group         string        `help:"Consumer group; several ingests of one group share the partitions." default:"hypertick-ingest" placeholder:"NAME"`
+	Group         string        `help:"Consumer group; several ingests of one group share the partitions." default:"${group}" placeholder:"NAME"`
 	Workers       int           `help:"Members of the group in this process, each with its share of the partitions." default:"1" placeholder:"N"`
-	MaxBatch      int           `help:"Most ticks in one transaction." default:"20000" placeholder:"N"`
-	LateAfter     time.Duration `help:"A tick this much older than the newest of its partition takes the late lane." default:"5m" placeholder:"DURATION"`
+	MaxBatch      int           `help:"Most ticks in one transaction." default:"${max_batch}" placeholder:"N"`
+	LateAfter     time.Duration `help:"A tick this much older than the newest of its partition takes the late lane." default:"${late_after}" placeholder:"DURATION"`
 	MetricsListen string        `help:"Where /metrics, /livez and /readyz are served." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
 }
 

@@ -42,7 +42,7 @@ type setting struct {
 // reference lists every flag of every command as a table.
 func reference(t *testing.T) string {
 	t.Helper()
-	parser, err := kong.New(&root{}, kong.Name("hypertick"), kong.DefaultEnvars("HYPERTICK"), kong.Vars{"version": "x"})
+	parser, err := kong.New(&root{}, kong.Name("hypertick"), kong.DefaultEnvars("HYPERTICK"), kong.Vars{"version": "x"}, defaults())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,13 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
+// Defaults of Config.
+const (
+	DefaultGroup     = "hypertick-ingest"
+	DefaultMaxBatch  = 20_000
+	DefaultLateAfter = 5 * time.Minute
+)
+
 // Config says what to ingest, and how.
 type Config struct {
 	Brokers  []string      // host:port of the first brokers to ask; required
@@ -18,7 +25,7 @@ type Config struct {
 	// Topic of the ticks, default feed.Topic. Dead letters go to
 	// feed.DeadLetterTopic of it.
 	Topic string
-	Group string // consumer group, default hypertick-ingest
+	Group string // consumer group, default DefaultGroup
 	// Instance names this process for good in the group, so that after a crash
 	// its successor of the same name takes over at once, not when the session
 	// has timed out. No two live processes may share it. Default: none.
@@ -29,10 +36,10 @@ type Config struct {
 	// Pool reaches the database; required. Each worker uses up to two
 	// connections, and one more serves all.
 	Pool *pgxpool.Pool
-	// MaxBatch is the most rows a batch holds, default 20,000.
+	// MaxBatch is the most rows a batch holds, default DefaultMaxBatch.
 	MaxBatch int
 	// LateAfter is how much older than its partition's newest a tick may be
-	// before it takes the late lane, default 5 min.
+	// before it takes the late lane, default DefaultLateAfter.
 	LateAfter time.Duration
 	// Workers is how many members of the group this process runs, each with
 	// its share of the partitions. Default 1.
@@ -80,16 +87,16 @@ func (c Config) withDefaults() Config {
 		c.Topic = feed.Topic
 	}
 	if c.Group == "" {
-		c.Group = "hypertick-ingest"
+		c.Group = DefaultGroup
 	}
 	if c.SessionTimeout == 0 {
 		c.SessionTimeout = 10 * time.Second
 	}
 	if c.MaxBatch == 0 {
-		c.MaxBatch = 20_000
+		c.MaxBatch = DefaultMaxBatch
 	}
 	if c.LateAfter == 0 {
-		c.LateAfter = 5 * time.Minute
+		c.LateAfter = DefaultLateAfter
 	}
 	if c.Workers == 0 {
 		c.Workers = 1
