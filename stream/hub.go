@@ -13,6 +13,17 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+const (
+	// DefaultGrace is the default of Config.Grace. The job note_revisions lists
+	// the bars of ticks that ingest notes later than its own, shorter grace; what is
+	// noted before has to be committed when the hub closes the bar. So it must be at
+	// least that grace and commitTime.
+	DefaultGrace = 4 * time.Second
+	// commitTime is the most time from where ingest notes late ticks to the
+	// commit of its batch, which is its next statement.
+	commitTime = 2 * time.Second
+)
+
 // Config is what a Hub needs.
 type Config struct {
 	// Pool reaches the database; hypertick_reader's rights are enough.
@@ -21,9 +32,8 @@ type Config struct {
 	Log *slog.Logger
 	// Beat is the time between two looks at the database, 250 ms by default.
 	Beat time.Duration
-	// Grace is how long after its end a bar is closed, 4 s by default. A tick
-	// that comes later makes a revision. It must be longer than the grace of the job
-	// note_revisions and the time from there to the commit of a batch.
+	// Grace is how long after its end a bar is closed, DefaultGrace by default. A
+	// tick that comes later makes a revision.
 	Grace time.Duration
 	// StatusEvery is the time between two status events, 5 s by default.
 	StatusEvery time.Duration
@@ -91,7 +101,7 @@ const showFor = time.Hour
 // New makes a hub. Nothing is read, and no client gets an event, until Run.
 func New(cfg Config) *Hub {
 	setDefault(&cfg.Beat, 250*time.Millisecond)
-	setDefault(&cfg.Grace, 4*time.Second)
+	setDefault(&cfg.Grace, DefaultGrace)
 	setDefault(&cfg.StatusEvery, 5*time.Second)
 	setDefault(&cfg.MaxClients, 4096)
 	setDefault(&cfg.MaxPending, 20_000)
