@@ -37,7 +37,7 @@ func sameQuery[A, R any](t *testing.T, name string, generated func(*Queries, con
 	if _, err := generated(New(want), t.Context(), arg); !errors.Is(err, errRecorded) {
 		t.Fatalf("%s: %v", name, err)
 	}
-	if _, err := raw(New(got), t.Context(), arg); !errors.Is(err, errRecorded) {
+	if _, err := raw(New(got), t.Context(), arg); !errors.Is(err, errRecorded) { //nolint:sqlclosecheck // there are no rows
 		t.Fatalf("%s: %v", name, err)
 	}
 	if len(got.args) == 0 || !reflect.DeepEqual(got.args[0], rawFormats) {
