@@ -33,10 +33,10 @@ func tooOldLetter(r *kgo.Record, horizon int64) deadLetter {
 	return newDeadLetter(r, deadletter.TooOld(fromMicros(horizon)))
 }
 
-// publish publishes the dead letters of b, and returns when the broker has
+// publishDeadLetters publishes the dead letters of b, and returns when the broker has
 // acknowledged all: only then may their offsets pass. If ingest dies in between
 // they are published again, so the dead-letter topic holds each at least once.
-func (in *Ingester) publish(ctx, writing context.Context, b *batch) error {
+func (in *Ingester) publishDeadLetters(ctx, writing context.Context, b *batch) error {
 	var letters []*deadletter.Letter
 	for _, p := range b.parts {
 		for i := range p.dead {
