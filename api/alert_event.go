@@ -119,7 +119,7 @@ func (s *Server) alertEvents(ctx context.Context, in *alertEventsInput) (*reply,
 	if sp.at != nil {
 		arg.BeforeBar, arg.BeforeID = ptr(sp.at.time()), &sp.at.Seq
 	}
-	rows, err := db.Raw(ctx, s.queries, (*db.Queries).AlertEvents, arg)
+	rows, err := s.queries.AlertEventRows(ctx, arg)
 	t := newTable(alertEventColumns, in.Limit+1)
 	if err == nil {
 		err = t.read(rows)

@@ -24,8 +24,14 @@ import (
 	"github.com/hypertick/hypertick/stream"
 )
 
-// DefaultListen is where the API listens unless told otherwise.
-const DefaultListen = "127.0.0.1:8080"
+// Defaults of Config.
+const (
+	DefaultListen         = "127.0.0.1:8080"
+	DefaultRequestTimeout = 20 * time.Second
+	DefaultReadTimeout    = 10 * time.Second
+	DefaultWriteTimeout   = 30 * time.Second
+	DefaultIdleTimeout    = time.Minute
+)
 
 const (
 	maxHeaderBytes = 16 << 10
@@ -48,15 +54,16 @@ type Config struct {
 	// Log takes one line per request and every internal error.
 	Log *slog.Logger
 
-	// RequestTimeout bounds the work on one request; 20 s when 0. It lies above
-	// the reader's statement_timeout, so that the database gives up first.
+	// RequestTimeout bounds the work on one request; DefaultRequestTimeout when 0.
+	// It lies above the statement_timeout of the roles, so that the database gives
+	// up first, and says so.
 	RequestTimeout time.Duration
-	// ReadTimeout bounds the reading of a request; 10 s when 0.
+	// ReadTimeout bounds the reading of a request; DefaultReadTimeout when 0.
 	ReadTimeout time.Duration
 	// WriteTimeout bounds each write of an answer, so that a client that does
-	// not read is cut off; 30 s when 0.
+	// not read is cut off; DefaultWriteTimeout when 0.
 	WriteTimeout time.Duration
-	// IdleTimeout closes a quiet keep-alive connection; 60 s when 0.
+	// IdleTimeout closes a quiet keep-alive connection; DefaultIdleTimeout when 0.
 	IdleTimeout time.Duration
 
 	// KeysFile holds the names and hashes of API keys (see NewKey). When it is
@@ -117,10 +124,10 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	setDefault(&cfg.RequestTimeout, 20*time.Second)
-	setDefault(&cfg.ReadTimeout, 10*time.Second)
-	setDefault(&cfg.WriteTimeout, 30*time.Second)
-	setDefault(&cfg.IdleTimeout, time.Minute)
+	setDefault(&cfg.RequestTimeout, DefaultRequestTimeout)
+	setDefault(&cfg.ReadTimeout, DefaultReadTimeout)
+	setDefault(&cfg.WriteTimeout, DefaultWriteTimeout)
+	setDefault(&cfg.IdleTimeout, DefaultIdleTimeout)
 
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -210,7 +217,6 @@ func (s *Server) MetricsAddr() string {
 // Close gives the addresses back; only a server that was never run needs it.
 func (s *Server) Close() error {
 	s.cancel()
-	s.hub.Close()
 	err := s.listener.Close()
 	if s.metricsListener != nil {
 		err = errors.Join(err, s.metricsListener.Close())
@@ -236,6 +242,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { s.account.keep(ctx); return nil })
+	g.Go(func() error { return s.hub.Run(ctx) }) // its streams end with ctx, and not by themselves
 	g.Go(func() error { return s.serve(ctx) })
 	err := g.Wait()
 	s.account.end(stopped.Add(stopWhole))
@@ -243,7 +250,6 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func (s *Server) serve(ctx context.Context) error {
-	defer s.hub.Close()
 	served := make(chan error, 1)
 	s.app.Server().Handler = s.serveKnown(s.app.Handler())
 	go func() { served <- s.app.Listener(paced{s.listener, s.cfg.WriteTimeout}) }()
@@ -253,7 +259,6 @@ func (s *Server) serve(ctx context.Context) error {
 		return fmt.Errorf("serve api: %w", err)
 	case <-ctx.Done():
 	}
-	s.hub.Close() // streams would not end by themselves
 	cut := time.AfterFunc(stopGrace, s.cancel)
 	defer cut.Stop()
 	if err := s.app.ShutdownWithTimeout(stopLimit); err != nil {

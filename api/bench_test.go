@@ -64,7 +64,7 @@ func BenchmarkLastCandles(b *testing.B) {
 	}
 	queries := db.New(describing{pool})
 	raw := func() (int, error) {
-		rows, err := db.Raw(ctx, queries, (*db.Queries).Candles, db.CandlesParams{Symbol: "AAPL", Bar: "1m", Warmup: 101, MaxBars: new(int64)})
+		rows, err := queries.CandleRows(ctx, db.CandlesParams{Symbol: "AAPL", Bar: "1m", Warmup: 101, MaxBars: new(int64)})
 		if err != nil {
 			return 0, err
 		}

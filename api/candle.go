@@ -60,7 +60,7 @@ func (s *Server) candles(ctx context.Context, in *candlesInput) (*reply, error) 
 		return nil, err
 	}
 	w := sp.bars(in.Limit)
-	rows, err := db.Raw(ctx, s.queries, (*db.Queries).Candles, db.CandlesParams{
+	rows, err := s.queries.CandleRows(ctx, db.CandlesParams{
 		Symbol: in.Symbol, Bar: bar, FromTime: w.from, ToTime: w.to, Warmup: w.warmup, MaxBars: w.max,
 	})
 	t := newTable(candleColumns, in.Limit+1)

@@ -104,7 +104,7 @@ func (s *Server) indicatorValues(ctx context.Context, in *indicatorInput) (*repl
 		return nil, s.failed(ctx, "write parameters", err)
 	}
 	w := sp.bars(in.Limit)
-	rows, err := db.Raw(ctx, s.queries, (*db.Queries).IndicatorValues, db.IndicatorValuesParams{
+	rows, err := s.queries.IndicatorRows(ctx, db.IndicatorValuesParams{
 		Symbol: in.Symbol, Bar: c.Interval, FromTime: w.from, ToTime: w.to, Warmup: w.warmup, MaxBars: w.max,
 		Name: in.Name, Params: params,
 	})

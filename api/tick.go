@@ -134,7 +134,7 @@ func (s *Server) ticksAfter(ctx context.Context, t *table, symbol string, sp spa
 		}
 		arg.ToTs = earlier(arg.FromTs.Add(windows[w]), end)
 		arg.MaxRows = int32(n - t.rows())
-		rows, err := db.Raw(ctx, s.queries, (*db.Queries).TicksAfter, arg)
+		rows, err := s.queries.TickRowsAfter(ctx, arg)
 		if err != nil {
 			return err
 		}
@@ -200,7 +200,7 @@ func (s *Server) ticksBefore(ctx context.Context, t *table, symbol string, sp sp
 			return nil
 		}
 		arg.MaxRows = int32(n - t.rows())
-		rows, err := db.Raw(ctx, s.queries, (*db.Queries).TicksBefore, arg)
+		rows, err := s.queries.TickRowsBefore(ctx, arg)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,6 @@
-// Package backfill stores ticks in the database without a broker: history from
-// files, and dead letters that have become readable. What is there already is not
-// stored again, and live ingest of the same feeds may go on meanwhile.
+// Package backfill stores history from files in the database, without a broker.
+// What is there already is not stored again, and live ingest of the same feeds may
+// go on meanwhile.
 package backfill
 
 import (

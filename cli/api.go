@@ -10,7 +10,7 @@ import (
 
 // apiFlags are those of whatever serves the API.
 type apiFlags struct {
-	Listen           string   `help:"Where the REST API listens. Beyond loopback it wants --api-keys-file or --insecure." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	Listen           string   `help:"Where the REST API listens. Beyond loopback it wants --api-keys-file or --insecure." default:"${listen}" placeholder:"HOST:PORT"`
 	APIKeysFile      string   `help:"File of API keys, made by hypertick key new. With it, every call under /v1 needs a key." name:"api-keys-file" placeholder:"FILE" type:"path"`
 	Insecure         bool     `help:"Listen beyond loopback without keys: whoever reaches the address may read everything, and write alert rules where the API may."`
 	RateLimit        *float64 `help:"Requests a second for each key, or for each address without one; 0 is no limit. Default: none on loopback, else 50." placeholder:"N"`
@@ -19,10 +19,10 @@ type apiFlags struct {
 	CORSOrigins      []string `help:"Origins whose pages may read the API, like https://example.com, or *." name:"cors-origins" placeholder:"ORIGIN"`
 	APIMetricsListen string   `help:"Where /metrics of the API is served." name:"api-metrics-listen" default:"127.0.0.1:9465" placeholder:"HOST:PORT"`
 
-	RequestTimeout time.Duration `help:"Most time for one request, the database included." default:"20s" placeholder:"DURATION"`
-	ReadTimeout    time.Duration `help:"Most time for a request to arrive." default:"10s" placeholder:"DURATION"`
-	WriteTimeout   time.Duration `help:"Most time for a client to take what is written to it." default:"30s" placeholder:"DURATION"`
-	IdleTimeout    time.Duration `help:"How long a connection may be quiet between two requests." default:"60s" placeholder:"DURATION"`
+	RequestTimeout time.Duration `help:"Most time for one request, the database included." default:"${request_timeout}" placeholder:"DURATION"`
+	ReadTimeout    time.Duration `help:"Most time for a request to arrive." default:"${read_timeout}" placeholder:"DURATION"`
+	WriteTimeout   time.Duration `help:"Most time for a client to take what is written to it." default:"${write_timeout}" placeholder:"DURATION"`
+	IdleTimeout    time.Duration `help:"How long a connection may be quiet between two requests." default:"${idle_timeout}" placeholder:"DURATION"`
 }
 
 // defaultRate is the limit where others than this machine can ask.

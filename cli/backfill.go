@@ -16,7 +16,7 @@ type backfillCmd struct {
 	databaseFlag
 	Files []string `arg:"" help:"CSV files of trades or of bars; plain, gzip or zstd; - is standard input." name:"file"`
 	fileFlags
-	Batch int  `help:"Ticks of one transaction." default:"20000" placeholder:"N"`
+	Batch int  `help:"Ticks of one transaction." default:"${backfill_batch}" placeholder:"N"`
 	Jump  bool `help:"Also take a file that begins beyond the feed: ticks between are not expected any more, and ingest drops them as repeats if they come." env:"-"`
 }
 

@@ -16,7 +16,7 @@ const brokerPasswordEnv = "HYPERTICK_BROKER_PASSWORD"
 // brokerFlag says which topic of which brokers, and how to reach it.
 type brokerFlag struct {
 	Brokers            []string `help:"Brokers of the stream, host:port." default:"127.0.0.1:19092" placeholder:"HOST:PORT"`
-	Topic              string   `help:"Topic of the stream; dead letters go to the one with .dlq behind its name." default:"market.ticks" placeholder:"NAME"`
+	Topic              string   `help:"Topic of the stream; dead letters go to the one with .dlq behind its name." default:"${topic}" placeholder:"NAME"`
 	BrokerTLS          bool     `name:"broker-tls" help:"Speak TLS to the brokers."`
 	BrokerTLSCA        string   `name:"broker-tls-ca" help:"Certificates to trust instead of the system's, PEM." placeholder:"FILE"`
 	BrokerTLSCert      string   `name:"broker-tls-cert" help:"This client's certificate, where the broker wants one, PEM." placeholder:"FILE"`

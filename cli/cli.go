@@ -119,7 +119,7 @@ func newParser(r *root, out, errOut io.Writer) (*kong.Kong, error) {
 		kong.Exit(func(c int) { panic(exit(c)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.ValueFormatter(valueHelp),
-		kong.Vars{"version": "hypertick " + thisBuild().String()},
+		kong.Vars{"version": "hypertick " + thisBuild().String()}, defaults(),
 	)
 }
 

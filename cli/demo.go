@@ -124,11 +124,11 @@ func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *e
 	defer operator.Close()
 	brokers := []string{broker.Addr()}
 	in, err := ingest.New(ingest.Config{
-		Brokers: brokers, Topic: feed.Topic, DeadLetterTopic: feed.DeadLetterTopic, Group: c.Group, Workers: c.Workers,
+		Brokers: brokers, Topic: feed.Topic, Group: c.Group, Workers: c.Workers,
 		Instance: "demo", Pool: writer, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, MetricsListen: c.MetricsListen, Log: e.log,
 	})
 	if err != nil {
-		return err
+		return ingestError(err)
 	}
 	// A line for each request would bury the line of status.
 	cfg.Pool, cfg.Operator, cfg.Log = reader, operator, newLogger(e.errOut, "warn", "text")
@@ -150,7 +150,7 @@ func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *e
 	g.Go(func() error { return server.Run(ctx) })
 	g.Go(func() error { return notifier.Run(ctx) })
 	g.Go(func() error {
-		return db.RunJobs(ctx, owner, e.log, func() bool { lag := in.Lag(); return lag < 0 || lag > backlog })
+		return embedded.RunJobs(ctx, owner, e.log, func() bool { lag := in.Lag(); return lag < 0 || lag > backlog })
 	})
 	g.Go(func() error {
 		select {

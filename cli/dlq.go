@@ -6,19 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/hypertick/hypertick/backfill"
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/deadletter"
-	"github.com/hypertick/hypertick/feed"
 )
 
 type dlqCmd struct {
@@ -28,66 +24,61 @@ type dlqCmd struct {
 	Discard dlqDiscardCmd `cmd:"" help:"Deal with dead letters by forgetting them; the topic keeps its records."`
 }
 
-// dlqFlags reach the topic, and the database that knows what was dealt with.
+// dlqFlags reach the topic, and the database that knows what was handled.
 type dlqFlags struct {
 	databaseFlag
 	brokerFlag
 	Timeout time.Duration `help:"Give up after so long." default:"5m" placeholder:"DURATION"`
 }
 
-// where names a letter: partition and offset, or an offset of partition 0.
-type where struct {
-	partition int32
-	offset    int64
+// within bounds a command by --timeout.
+func (c *dlqFlags) within(e *env) (context.Context, context.CancelFunc, error) {
+	if c.Timeout <= 0 {
+		return nil, nil, usagef("--timeout: want more than 0, got %v", c.Timeout)
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, c.Timeout)
+	return ctx, cancel, nil
 }
 
-func (w where) String() string { return fmt.Sprintf("%d/%d", w.partition, w.offset) }
-
-func parseWhere(s string) (where, error) {
-	p, o, both := strings.Cut(s, "/")
-	if !both {
-		p, o = "0", s
-	}
-	partition, err := strconv.ParseInt(p, 10, 32)
-	offset, err2 := strconv.ParseInt(o, 10, 64)
-	if err != nil || err2 != nil || partition < 0 || offset < 0 {
-		return where{}, usagef("want an offset such as 17, or partition and offset such as 0/17, got %q", s)
-	}
-	return where{int32(partition), offset}, nil
-}
-
-// each calls f for the letters that nobody has dealt with, in the order of the topic.
-func (c *dlqFlags) each(e *env, pool *pgxpool.Pool, handled bool, f func(*deadletter.Letter, string) error) error {
+// queue makes the queue; pool may be nil.
+func (c *dlqFlags) queue(e *env, pool *pgxpool.Pool) (*deadletter.Queue, error) {
 	security, err := c.security(e.log)
+	if err != nil {
+		return nil, err
+	}
+	return deadletter.NewQueue(deadletter.QueueConfig{Brokers: c.Brokers, Security: security, Topic: c.Topic, Pool: pool, Log: e.log}), nil
+}
+
+// with calls f with the queue, for as long as the flags allow.
+func (c *dlqFlags) with(e *env, f func(ctx context.Context, q *deadletter.Queue) error) error {
+	ctx, cancel, err := c.within(e)
 	if err != nil {
 		return err
 	}
-	rows, err := db.New(pool).HandledDeadLetters(e.ctx, c.deadTopic())
-	if err != nil {
-		return fmt.Errorf("read what was dealt with: %w", err)
-	}
-	done := make(map[where]string, len(rows))
-	for _, r := range rows {
-		done[where{r.Partition, r.Offset}] = r.How
-	}
-	ctx, cancel := context.WithTimeout(e.ctx, c.Timeout)
 	defer cancel()
-	return deadletter.Read(ctx, c.Brokers, security, c.deadTopic(), -1, -1, func(l *deadletter.Letter) error {
-		how := done[where{l.Partition, l.Offset}]
-		if how != "" && !handled {
-			return nil
-		}
-		return f(l, how)
-	})
+	pool, err := db.Open(ctx, c.DatabaseURL, 2)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	q, err := c.queue(e, pool)
+	if err != nil {
+		return err
+	}
+	return f(ctx, q)
 }
 
-func (c *dlqFlags) deadTopic() string { return c.Topic + ".dlq" }
-
-func (c *dlqFlags) open(e *env) (*pgxpool.Pool, error) {
-	if c.Timeout <= 0 {
-		return nil, usagef("--timeout: want more than 0, got %v", c.Timeout)
+// filter reads offsets; none given means all.
+func filter(offsets []string, reason string) (deadletter.Filter, error) {
+	f := deadletter.Filter{Reason: reason}
+	for _, o := range offsets {
+		at, err := deadletter.ParsePosition(o)
+		if err != nil {
+			return f, usageError{err}
+		}
+		f.Positions = append(f.Positions, at)
 	}
-	return db.Open(e.ctx, c.DatabaseURL, 2)
+	return f, nil
 }
 
 type dlqListCmd struct {
@@ -100,15 +91,15 @@ type dlqListCmd struct {
 
 // letterJSON is a letter for programs.
 type letterJSON struct {
-	At              string    `json:"offset"`
-	Time            time.Time `json:"time"`
-	Reason          string    `json:"reason"`
-	SourceTopic     string    `json:"source_topic"`
-	SourcePartition int32     `json:"source_partition"`
-	SourceOffset    int64     `json:"source_offset"`
-	Key             string    `json:"key"`
-	Bytes           int       `json:"bytes"`
-	Handled         string    `json:"handled,omitempty"`
+	At              string             `json:"offset"`
+	Time            time.Time          `json:"time"`
+	Reason          string             `json:"reason"`
+	SourceTopic     string             `json:"source_topic"`
+	SourcePartition int32              `json:"source_partition"`
+	SourceOffset    int64              `json:"source_offset"`
+	Key             string             `json:"key"`
+	Bytes           int                `json:"bytes"`
+	Handled         deadletter.Outcome `json:"handled,omitempty"`
 }
 
 // Run lists them.
@@ -116,44 +107,39 @@ func (c *dlqListCmd) Run(e *env) error {
 	if c.Limit < 0 {
 		return usagef("--limit: want at least 0, got %d", c.Limit)
 	}
-	pool, err := c.open(e)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-	n, more := 0, 0
-	err = c.each(e, pool, c.All, func(l *deadletter.Letter, how string) error {
-		if !strings.Contains(l.Reason, c.Reason) {
+	return c.with(e, func(ctx context.Context, q *deadletter.Queue) error {
+		w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
+		n, more := 0, 0
+		err := q.Each(ctx, deadletter.Filter{Reason: c.Reason, Handled: c.All}, func(l *deadletter.Letter) error {
+			if n++; c.Limit > 0 && n > c.Limit {
+				more++
+				return nil
+			}
+			if c.JSON {
+				return json.NewEncoder(e.out).Encode(letterJSON{l.Position.String(), l.Time, l.Reason,
+					l.Source.Topic, l.Source.Partition, l.Source.Offset, text(l.Key), len(l.Value), l.Handled})
+			}
+			if n == 1 {
+				fmt.Fprintln(w, "OFFSET\tTIME\tWAS\tKEY\tREASON")
+			}
+			fmt.Fprintf(w, "%v\t%s\t%d/%d\t%s\t%s\n", l.Position, l.Time.Format(time.RFC3339), l.Source.Partition, l.Source.Offset, text(l.Key),
+				strings.TrimSpace(string(l.Handled)+" "+oneLine(errors.New(l.Reason))))
 			return nil
+		})
+		if err != nil {
+			return err
 		}
-		if n++; c.Limit > 0 && n > c.Limit {
-			more++
-			return nil
+		if err := w.Flush(); err != nil {
+			return err
 		}
-		at := where{l.Partition, l.Offset}.String()
-		if c.JSON {
-			return json.NewEncoder(e.out).Encode(letterJSON{at, l.At, l.Reason, l.Topic, l.From, l.FromOffset, text(l.Key), len(l.Value), how})
+		switch {
+		case n == 0:
+			fmt.Fprintf(e.errOut, "%s holds nothing to deal with\n", q.Topic())
+		case more > 0:
+			fmt.Fprintf(e.errOut, "and %d more: --limit\n", more)
 		}
-		if n == 1 {
-			fmt.Fprintln(w, "OFFSET\tTIME\tWAS\tKEY\tREASON")
-		}
-		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%s\t%s\n", at, l.At.Format(time.RFC3339), l.From, l.FromOffset, text(l.Key), strings.TrimSpace(how+" "+oneLine(errors.New(l.Reason))))
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	switch {
-	case n == 0:
-		fmt.Fprintf(e.errOut, "%s holds nothing to deal with\n", c.deadTopic())
-	case more > 0:
-		fmt.Fprintf(e.errOut, "and %d more: --limit\n", more)
-	}
-	return nil
 }
 
 type dlqShowCmd struct {
@@ -161,38 +147,38 @@ type dlqShowCmd struct {
 	Offset string `arg:"" help:"Which one: OFFSET or PARTITION/OFFSET, as list has it."`
 }
 
-// Run shows one.
+// Run shows one. It needs no database.
 func (c *dlqShowCmd) Run(e *env) error {
-	at, err := parseWhere(c.Offset)
+	at, err := deadletter.ParsePosition(c.Offset)
+	if err != nil {
+		return usageError{err}
+	}
+	ctx, cancel, err := c.within(e)
 	if err != nil {
 		return err
 	}
-	security, err := c.security(e.log)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(e.ctx, c.Timeout)
 	defer cancel()
-	found := false
-	err = deadletter.Read(ctx, c.Brokers, security, c.deadTopic(), at.partition, at.offset, func(l *deadletter.Letter) error {
-		if found = l.Offset == at.offset; !found {
-			return deadletter.ErrStop
-		}
-		fmt.Fprintf(e.out, "offset     %v of %s\ntime       %s\nreason     %s\nwas        offset %d of partition %d of %s\nkey        %s\n",
-			at, c.deadTopic(), l.At.Format(time.RFC3339Nano), l.Reason, l.FromOffset, l.From, l.Topic, text(l.Key))
-		for _, h := range l.Headers {
-			fmt.Fprintf(e.out, "header     %s: %s\n", h.Key, text(h.Value))
-		}
-		if l.Truncated > 0 {
-			fmt.Fprintf(e.out, "truncated  the whole value had %d bytes\n", l.Truncated)
-		}
-		fmt.Fprintf(e.out, "value      %d bytes\n%s\n", len(l.Value), text(l.Value))
-		return deadletter.ErrStop
-	})
-	if err == nil && !found {
-		return usagef("want the offset of a dead letter, got %v: %s has none there", at, c.deadTopic())
+	q, err := c.queue(e, nil)
+	if err != nil {
+		return err
 	}
-	return err
+	l, err := q.Find(ctx, at)
+	if errors.Is(err, deadletter.ErrNotFound) {
+		return usagef("want the offset of a dead letter, got %v: %s has none there", at, q.Topic())
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "offset     %v of %s\ntime       %s\nreason     %s\nwas        offset %d of partition %d of %s\nkey        %s\n",
+		at, q.Topic(), l.Time.Format(time.RFC3339Nano), l.Reason, l.Source.Offset, l.Source.Partition, l.Source.Topic, text(l.Key))
+	for _, h := range l.Headers {
+		fmt.Fprintf(e.out, "header     %s: %s\n", h.Key, text(h.Value))
+	}
+	if l.Truncated > 0 {
+		fmt.Fprintf(e.out, "truncated  the whole value had %d bytes\n", l.Truncated)
+	}
+	fmt.Fprintf(e.out, "value      %d bytes\n%s\n", len(l.Value), text(l.Value))
+	return nil
 }
 
 // text is what people can read of bytes: text as it is, else hexadecimal digits.
@@ -218,106 +204,17 @@ func (dlqRetryCmd) Help() string {
 
 // Run tries again.
 func (c *dlqRetryCmd) Run(e *env) error {
-	only, err := chosen(c.Offsets)
+	f, err := filter(c.Offsets, c.Reason)
 	if err != nil {
 		return err
 	}
-	pool, err := c.open(e)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	decoder := feed.NewDecoder()
-	var stored, known, left int
-	err = c.each(e, pool, false, func(l *deadletter.Letter, _ string) error {
-		if only != nil && !only[where{l.Partition, l.Offset}] || !strings.Contains(l.Reason, c.Reason) {
-			return nil
-		}
-		var t feed.Tick
-		how := ""
-		why, err := unstorable(e.ctx, pool, decoder, l, &t)
-		if why == nil && err == nil {
-			how, err = c.store(e, pool, l, &t)
-		}
-		if ahead, ok := errors.AsType[*backfill.AheadError](err); ok {
-			why, err = ahead, nil
-		}
-		switch {
-		case err != nil:
-			return err
-		case why != nil:
-			left++
-			fmt.Fprintf(e.errOut, "%v stays: %v\n", where{l.Partition, l.Offset}, oneLine(why))
-		case how == "stored":
-			stored++
-		case how == "known":
-			known++
-		}
-		return nil
-	})
-	fmt.Fprintf(e.out, "%d stored, %d were there already, %d stay\n", stored, known, left)
-	return err
-}
-
-// unstorable reads a letter's tick, or says why it can still not be one.
-func unstorable(ctx context.Context, pool *pgxpool.Pool, decoder *feed.Decoder, l *deadletter.Letter, t *feed.Tick) (why, err error) {
-	if l.Truncated > 0 {
-		return errors.New("the value is truncated"), nil
-	}
-	if why := decoder.DecodeValid(l.Value, t, time.Now()); why != nil {
-		return why, nil
-	}
-	horizon, err := db.New(pool).TickHorizon(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read retention horizon: %w", err)
-	}
-	if t.Time().Before(horizon) {
-		return fmt.Errorf("ts: older than the retention horizon %s", horizon.Format(time.RFC3339)), nil
-	}
-	return nil, nil
-}
-
-// store deals with one letter: "" means that somebody else has.
-func (c *dlqRetryCmd) store(e *env, pool *pgxpool.Pool, l *deadletter.Letter, t *feed.Tick) (how string, err error) {
-	var from backfill.Place
-	if l.Topic != "" && l.From >= 0 && l.FromOffset >= 0 {
-		from = backfill.Place{Topic: l.Topic, Partition: l.From, Offset: l.FromOffset}
-	}
-	err = db.InTx(e.ctx, pool, e.log, func(tx pgx.Tx) error {
-		how = "known"
-		fresh, err := backfill.Store(e.ctx, tx, t, from)
-		if err != nil {
-			return err
-		}
-		if fresh {
-			how = "stored"
-		}
-		rows, err := db.New(tx).HandleDeadLetter(e.ctx, db.HandleDeadLetterParams{Topic: c.deadTopic(), Partition: l.Partition, AtOffset: l.Offset, How: how})
-		if err == nil && rows == 0 {
-			how = ""
-		}
+	return c.with(e, func(ctx context.Context, q *deadletter.Queue) error {
+		n, err := q.Retry(ctx, f, func(l *deadletter.Letter, why error) {
+			fmt.Fprintf(e.errOut, "%v stays: %v\n", l.Position, oneLine(why))
+		})
+		fmt.Fprintf(e.out, "%d stored, %d were there already, %d stay\n", n.Stored, n.Known, n.Left)
 		return err
 	})
-	if err != nil {
-		return "", fmt.Errorf("store %v: %w", where{l.Partition, l.Offset}, err)
-	}
-	return how, nil
-}
-
-// chosen reads offsets; none given means all, which is nil.
-func chosen(offsets []string) (map[where]bool, error) {
-	if len(offsets) == 0 {
-		return nil, nil
-	}
-	only := map[where]bool{}
-	for _, o := range offsets {
-		at, err := parseWhere(o)
-		if err != nil {
-			return nil, err
-		}
-		only[at] = true
-	}
-	return only, nil
 }
 
 type dlqDiscardCmd struct {
@@ -329,27 +226,16 @@ type dlqDiscardCmd struct {
 
 // Run forgets some.
 func (c *dlqDiscardCmd) Run(e *env) error {
-	only, err := chosen(c.Offsets)
+	f, err := filter(c.Offsets, c.Reason)
 	if err != nil {
 		return err
 	}
-	if only == nil && c.Reason == "" && !c.All {
+	if f.Positions == nil && c.Reason == "" && !c.All {
 		return usagef("want offsets, --reason or --all, got none of them")
 	}
-	pool, err := c.open(e)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	n := int64(0)
-	err = c.each(e, pool, false, func(l *deadletter.Letter, _ string) error {
-		if only != nil && !only[where{l.Partition, l.Offset}] || !strings.Contains(l.Reason, c.Reason) {
-			return nil
-		}
-		rows, err := db.New(pool).HandleDeadLetter(e.ctx, db.HandleDeadLetterParams{Topic: c.deadTopic(), Partition: l.Partition, AtOffset: l.Offset, How: "discarded"})
-		n += rows
+	return c.with(e, func(ctx context.Context, q *deadletter.Queue) error {
+		n, err := q.Discard(ctx, f)
+		fmt.Fprintf(e.out, "%d discarded\n", n)
 		return err
 	})
-	fmt.Fprintf(e.out, "%d discarded\n", n)
-	return err
 }

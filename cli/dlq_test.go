@@ -13,8 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/deadletter"
 	"github.com/hypertick/hypertick/feed"
-	"github.com/hypertick/hypertick/ingest"
 )
 
 // TestDeadLetters: one that cannot be read, one whose tick is missing, its twin,
@@ -61,9 +61,9 @@ func TestDeadLetters(t *testing.T) {
 
 	// As ingest would have written them when it knew less.
 	for _, seq := range []int64{5, 5, 6} {
-		r := &kgo.Record{Topic: p.topic + ".dlq", Key: []byte("AAA"), Value: value(seq), Headers: []kgo.RecordHeader{
-			{Key: ingest.HeaderError, Value: []byte("price: not understood then")}, {Key: ingest.HeaderSourceTopic, Value: []byte(p.topic)},
-			{Key: ingest.HeaderSourcePartition, Value: []byte("0")}, {Key: ingest.HeaderSourceOffset, Value: []byte("99")},
+		r := &kgo.Record{Topic: feed.DeadLetterTopic(p.topic), Key: []byte("AAA"), Value: value(seq), Headers: []kgo.RecordHeader{
+			{Key: deadletter.HeaderError, Value: []byte("price: not understood then")}, {Key: deadletter.HeaderSourceTopic, Value: []byte(p.topic)},
+			{Key: deadletter.HeaderSourcePartition, Value: []byte("0")}, {Key: deadletter.HeaderSourceOffset, Value: []byte("99")},
 		}}
 		if err := cl.ProduceSync(ctx, r).FirstErr(); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"time"
 
 	"github.com/hypertick/hypertick/db"
@@ -8,10 +9,10 @@ import (
 )
 
 type ingestFlags struct {
-	Group         string        `help:"Consumer group; several ingests of one group share the partitions." default:"hypertick-ingest" placeholder:"NAME"`
+	Group         string        `help:"Consumer group; several ingests of one group share the partitions." default:"${group}" placeholder:"NAME"`
 	Workers       int           `help:"Members of the group in this process, each with its share of the partitions." default:"1" placeholder:"N"`
-	MaxBatch      int           `help:"Most ticks in one transaction." default:"20000" placeholder:"N"`
-	LateAfter     time.Duration `help:"A tick this much older than the newest of its partition takes the late lane." default:"5m" placeholder:"DURATION"`
+	MaxBatch      int           `help:"Most ticks in one transaction." default:"${max_batch}" placeholder:"N"`
+	LateAfter     time.Duration `help:"A tick this much older than the newest of its partition takes the late lane." default:"${late_after}" placeholder:"DURATION"`
 	MetricsListen string        `help:"Where /metrics, /livez and /readyz are served." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
 }
 
@@ -42,12 +43,20 @@ func (c *ingestCmd) Run(e *env) error {
 		return err
 	}
 	in, err := ingest.New(ingest.Config{
-		Brokers: c.Brokers, Security: security, Topic: c.Topic, DeadLetterTopic: c.Topic + ".dlq", Group: c.Group, Instance: c.Instance, Workers: c.Workers,
+		Brokers: c.Brokers, Security: security, Topic: c.Topic, Group: c.Group, Instance: c.Instance, Workers: c.Workers,
 		Pool: pool, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, MetricsListen: c.MetricsListen, Log: e.log,
 		Hooks: tracing.hooks(),
 	})
 	if err != nil {
-		return err
+		return ingestError(err)
 	}
 	return in.Run(e.ctx)
+}
+
+// ingestError makes a usage error of a setting that ingest does not take.
+func ingestError(err error) error {
+	if _, ok := errors.AsType[*ingest.ConfigError](err); ok {
+		return usageError{err}
+	}
+	return err
 }

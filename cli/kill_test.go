@@ -209,7 +209,7 @@ func TestKillEach(t *testing.T) {
 	defer owner.Close()
 	jobs, stopJobs := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- db.RunJobs(jobs, owner, dbtest.Log(t), nil) }()
+	go func() { ended <- embedded.RunJobs(jobs, owner, dbtest.Log(t), nil) }()
 	defer func() {
 		stopJobs()
 		if err := <-ended; err != nil {

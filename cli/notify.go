@@ -27,8 +27,8 @@ type notifyFlags struct {
 	EmailTo             []string      `help:"Its receivers." placeholder:"ADDRESS"`
 	AllowPrivateTargets bool          `help:"Let webhooks and Slack be at any address, not only at public ones."`
 	AllowTargets        []string      `help:"Networks that webhooks and Slack may be in besides, such as 10.1.0.0/16." placeholder:"CIDR"`
-	SendTimeout         time.Duration `help:"Most time for one try, at most 10s." default:"10s" placeholder:"DURATION"`
-	SendTries           int           `help:"Tries after which a notification is given up; 12 take about six hours." default:"12" placeholder:"N"`
+	SendTimeout         time.Duration `help:"Most time for one try, at most ${send_timeout}." default:"${send_timeout}" placeholder:"DURATION"`
+	SendTries           int           `help:"Tries after which a notification is given up; 12 take about six hours." default:"${send_tries}" placeholder:"N"`
 	NotifyMetricsListen string        `help:"Where /metrics, /livez and /readyz of the notifier are served." default:"127.0.0.1:9466" placeholder:"HOST:PORT"`
 }
 

@@ -9,8 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/hypertick/hypertick/deadletter"
 	"github.com/hypertick/hypertick/feed"
-	"github.com/hypertick/hypertick/ingest"
 )
 
 // TestRetryAhead: a letter whose tick is beyond what ingest has brought stays,
@@ -27,7 +27,7 @@ func TestRetryAhead(t *testing.T) {
 	}
 	defer cl.Close()
 	// Which the first ingest makes.
-	dead, err := feed.NewProducer(feed.ProducerConfig{Brokers: strings.Split(p.brokers, ","), Topic: p.topic + ".dlq"})
+	dead, err := feed.NewProducer(feed.ProducerConfig{Brokers: strings.Split(p.brokers, ","), Topic: feed.DeadLetterTopic(p.topic)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,13 +51,13 @@ func TestRetryAhead(t *testing.T) {
 	// As an ingest would write it that cannot read what this one can.
 	letter := func(r *kgo.Record, value string) {
 		t.Helper()
-		h := []kgo.RecordHeader{{Key: ingest.HeaderError, Value: []byte("not understood then")}}
+		h := []kgo.RecordHeader{{Key: deadletter.HeaderError, Value: []byte("not understood then")}}
 		if r != nil {
-			h = append(h, kgo.RecordHeader{Key: ingest.HeaderSourceTopic, Value: []byte(r.Topic)},
-				kgo.RecordHeader{Key: ingest.HeaderSourcePartition, Value: []byte(strconv.Itoa(int(r.Partition)))},
-				kgo.RecordHeader{Key: ingest.HeaderSourceOffset, Value: []byte(strconv.FormatInt(r.Offset, 10))})
+			h = append(h, kgo.RecordHeader{Key: deadletter.HeaderSourceTopic, Value: []byte(r.Topic)},
+				kgo.RecordHeader{Key: deadletter.HeaderSourcePartition, Value: []byte(strconv.Itoa(int(r.Partition)))},
+				kgo.RecordHeader{Key: deadletter.HeaderSourceOffset, Value: []byte(strconv.FormatInt(r.Offset, 10))})
 		}
-		produce(p.topic+".dlq", value, h...)
+		produce(feed.DeadLetterTopic(p.topic), value, h...)
 	}
 	retry := func(want ...string) {
 		t.Helper()

@@ -21,8 +21,8 @@ type simulateFlags struct {
 }
 
 type produceFlags struct {
-	Partitions      int32         `help:"Partitions of the topic where it has to be created." default:"8" placeholder:"N"`
-	DeliveryTimeout time.Duration `help:"Give up when the broker has acknowledged nothing for so long." default:"30s" placeholder:"DURATION"`
+	Partitions      int32         `help:"Partitions of the topic where it has to be created." default:"${partitions}" placeholder:"N"`
+	DeliveryTimeout time.Duration `help:"Give up when the broker has acknowledged nothing for so long." default:"${delivery_timeout}" placeholder:"DURATION"`
 }
 
 type simulateCmd struct {

@@ -13,8 +13,9 @@ import (
 
 const (
 	heartbeatEvery = time.Second
-	// askTimeout is how long it may take to find out how the instance is.
-	askTimeout = 2 * time.Second
+	// askTimeout is how long it may take to find out how the instance is. The view
+	// pipeline takes an instance for gone that sent no heartbeat for three times that.
+	askTimeout = 2 * heartbeatEvery
 	// writeTimeout is long, so that on a server that does one thing at a time the
 	// heartbeat is first in line when a long job ends.
 	writeTimeout = 2 * time.Minute
@@ -41,8 +42,8 @@ func InstanceName(name, listen string) string {
 
 // Heartbeat tells the database every second, until ctx ends, that an instance of a
 // component lives and how it is: see the table heartbeats. state gives a line about
-// what it does, and an error when something keeps it from working. At the end
-// the row is deleted.
+// what it does, and an error when something keeps it from working, before its
+// context ends. At the end the row is deleted.
 func Heartbeat(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, component, instance string, state func(context.Context) (detail string, err error)) {
 	q := New(pool)
 	started := time.Now()

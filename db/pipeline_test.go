@@ -14,6 +14,7 @@ import (
 
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/embedded"
 )
 
 // parts reads the pipeline as the API does: as the reader.
@@ -193,7 +194,7 @@ func TestFailingJob(t *testing.T) {
 	run := func() (wait time.Duration, p db.PipelineRow) {
 		t.Helper()
 		exec(t, d, "SELECT alter_job(job_id, next_start => now() - INTERVAL '1 second') FROM timescaledb_information.jobs WHERE proc_name = 'flaky'")
-		if n, err := db.RunDueJobs(ctx, d.Pool, dbtest.Log(t)); err != nil || n != 1 {
+		if n, err := embedded.RunDueJobs(ctx, d.Pool, dbtest.Log(t)); err != nil || n != 1 {
 			t.Fatalf("%d jobs ran, %v", n, err)
 		}
 		var seconds float64

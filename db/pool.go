@@ -1,6 +1,5 @@
 // Package db is the way Go reaches the database: the queries sqlc makes of
-// queries/, the connection pool, the migrations, and the jobs where the server
-// cannot run them itself.
+// queries/, the connection pool, transactions and the migrations.
 package db
 
 import (

@@ -17,17 +17,12 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// defaultPartitions of the tick topic.
-const defaultPartitions = 8
-
-// topicConfig bounds the disk: at most 128 MiB a partition, some 70 million
-// ticks in all. Age must not count, for a record's timestamp is the time of its
-// trade, and history is older than any limit when it arrives.
-var topicConfig = map[string]string{
-	"retention.ms":    "-1",
-	"retention.bytes": "134217728",
-	"segment.bytes":   "16777216",
-}
+// What bounds the disk: at most 128 MiB a partition, some 70 million ticks in
+// all. For the rest the topics are as everywhere else.
+const (
+	retentionBytes = 128 << 20
+	segmentBytes   = 16 << 20
+)
 
 // BrokerConfig says how to start a Broker.
 type BrokerConfig struct {
@@ -62,7 +57,7 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 		cfg.Log = slog.Default()
 	}
 	if cfg.Partitions == 0 {
-		cfg.Partitions = defaultPartitions
+		cfg.Partitions = feed.DefaultPartitions
 	}
 	host, port, err := splitListen(cfg.Listen)
 	if err != nil {
@@ -107,13 +102,14 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 		return nil, fmt.Errorf("start the embedded broker: %w", err)
 	}
 	b.addr = b.cluster.ListenAddrs()[0]
-	for topic, partitions := range map[string]int32{feed.Topic: cfg.Partitions, feed.DeadLetterTopic: 1} {
-		if b.cluster.TopicInfo(topic) != nil {
+	for _, topic := range feed.TopicSpecs(feed.Topic, cfg.Partitions) {
+		if b.cluster.TopicInfo(topic.Name) != nil {
 			continue
 		}
-		if err := b.cluster.CreateTopic(topic, partitions, topicConfig); err != nil {
+		topic.RetentionBytes, topic.SegmentBytes = retentionBytes, segmentBytes
+		if err := b.cluster.CreateTopic(topic.Name, topic.Partitions, topic.Config()); err != nil {
 			b.cluster.Close()
-			return nil, fmt.Errorf("create topic %s: %w", topic, err)
+			return nil, fmt.Errorf("create topic %s: %w", topic.Name, err)
 		}
 	}
 	return b, nil

@@ -74,7 +74,7 @@ func TestBrokerKeepsTopicsAndCommits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ticks, dead := len(topics[feed.Topic].Partitions), len(topics[feed.DeadLetterTopic].Partitions); ticks != 3 || dead != 1 {
+	if ticks, dead := len(topics[feed.Topic].Partitions), len(topics[feed.DeadLetterTopic(feed.Topic)].Partitions); ticks != 3 || dead != 1 {
 		t.Errorf("%d and %d partitions, want 3 and 1", ticks, dead)
 	}
 	if brokers, err := kadm.NewClient(client).ListBrokers(t.Context()); err != nil || len(brokers) != 1 || fmt.Sprintf("%s:%d", brokers[0].Host, brokers[0].Port) != b.Addr() {

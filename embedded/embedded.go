@@ -1,7 +1,8 @@
 // Package embedded is the stack that needs no installation: a Kafka broker in
 // this process and TimescaleDB, built to WebAssembly, in a Node process of its
-// own. It is for the demo and for tests, not for production: one database
-// backend serves all clients, and the broker is a fake of one node.
+// own, with a runner for the jobs that its server does not schedule. It is for the
+// demo and for tests, not for production: one database backend serves all
+// clients, and the broker is a fake of one node.
 package embedded
 
 import "fmt"

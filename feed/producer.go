@@ -15,6 +15,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// DefaultDeliveryTimeout is the default of ProducerConfig.DeliveryTimeout.
+const DefaultDeliveryTimeout = 30 * time.Second
+
 // ProducerConfig says where ticks go.
 type ProducerConfig struct {
 	Brokers  []string // host:port of the first brokers to ask; required
@@ -22,7 +25,8 @@ type ProducerConfig struct {
 	Topic    string   // default Topic
 	ClientID string   // what the broker's logs call this client; default hypertick
 	// DeliveryTimeout is how long the broker may acknowledge nothing at all,
-	// while ticks wait, before the producer gives up. Default 30 s.
+	// while ticks wait, before the producer gives up. Default
+	// DefaultDeliveryTimeout.
 	DeliveryTimeout time.Duration
 	// MaxBuffered is how many unacknowledged ticks may wait before Produce
 	// blocks. Default 65,536.
@@ -80,7 +84,7 @@ func NewProducer(cfg ProducerConfig) (*Producer, error) {
 		cfg.ClientID = "hypertick"
 	}
 	if cfg.DeliveryTimeout <= 0 {
-		cfg.DeliveryTimeout = 30 * time.Second
+		cfg.DeliveryTimeout = DefaultDeliveryTimeout
 	}
 	if cfg.MaxBuffered <= 0 {
 		cfg.MaxBuffered = 1 << 16

@@ -8,13 +8,6 @@ import (
 	"time"
 )
 
-// Topics of the stream. A record's key is its symbol, so that all ticks of one
-// symbol share a partition and keep their order.
-const (
-	Topic           = "market.ticks"
-	DeadLetterTopic = "market.ticks.dlq"
-)
-
 // Limits of a valid tick.
 const (
 	MaxSymbolLen = 32

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,12 +13,85 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// topicConfig keeps history in the topic: a record's timestamp is its trade
-// time, so the usual seven days of retention would delete a month of history
-// as soon as it was produced. Size bounds the topic instead.
-var topicConfig = map[string]*string{
-	"retention.ms":    new("-1"),
-	"retention.bytes": new("4294967296"), // of one partition, compressed
+// Topic is the topic of the ticks where no other is named. A record's key is its
+// symbol, so that all ticks of one symbol share a partition and keep their order.
+const Topic = "market.ticks"
+
+// DefaultPartitions is how many partitions the topic of the ticks gets where no
+// other number is given.
+const DefaultPartitions = 8
+
+// DeadLetterTopic names the topic of the records of topic that ingest could not
+// store.
+func DeadLetterTopic(topic string) string { return topic + ".dlq" }
+
+// TopicSpec says how a topic of the stream is created. Whoever creates one, a
+// producer, ingest, the command or the embedded broker, takes it from here.
+type TopicSpec struct {
+	Name       string
+	Partitions int32
+	// RetentionBytes bounds a partition, in compressed bytes.
+	RetentionBytes int64
+	// SegmentBytes is the size of the files of a partition. Retention deletes
+	// whole files.
+	SegmentBytes int64
+	// MaxMessageBytes bounds a batch of records, compressed, as it comes from a
+	// producer.
+	MaxMessageBytes int64
+}
+
+// TickTopicSpec is the topic of the ticks.
+func TickTopicSpec(topic string, partitions int32) TopicSpec {
+	return TopicSpec{Name: topic, Partitions: partitions, RetentionBytes: 4 << 30, SegmentBytes: 128 << 20, MaxMessageBytes: 1 << 20}
+}
+
+// DeadLetterTopicSpec is the topic of the dead letters of topic. It has one
+// partition, so that an offset names a letter, and room in a batch for the
+// largest record of topic and the headers that a letter has besides.
+func DeadLetterTopicSpec(topic string) TopicSpec {
+	s := TickTopicSpec(DeadLetterTopic(topic), 1)
+	s.MaxMessageBytes *= 2
+	return s
+}
+
+// TopicSpecs are the topics of a stream: its ticks and its dead letters.
+func TopicSpecs(topic string, partitions int32) []TopicSpec {
+	return []TopicSpec{TickTopicSpec(topic, partitions), DeadLetterTopicSpec(topic)}
+}
+
+// Config is the configuration of the topic in the broker's names.
+func (s TopicSpec) Config() map[string]string {
+	return map[string]string{
+		"cleanup.policy":   "delete",
+		"compression.type": "producer",
+		// A record's timestamp is the time of its trade. So the usual seven days of
+		// retention would delete a month of history as soon as it is produced: size
+		// bounds the topic instead.
+		"message.timestamp.type": "CreateTime",
+		"retention.ms":           "-1",
+		"retention.bytes":        strconv.FormatInt(s.RetentionBytes, 10),
+		"segment.bytes":          strconv.FormatInt(s.SegmentBytes, 10),
+		"max.message.bytes":      strconv.FormatInt(s.MaxMessageBytes, 10),
+	}
+}
+
+// Ensure creates the topic if it does not exist, and says whether it did.
+// An existing topic is left as it is. replicas of -1 is the broker's default.
+func (s TopicSpec) Ensure(ctx context.Context, admin *kadm.Client, replicas int16) (created bool, err error) {
+	// Ask first: to see a topic takes fewer rights than to create one.
+	topics, err := admin.ListTopics(ctx, s.Name)
+	if err != nil || topics.Has(s.Name) {
+		return false, err
+	}
+	config := make(map[string]*string)
+	for key, value := range s.Config() {
+		config[key] = &value
+	}
+	_, err = admin.CreateTopic(ctx, s.Partitions, replicas, config, s.Name)
+	if errors.Is(err, kerr.TopicAlreadyExists) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // EnsureTopic creates the producer's topic if it does not exist, with the
@@ -31,7 +105,7 @@ func (p *Producer) EnsureTopic(ctx context.Context, partitions int32) error {
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)()
 	for {
-		_, err := ensureTopic(waiting, kadm.NewClient(p.client), p.cfg.Topic, partitions, -1)
+		_, err := TickTopicSpec(p.cfg.Topic, partitions).Ensure(waiting, kadm.NewClient(p.client), -1)
 		if err == nil {
 			return nil
 		}
@@ -54,25 +128,11 @@ func (p *Producer) EnsureTopic(ctx context.Context, partitions int32) error {
 	}
 }
 
-// ensureTopic creates a topic if it does not exist, and says whether it did.
-func ensureTopic(ctx context.Context, admin *kadm.Client, topic string, partitions int32, replicas int16) (created bool, err error) {
-	// Ask first: to see a topic takes fewer rights than to create one.
-	topics, err := admin.ListTopics(ctx, topic)
-	if err != nil || topics.Has(topic) {
-		return false, err
-	}
-	_, err = admin.CreateTopic(ctx, partitions, replicas, topicConfig, topic)
-	if errors.Is(err, kerr.TopicAlreadyExists) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // TopicsConfig says which topics CreateTopics makes.
 type TopicsConfig struct {
 	Brokers    []string
 	Security   Security
-	Topic      string // the ticks; the dead letters' is the one with .dlq behind it
+	Topic      string // of the ticks; see DeadLetterTopic for the other
 	Partitions int32  // of the ticks; the dead letters get one
 	Replicas   int16  // -1: what the broker thinks right
 	// Patience is how long to wait for a broker that is not there yet.
@@ -102,14 +162,11 @@ func CreateTopics(ctx context.Context, cfg TopicsConfig) ([]TopicInfo, error) {
 	waiting, cancel := context.WithTimeout(ctx, cfg.Patience)
 	defer cancel()
 	var infos []TopicInfo
-	for _, t := range []struct {
-		name       string
-		partitions int32
-	}{{cfg.Topic, cfg.Partitions}, {cfg.Topic + ".dlq", 1}} {
-		info := TopicInfo{Name: t.name}
+	for _, t := range TopicSpecs(cfg.Topic, cfg.Partitions) {
+		info := TopicInfo{Name: t.Name}
 		for {
 			var created bool
-			if created, err = ensureTopic(waiting, admin, t.name, t.partitions, cfg.Replicas); err == nil {
+			if created, err = t.Ensure(waiting, admin, cfg.Replicas); err == nil {
 				info.Created = info.Created || created
 				err = describeTopic(waiting, admin, &info)
 			}
@@ -120,12 +177,12 @@ func CreateTopics(ctx context.Context, cfg TopicsConfig) ([]TopicInfo, error) {
 			// is starting may refuse connections, or know of no controller yet.
 			var refused *kerr.Error
 			if errors.As(err, &refused) && !refused.Retriable {
-				return nil, fmt.Errorf("create topic %s on broker %s: %w", t.name, strings.Join(cfg.Brokers, ","), err)
+				return nil, fmt.Errorf("create topic %s on broker %s: %w", t.Name, strings.Join(cfg.Brokers, ","), err)
 			}
 			select {
 			case <-time.After(200 * time.Millisecond):
 			case <-waiting.Done():
-				return nil, fmt.Errorf("create topic %s on broker %s: %w", t.name, strings.Join(cfg.Brokers, ","), err)
+				return nil, fmt.Errorf("create topic %s on broker %s: %w", t.Name, strings.Join(cfg.Brokers, ","), err)
 			}
 		}
 		infos = append(infos, info)

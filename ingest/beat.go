@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/hypertick/hypertick/db"
 )
-
-// pingTimeout is how long the brokers have to answer before they count as gone.
-const pingTimeout = 2 * time.Second
 
 // beat tells the database that this process lives, and how the broker is: what
 // the view pipeline shows of both.
@@ -19,8 +15,6 @@ func (in *Ingester) beat(ctx context.Context) {
 		if err := in.flowing(); err != nil {
 			return "", err
 		}
-		ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-		defer cancel()
 		if err := in.admin.Ping(ctx); err != nil {
 			return "", fmt.Errorf("broker: %w", err)
 		}

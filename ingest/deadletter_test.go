@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/hypertick/hypertick/deadletter"
 	"github.com/hypertick/hypertick/feed"
 )
 
@@ -75,7 +77,7 @@ func TestDeadLetters(t *testing.T) {
 		t.Errorf("dead_letters_total: %v", got)
 	}
 
-	letters := r.consume(feed.DeadLetterTopic, 1000)
+	letters := r.consume(feed.DeadLetterTopic(feed.Topic), 1000)
 	source := map[string]*kgo.Record{}
 	for _, rec := range recs {
 		source[fmt.Sprint(rec.Partition, "/", rec.Offset)] = rec
@@ -83,14 +85,14 @@ func TestDeadLetters(t *testing.T) {
 	for _, l := range letters {
 		h := headers(l)
 		id := h["id"]
-		if want := wantField[id]; !strings.HasPrefix(h[HeaderError], want+": ") {
-			t.Errorf("letter %s: error %q, want one of %s", id, h[HeaderError], want)
+		if want := wantField[id]; !strings.HasPrefix(h[deadletter.HeaderError], want+": ") {
+			t.Errorf("letter %s: error %q, want one of %s", id, h[deadletter.HeaderError], want)
 		}
 		if !bytes.Equal(l.Value, values[id]) || (l.Value == nil) != (values[id] == nil) || string(l.Key) != "k"+id {
 			t.Errorf("letter %s: key %q value %q", id, l.Key, l.Value)
 		}
-		src := source[h[HeaderSourcePartition]+"/"+h[HeaderSourceOffset]]
-		if src == nil || headers(src)["id"] != id || h[HeaderSourceTopic] != feed.Topic {
+		src := source[h[deadletter.HeaderSourcePartition]+"/"+h[deadletter.HeaderSourceOffset]]
+		if src == nil || headers(src)["id"] != id || h[deadletter.HeaderSourceTopic] != feed.Topic {
 			t.Errorf("letter %s: wrong source %v", id, h)
 		} else if !l.Timestamp.Equal(src.Timestamp) {
 			t.Errorf("letter %s: timestamp %v, want %v", id, l.Timestamp, src.Timestamp)
@@ -134,14 +136,38 @@ func (r *rig) consume(topic string, n int) []*kgo.Record {
 // must not stall anything either.
 func TestDeadLetterTopic(t *testing.T) {
 	r := newRig(t)
+	if err := r.broker.DeleteTopic(feed.DeadLetterTopic(feed.Topic)); err != nil {
+		t.Fatal(err)
+	}
 	big := &kgo.Record{Topic: feed.Topic, Partition: 0, Value: bytes.Repeat([]byte("x"), 900_000)}
 	r.produceRecords(big, record(series(1, 1, 1)[0]))
-	x := r.start(func(c *Config) { c.DeadLetterTopic = "made.when.needed" })
+	x := r.start(nil)
 	r.untilIngested()
 	x.stop()
-	got := r.consume("made.when.needed", 1)[0]
+	got := r.consume(feed.DeadLetterTopic(feed.Topic), 1)[0]
 	if !bytes.Equal(got.Value, big.Value) {
 		t.Errorf("%d bytes", len(got.Value))
+	}
+}
+
+// Bad records of which one poll has more than the topic of the dead letters takes in
+// a batch, and which do not compress, must not stall anything.
+func TestDeadLetterFlood(t *testing.T) {
+	r := newRig(t)
+	random := rand.NewChaCha8([32]byte{7})
+	recs := make([]*kgo.Record, 400)
+	for i := range recs {
+		value := make([]byte, 20_000)
+		_, _ = random.Read(value)
+		recs[i] = &kgo.Record{Topic: feed.Topic, Partition: int32(i % testPartitions), Value: value}
+	}
+	r.produceRecords(recs...)
+	x := r.start(nil)
+	r.untilIngested()
+	r.until("all counted", func() bool { return x.metric("dead_letters_total") == float64(len(recs)) })
+	x.stop()
+	if got := len(r.consume(feed.DeadLetterTopic(feed.Topic), len(recs))); got != len(recs) {
+		t.Errorf("%d dead letters, want %d", got, len(recs))
 	}
 }
 
@@ -161,8 +187,8 @@ func TestHorizon(t *testing.T) {
 	r.untilIngested()
 	x.stop()
 	r.wantStored([]feed.Tick{ticks[1], ticks[3]})
-	for _, l := range r.consume(feed.DeadLetterTopic, 3) {
-		if e := headers(l)[HeaderError]; !strings.HasPrefix(e, "ts: older than the retention horizon ") {
+	for _, l := range r.consume(feed.DeadLetterTopic(feed.Topic), 3) {
+		if e := headers(l)[deadletter.HeaderError]; !strings.HasPrefix(e, "ts: older than the retention horizon ") {
 			t.Errorf("error %q", e)
 		}
 	}

@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/hypertick/hypertick/feed"
 )
@@ -221,7 +224,8 @@ func TestStopWhileDown(t *testing.T) {
 	})
 	t.Run("broker, with a dead letter in hand", func(t *testing.T) {
 		r := newRig(t)
-		x := r.start(func(c *Config) { c.DeadLetterTopic = "never made" }) // not a legal name
+		r.broker.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: feed.DeadLetterTopic(feed.Topic), Err: kerr.TopicAuthorizationFailed, Count: -1})
+		x := r.start(nil)
 		r.produceRecords(&kgo.Record{Topic: feed.Topic, Partition: 0, Value: []byte("bad")})
 		r.until("it cannot be produced", func() bool { return x.metric("retries_total") > 0 })
 		r.broker.Close()

@@ -48,7 +48,7 @@ func newRig(t testing.TB) *rig {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	r := &rig{t: t, ctx: ctx, db: dbtest.New(t)}
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(testPartitions, feed.Topic), kfake.SeedTopics(1, feed.DeadLetterTopic))
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(testPartitions, feed.Topic), kfake.SeedTopics(1, feed.DeadLetterTopic(feed.Topic)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,7 +164,7 @@ func (m *member) write(ctx, writing context.Context) {
 }
 
 func (m *member) store(ctx, writing context.Context, w *writer, b *batch) {
-	if err := m.in.bury(ctx, writing, b); err != nil {
+	if err := m.in.publishDeadLetters(ctx, writing, b); err != nil {
 		m.poison() // ctx has ended: nothing behind it may be written either
 		return
 	}

@@ -36,8 +36,8 @@ type Config struct {
 	// not served.
 	MetricsListen string
 	Parallel      int           // most notifications of a channel at once, default 4
-	Timeout       time.Duration // most time for one, default 10 s, at most 10 s
-	Tries         int           // then it is given up, default 12
+	Timeout       time.Duration // most time for one, default MaxTimeout, at most that
+	Tries         int           // then it is given up, default DefaultTries
 	// FirstRetry is about how long the second try waits. Each wait is 2.5
 	// times the one before, up to LastRetry. Default 5 s and 90 min, which
 	// makes six hours of 12 tries.
@@ -52,7 +52,10 @@ type Config struct {
 }
 
 const (
-	defaultTimeout = 10 * time.Second
+	// MaxTimeout bounds Config.Timeout, and is its default.
+	MaxTimeout = 10 * time.Second
+	// DefaultTries is the default of Config.Tries.
+	DefaultTries = 12
 	// Lease is the default of Config.Lease.
 	Lease = 30 * time.Second
 	// keepFor is how long notifications wait for a channel that nobody serves.
@@ -67,7 +70,7 @@ func (cfg *Config) complete() error {
 			*d = value
 		}
 	}
-	def(&cfg.Timeout, defaultTimeout)
+	def(&cfg.Timeout, MaxTimeout)
 	def(&cfg.FirstRetry, 5*time.Second)
 	def(&cfg.LastRetry, 90*time.Minute)
 	def(&cfg.Lease, Lease)
@@ -76,7 +79,7 @@ func (cfg *Config) complete() error {
 		cfg.Parallel = 4
 	}
 	if cfg.Tries == 0 {
-		cfg.Tries = 12
+		cfg.Tries = DefaultTries
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -85,8 +88,8 @@ func (cfg *Config) complete() error {
 		cfg.Now = time.Now
 	}
 	switch {
-	case cfg.Timeout < 0 || cfg.Timeout > defaultTimeout:
-		return fmt.Errorf("timeout: want more than 0 and at most %v, got %v", defaultTimeout, cfg.Timeout)
+	case cfg.Timeout < 0 || cfg.Timeout > MaxTimeout:
+		return fmt.Errorf("timeout: want more than 0 and at most %v, got %v", MaxTimeout, cfg.Timeout)
 	case cfg.Tries < 1 || cfg.Tries > 100:
 		return fmt.Errorf("tries: want 1 to 100, got %d", cfg.Tries)
 	case cfg.FirstRetry < 0 || cfg.LastRetry < cfg.FirstRetry:

@@ -145,6 +145,7 @@ func TestAlertsResume(t *testing.T) {
 		}
 		if m == 11 {
 			hub = r.newHub(quick) // as after a restart of the server
+			run(t, hub)
 		}
 		if m%3 == 0 {
 			r.caughtUp(hub)

@@ -289,7 +289,7 @@ func (c *Client) drain() (out []byte, replay bool, err error) {
 
 // replay reads what a resumed client has missed.
 func (c *Client) replay(ctx context.Context) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()
 	out, err := c.hub.replay(ctx, &c.sub, c.from, c.start, c.badID)
 	if err != nil {

@@ -13,6 +13,17 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+const (
+	// DefaultGrace is the default of Config.Grace. The job note_revisions lists
+	// the bars of ticks that ingest notes later than its own, shorter grace; what is
+	// noted before has to be committed when the hub closes the bar. So it must be at
+	// least that grace and commitTime.
+	DefaultGrace = 4 * time.Second
+	// commitTime is the most time from where ingest notes late ticks to the
+	// commit of its batch, which is its next statement.
+	commitTime = 2 * time.Second
+)
+
 // Config is what a Hub needs.
 type Config struct {
 	// Pool reaches the database; hypertick_reader's rights are enough.
@@ -21,9 +32,8 @@ type Config struct {
 	Log *slog.Logger
 	// Beat is the time between two looks at the database, 250 ms by default.
 	Beat time.Duration
-	// Grace is how long after its end a bar is closed, 4 s by default. A tick
-	// that comes later makes a revision. It must be longer than the grace of the job
-	// note_revisions and the time from there to the commit of a batch.
+	// Grace is how long after its end a bar is closed, DefaultGrace by default. A
+	// tick that comes later makes a revision.
 	Grace time.Duration
 	// StatusEvery is the time between two status events, 5 s by default.
 	StatusEvery time.Duration
@@ -38,7 +48,8 @@ type Config struct {
 
 // Why a client's stream ends.
 var (
-	ErrSlow   = errors.New("the client does not keep up")
+	ErrSlow = errors.New("the client does not keep up")
+	// ErrClosed means that the hub has stopped.
 	ErrClosed = errors.New("the stream is closed")
 	// ErrFull means that there are MaxClients already.
 	ErrFull = errors.New("too many streams")
@@ -47,13 +58,12 @@ var (
 // Hub reads the database while there are clients.
 type Hub struct {
 	cfg     Config
-	cancel  context.CancelFunc
-	done    chan struct{} // closed when the hub has stopped
-	stopped chan struct{} // closed when it is told to
+	stopped chan struct{} // closed when Run is told to stop
 	wake    chan struct{}
 	replays chan struct{} // bounds the replays at a time
 
 	mu      sync.Mutex
+	started bool // Run was called
 	clients map[*Client]struct{}
 	wants   wants
 	ready   bool // at is known
@@ -61,7 +71,7 @@ type Hub struct {
 	status  *event
 	shown   map[shownKey]shown
 
-	// What follows belongs to the goroutine of the hub.
+	// What follows belongs to Run.
 	feeds       map[feedKey]feed
 	heads       map[string]time.Time // newest tick by symbol
 	bars        map[barKey]*bar
@@ -95,23 +105,21 @@ const (
 	maxShown = 200_000
 )
 
-// New makes a hub. It reads nothing until there is a client; Close ends it.
+// New makes a hub. Nothing is read, and no client gets an event, until Run.
 func New(cfg Config) *Hub {
 	setDefault(&cfg.Beat, 250*time.Millisecond)
-	setDefault(&cfg.Grace, 4*time.Second)
+	setDefault(&cfg.Grace, DefaultGrace)
 	setDefault(&cfg.StatusEvery, 5*time.Second)
 	setDefault(&cfg.MaxClients, 4096)
 	setDefault(&cfg.MaxPending, 20_000)
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
-		cfg: cfg, cancel: cancel, done: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
+		cfg: cfg, stopped: make(chan struct{}), wake: make(chan struct{}, 1),
 		replays: make(chan struct{}, 2), clients: map[*Client]struct{}{}, wants: newWants(), shown: map[shownKey]shown{},
 	}
 	h.idle()
-	go h.run(ctx)
 	return h
 }
 
@@ -121,17 +129,25 @@ func setDefault[T int | time.Duration](v *T, to T) {
 	}
 }
 
-// Close ends every stream and the hub.
-func (h *Hub) Close() {
+// Run reads the database for the clients until ctx ends. Then every stream ends
+// with ErrClosed, at once, and Run returns nil. A hub runs once: another Run is
+// an error.
+func (h *Hub) Run(ctx context.Context) error {
 	h.mu.Lock()
-	select {
-	case <-h.stopped:
-	default:
+	if h.started {
+		h.mu.Unlock()
+		return errors.New("run the stream: it was run before")
+	}
+	h.started = true
+	h.mu.Unlock()
+	// The streams end before the pass that is under way does.
+	unhook := context.AfterFunc(ctx, func() { close(h.stopped) })
+	h.run(ctx)
+	if unhook() {
 		close(h.stopped)
 	}
-	h.mu.Unlock()
-	h.cancel()
-	<-h.done
+	<-h.stopped
+	return nil
 }
 
 // Clients is how many there are.
@@ -141,7 +157,10 @@ func (h *Hub) Clients() int {
 	return len(h.clients)
 }
 
-// Subscribe adds a client; Client.Close removes it.
+// Subscribe adds a client; Client.Close removes it. A client that comes before Run
+// waits for it: its events begin with the first pass. One that comes when Run has
+// been told to stop is refused with ErrClosed, and one beyond MaxClients with
+// ErrFull.
 func (h *Hub) Subscribe(sub Subscription) (*Client, error) {
 	c, err := newClient(h, sub)
 	if err != nil {
@@ -185,8 +204,7 @@ func (h *Hub) remove(c *Client) {
 }
 
 func (h *Hub) run(ctx context.Context) {
-	defer close(h.done)
-	for {
+	for ctx.Err() == nil {
 		if h.idle() {
 			select {
 			case <-ctx.Done():

@@ -236,7 +236,6 @@ func TestIntervalAdded(t *testing.T) {
 // TestLimits names too many intervals, and some that are none.
 func TestLimits(t *testing.T) {
 	h := New(Config{Pool: nil, Log: dbtest.Log(t)})
-	h.Close()
 	w := newWants()
 	for _, names := range [][]string{{"7s"}, {""}, {"1m", "2x"}, {"1m", "2m", "3m", "4m", "5m", "6m", "7m", "8m", "9m"}} {
 		if tfs, err := parseTimeframes(names); err == nil || !strings.HasPrefix(err.Error(), "interval: want ") {

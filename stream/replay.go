@@ -8,9 +8,14 @@ import (
 	"github.com/hypertick/hypertick/db"
 )
 
-// resumeWithin is how long an id can be resumed from: bar_revisions keeps
-// little more.
-const resumeWithin = 24 * time.Hour
+const (
+	// resumeWithin is how long an id can be resumed from. The table bar_revisions
+	// must keep its rows for longer: by what bars may be behind the clock when
+	// the id was given, and by what a replay takes.
+	resumeWithin = 24 * time.Hour
+	// replayTimeout bounds a replay.
+	replayTimeout = 30 * time.Second
+)
 
 // replay is what happened between two positions: first the alerts that changed,
 // then the revisions of bars the client knows as closed, then the bars that

@@ -66,6 +66,7 @@ func TestResume(t *testing.T) {
 		}
 		if m == 13 {
 			hub = r.newHub(quick) // as after a restart of the server
+			run(t, hub)
 		}
 		if m%3 == 0 {
 			r.caughtUp(hub)
@@ -227,13 +228,64 @@ func TestDatabaseRestart(t *testing.T) {
 func TestClose(t *testing.T) {
 	r := newRig(t, quick)
 	l := r.listen(r.hub, Subscription{Kinds: All})
-	r.hub.Close()
+	r.end()
 	<-l.done
 	if !errors.Is(l.err, ErrClosed) {
 		t.Errorf("the client got %v", l.err)
 	}
 	if _, err := r.hub.Subscribe(Subscription{}); !errors.Is(err, ErrClosed) {
 		t.Errorf("a new client got %v", err)
+	}
+	if err := r.hub.Run(t.Context()); err == nil {
+		t.Error("the hub runs once more")
+	}
+}
+
+// TestSubscribeBeforeRun has a client come before the hub runs: it waits, and
+// its events begin with the first pass.
+func TestSubscribeBeforeRun(t *testing.T) {
+	r := &rig{t: t, db: dbtest.New(t), rand: rand.New(rand.NewPCG(3, 5))}
+	r.setClock(begin)
+	hub := r.newHub(quick)
+	c, err := hub.Subscribe(Subscription{Intervals: []string{"1m"}, Kinds: All})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := c.Next(t.Context(), time.Millisecond); err != nil || string(out) != ":\n\n" {
+		t.Errorf("before the hub runs came %q, %v, want a comment", out, err)
+	}
+	if n := hub.Clients(); n != 1 {
+		t.Errorf("%d clients, want 1", n)
+	}
+	c.Close()
+	l := r.listen(hub, Subscription{Intervals: []string{"1m"}, Kinds: All})
+	end := run(t, hub)
+	r.caughtUp(hub)
+	r.minute(begin, "AAPL")
+	r.minute(begin.Add(time.Minute), "AAPL")
+	waitFor(t, "a closed bar", func() bool { return len(l.candles(closed)) == 1 })
+	sameCandles(t, "closed", l.candles(closed), r.want("1m", begin.Add(time.Minute)))
+	end()
+	<-l.done
+	if !errors.Is(l.err, ErrClosed) {
+		t.Errorf("the client got %v", l.err)
+	}
+}
+
+// TestRunOfEnded runs a hub whose context has ended already.
+func TestRunOfEnded(t *testing.T) {
+	h := New(quick)
+	c, err := h.Subscribe(Subscription{Kinds: All})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Next(t.Context(), time.Minute); !errors.Is(err, ErrClosed) {
+		t.Errorf("the client got %v", err)
 	}
 }
 

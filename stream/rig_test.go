@@ -27,6 +27,7 @@ type rig struct {
 	t     testing.TB
 	db    *dbtest.DB
 	hub   *Hub
+	end   func() // ends the hub and waits for it
 	clock atomic.Int64
 	seq   int64
 	ticks []dbtest.Tick
@@ -42,9 +43,26 @@ func newRig(t testing.TB, cfg Config) *rig {
 	r := &rig{t: t, db: dbtest.New(t), rand: rand.New(rand.NewPCG(3, 5))}
 	r.setClock(begin)
 	r.hub = r.newHub(cfg)
+	r.end = run(t, r.hub)
 	return r
 }
 
+// run runs a hub for the length of the test, or until it is ended.
+func run(t testing.TB, h *Hub) (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.Run(ctx) }()
+	end = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run the hub: %v", err)
+		}
+	})
+	t.Cleanup(end)
+	return end
+}
+
+// newHub is a hub that does not run yet.
 func (r *rig) newHub(cfg Config) *Hub {
 	r.t.Helper()
 	pool, err := db.Open(context.Background(), r.db.URLAs(r.t, "hypertick_reader"), 4)
@@ -55,9 +73,8 @@ func (r *rig) newHub(cfg Config) *Hub {
 	if cfg.Beat == 0 {
 		cfg.Beat = 20 * time.Millisecond
 	}
-	h := New(cfg)
-	r.t.Cleanup(func() { h.Close(); pool.Close() })
-	return h
+	r.t.Cleanup(pool.Close)
+	return New(cfg)
 }
 
 func (r *rig) now() time.Time        { return time.UnixMicro(r.clock.Load()).UTC() }

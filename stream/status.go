@@ -8,9 +8,11 @@ import (
 )
 
 const (
-	// staleAfter is how long no tick may come before the data is stale.
+	// staleAfter is how long no tick may come before the data is stale, here and in
+	// the view pipeline.
 	staleAfter = 15 * time.Second
-	// materialiseAfter is the age at which the policies of the candles take a bar in.
+	// materialiseAfter is the end_offset of the policies of the candles: the age at
+	// which they take a bar in.
 	materialiseAfter = time.Minute
 	// quietAfter is how long feeds that are behind may bring nothing before bars
 	// close by the clock alone, and behindAtMost how far behind they may be.

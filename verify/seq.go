@@ -19,7 +19,7 @@ func (v *verifier) seqs(ctx context.Context, symbol string) error {
 		}
 		return &t
 	}
-	r, err := db.Raw(ctx, v.q, (*db.Queries).VerifySeqs, db.VerifySeqsParams{
+	r, err := v.q.VerifySeqRows(ctx, db.VerifySeqsParams{
 		Symbol: symbol, After: bound(v.cfg.From), Before: bound(v.cfg.To),
 	})
 	if err != nil {

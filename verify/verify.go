@@ -221,7 +221,7 @@ func (v *verifier) candles(ctx context.Context) error {
 		}
 		return walk(ctx, from, to, width, 1, func(from, to time.Time) error {
 			return v.slice(ctx, &v.result.Candles, func(q *db.Queries) (rows, error) {
-				return db.Raw(ctx, q, (*db.Queries).VerifyCandles, db.VerifyCandlesParams{After: from, Before: to, Symbol: v.symbol(), Bars: bars})
+				return q.VerifyCandleRows(ctx, db.VerifyCandlesParams{After: from, Before: to, Symbol: v.symbol(), Bars: bars})
 			})
 		})
 	}
@@ -252,7 +252,7 @@ func (v *verifier) blocks(ctx context.Context, l level) error {
 	from, to := v.bounds(l.WholeSince)
 	return walk(ctx, from, to, l.width, 24, func(from, to time.Time) error {
 		return v.slice(ctx, &v.result.Blocks, func(q *db.Queries) (rows, error) {
-			return db.Raw(ctx, q, (*db.Queries).VerifyBlocks, db.VerifyBlocksParams{Bar: l.Bar, After: from, Before: to, Symbol: v.symbol()})
+			return q.VerifyBlockRows(ctx, db.VerifyBlocksParams{Bar: l.Bar, After: from, Before: to, Symbol: v.symbol()})
 		})
 	})
 }

@@ -1,35 +1,30 @@
-package backfill
+package deadletter
 
 import (
 	"context"
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/feed"
 )
 
-// Place is where a record was in the stream. One without a topic was nowhere.
-type Place struct {
-	Topic     string
-	Partition int32
-	Offset    int64
-}
+// around is how far from the ts of a tick another of its seq is looked for while
+// its feed is locked.
+const around = time.Minute
 
-// AheadError is about a tick that would keep ticks before it out: ingest, which
-// has yet to bring them, would take them for repeats.
+// AheadError is about a tick that would keep ticks before it out: ingest has yet
+// to bring them, and would take them for duplicates.
 type AheadError struct {
-	Place
-	Next int64 // where ingest goes on in the partition, -1 when it knows none
+	Source
+	Next int64 // offset at which ingest goes on in the partition, -1 when it has none
 	// Seq is the tick's, LastSeq that of its feed.
 	Seq, LastSeq int64
 }
 
 func (e *AheadError) Error() string {
 	switch {
-	case e.Topic == "":
+	case !e.known():
 		return fmt.Sprintf("nothing says where in the stream it was, and its seq %d is beyond the %d of its feed: "+
 			"ticks between that ingest has yet to bring would count as repeats", e.Seq, e.LastSeq)
 	case e.Next < 0:
@@ -38,11 +33,12 @@ func (e *AheadError) Error() string {
 	return fmt.Sprintf("ingest has not come past it yet (it was offset %d of partition %d of %s, ingest is at %d)", e.Offset, e.Partition, e.Topic, e.Next)
 }
 
-// Store stores a tick whose record was at from, within a transaction of the
-// caller, who may have more to do in it. It says whether the tick was new; one
-// with its seq counts as there whatever its ts.
-func Store(ctx context.Context, tx pgx.Tx, t *feed.Tick, from Place) (bool, error) {
-	q := db.New(tx)
+// store stores the tick of a record within a transaction, and says whether it was
+// new: a tick of its seq counts as the same, whatever its ts.
+//
+// A letter's seq is mostly below the position of its feed, so that ingest would
+// take it for a duplicate. It therefore goes straight to the database.
+func store(ctx context.Context, q *db.Queries, t *feed.Tick, from Source) (bool, error) {
 	// Where the symbol has many ticks this takes a while, so ingest does not wait meanwhile.
 	last := int64(0)
 	rows, err := q.FeedPositions(ctx, db.FeedPositionsParams{Venues: []string{t.Venue}, Symbols: []string{t.Symbol}})
@@ -58,17 +54,16 @@ func Store(ctx context.Context, tx pgx.Tx, t *feed.Tick, from Place) (bool, erro
 			return false, err
 		}
 	}
-	feeds, arg := params([]feed.Tick{*t})
-	at, err := lock(ctx, q, feeds)
+	// From here on ingest waits with the feed: what it has stored is seen.
+	locked, err := q.LockFeeds(ctx, db.LockFeedsParams{Venues: []string{t.Venue}, Symbols: []string{t.Symbol}, Tss: []time.Time{t.Time()}})
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("lock feed: %w", err)
 	}
-	last = at[feedOf(t)].LastSeq
+	last = locked[0].LastSeq
 	switch {
 	case t.Seq > last:
 		// Ingest takes a partition in order. So when it has committed the record, it
-		// has committed the feed's ticks before it; and with the feed locked, what
-		// it has committed is seen.
+		// has committed the feed's ticks before it.
 		if err := past(ctx, q, t, from, last); err != nil {
 			return false, err
 		}
@@ -77,9 +72,13 @@ func Store(ctx context.Context, tx pgx.Tx, t *feed.Tick, from Place) (bool, erro
 			return false, err
 		}
 	}
-	n, err := q.StoreHistory(ctx, arg)
+	n, err := q.StoreHistory(ctx, db.StoreHistoryParams{
+		Tss: []time.Time{t.Time()}, Symbols: []string{t.Symbol}, Prices: []float64{t.Price}, Sizes: []float64{t.Size},
+		Seqs: []int64{t.Seq}, Venues: []string{t.Venue}, Sources: []string{t.Symbol},
+		Oldest: t.Time().Add(-around), Newest: t.Time().Add(around),
+	})
 	if err != nil {
-		return false, fmt.Errorf("store: %w", err)
+		return false, fmt.Errorf("store tick: %w", err)
 	}
 	return n > 0, nil
 }
@@ -96,9 +95,9 @@ func anywhere(ctx context.Context, q *db.Queries, t *feed.Tick) (bool, error) {
 }
 
 // past wants ingest to be done with the record.
-func past(ctx context.Context, q *db.Queries, t *feed.Tick, from Place, last int64) error {
-	ahead := &AheadError{Place: from, Next: -1, Seq: t.Seq, LastSeq: last}
-	if from.Topic == "" {
+func past(ctx context.Context, q *db.Queries, t *feed.Tick, from Source, last int64) error {
+	ahead := &AheadError{Source: from, Next: -1, Seq: t.Seq, LastSeq: last}
+	if !from.known() {
 		return ahead
 	}
 	rows, err := q.IngestOffsets(ctx, db.IngestOffsetsParams{Topic: from.Topic, Partitions: []int32{from.Partition}})

@@ -1,4 +1,4 @@
-package backfill_test
+package deadletter
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/hypertick/hypertick/backfill"
+	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/db/dbtest"
 	"github.com/hypertick/hypertick/feed"
 )
@@ -15,22 +15,21 @@ import (
 // TestStoreBesideIngest: ingest commits a batch of the feed, and moves past the
 // letter's record, while the letter waits for the feed.
 func TestStoreBesideIngest(t *testing.T) {
-
 	d := dbtest.New(t)
 	pool := writer(t, d)
 	now := time.Now().UTC().Truncate(time.Second)
 	d.Commit(t, []dbtest.Tick{{TS: now, Symbol: "A", Venue: "V", Price: 1, Size: 1, Seq: 4}}, nil) // next_offset of dbtest/0 is 1
 	letter := &feed.Tick{TS: now.UnixMicro(), Symbol: "A", Venue: "V", Price: 1, Size: 1, Seq: 7}
-	from := backfill.Place{Topic: "dbtest", Partition: 0, Offset: 5}
-	store := func() (fresh bool, err error) {
+	from := Source{Topic: "dbtest", Partition: 0, Offset: 5}
+	inTx := func() (fresh bool, err error) {
 		err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-			fresh, err = backfill.Store(t.Context(), tx, letter, from)
+			fresh, err = store(t.Context(), db.New(tx), letter, from)
 			return err
 		})
 		return fresh, err
 	}
-	_, err := store()
-	if ahead, ok := errors.AsType[*backfill.AheadError](err); !ok || ahead.Next != 1 || ahead.LastSeq != 4 {
+	_, err := inTx()
+	if ahead, ok := errors.AsType[*AheadError](err); !ok || ahead.Next != 1 || ahead.LastSeq != 4 {
 		t.Errorf("got %v, want an AheadError", err)
 	}
 
@@ -50,7 +49,7 @@ func TestStoreBesideIngest(t *testing.T) {
 	}
 	stored := make(chan error, 1)
 	go func() {
-		fresh, err := store()
+		fresh, err := inTx()
 		if err == nil && !fresh {
 			err = errors.New("it was there already")
 		}
@@ -72,7 +71,7 @@ func TestStoreBesideIngest(t *testing.T) {
 	if err := d.Pool.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM ticks) * 100 + (SELECT last_seq FROM feed_positions)").Scan(&n); err != nil || n != 407 {
 		t.Errorf("%d, want 4 ticks and position 7: %v", n, err)
 	}
-	if fresh, err := store(); fresh || err != nil {
+	if fresh, err := inTx(); fresh || err != nil {
 		t.Errorf("once more: new %v, %v", fresh, err)
 	}
 }

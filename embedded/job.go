@@ -1,4 +1,4 @@
-package db
+package embedded
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/hypertick/hypertick/db"
 )
 
 // maxHold is how long a backlog may keep the jobs from running.
@@ -29,7 +31,7 @@ func RunJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold fun
 	defer tick.Stop()
 	for known := false; ; {
 		if !known {
-			if has, err := New(pool).HasScheduler(ctx); err == nil {
+			if has, err := db.New(pool).HasScheduler(ctx); err == nil {
 				known, own = true, !has
 			} else if ctx.Err() == nil {
 				log.WarnContext(ctx, "jobs wait for the database", slog.Any("error", err))
@@ -80,7 +82,7 @@ func RunDueJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) (int,
 }
 
 func runDueJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold func() bool) (int, error) {
-	q := New(pool)
+	q := db.New(pool)
 	due, err := q.DueJobs(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read due jobs: %w", err)
@@ -93,7 +95,7 @@ func runDueJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold 
 			// Afterwards all of them again, in their order: the refresh of a level
 			// takes long where the one below it has not been.
 			for _, ran := range due[:i] {
-				if err := q.RescheduleJob(ctx, RescheduleJobParams{JobID: ran.JobID}); err != nil {
+				if err := q.RescheduleJob(ctx, db.RescheduleJobParams{JobID: ran.JobID}); err != nil {
 					return i, fmt.Errorf("reschedule job %d: %w", ran.JobID, err)
 				}
 			}
@@ -103,7 +105,7 @@ func runDueJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold 
 		err := q.RunJob(ctx, job.JobID)
 		took := time.Since(start)
 		attrs := []any{slog.Int("job", int(job.JobID)), slog.String("proc", job.Proc), slog.String("relation", job.Relation), slog.Duration("took", took)}
-		run := RecordJobParams{JobID: job.JobID, TookSeconds: took.Seconds()}
+		run := db.RecordJobParams{JobID: job.JobID, TookSeconds: took.Seconds()}
 		var pgErr *pgconn.PgError
 		switch {
 		case err == nil:
@@ -121,7 +123,7 @@ func runDueJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold 
 		// One backend serves all: a long job rests twice as long as it ran, so
 		// that a backfill is not refreshed again and again while it comes in.
 		rest := max(job.EverySeconds, 2*took.Seconds(), backOff(job.EverySeconds, failures))
-		if err := q.RescheduleJob(ctx, RescheduleJobParams{JobID: job.JobID, Seconds: rest}); err != nil {
+		if err := q.RescheduleJob(ctx, db.RescheduleJobParams{JobID: job.JobID, Seconds: rest}); err != nil {
 			return i, fmt.Errorf("reschedule job %d: %w", job.JobID, err)
 		}
 	}

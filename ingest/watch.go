@@ -1,0 +1,58 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// watch re-reads settings, and the lag of partitions nothing comes from.
+func (in *Ingester) watch(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		step, cancel := context.WithTimeout(ctx, 30*time.Second)
+		if n%2 == 0 {
+			in.note("read retention horizon", in.readHorizon(step))
+		}
+		if n%12 == 0 {
+			in.note("read venues", in.readVenues(step))
+			in.note("read columnstore policy", in.readPack(step))
+		}
+		in.note("read ends of partitions", in.readEnds(step))
+		in.note("reach the brokers", in.reach(step))
+		cancel()
+	}
+}
+
+// reach asks the brokers for a sign of life while this process is in no group.
+// The consumer itself retries without a word, also what time does not mend,
+// such as a wrong password or an authority that is not trusted.
+func (in *Ingester) reach(ctx context.Context) error {
+	in.metrics.mu.Lock()
+	members := in.metrics.members
+	in.metrics.mu.Unlock()
+	for _, m := range members {
+		m.mu.Lock()
+		joined := m.joined
+		m.mu.Unlock()
+		if joined {
+			return nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return in.admin.Ping(ctx)
+}
+
+func (in *Ingester) note(what string, err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		in.log.Warn("cannot "+what+", trying again", slog.Any("error", err))
+	}
+}
