@@ -94,7 +94,7 @@ func newRig(t testing.TB, d *dbtest.DB, url string) *rig {
 // config is fast, and may go to this machine.
 func (r *rig) config(channels ...Channel) Config {
 	return Config{
-		Pool: r.pool, Channels: channels, AllowPrivate: true, Timeout: 2 * time.Second, Tries: 100,
+		Pool: r.pool, Channels: channels, AllowPrivate: true, Timeout: 10 * time.Second, Tries: 100,
 		FirstRetry: 5 * time.Millisecond, LastRetry: 40 * time.Millisecond, Poll: 20 * time.Millisecond,
 		Log: slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
