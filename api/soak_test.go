@@ -45,7 +45,7 @@ func TestStreamSoak(t *testing.T) {
 		names[i] = fmt.Sprintf("SYM%02d", i)
 	}
 	// The market is ahead of the database's clock, so nothing counts as late.
-	start := now.Truncate(time.Hour).Add(2 * time.Hour)
+	start := time.Now().UTC().Truncate(time.Hour).Add(2 * time.Hour)
 	l.tick(start, names...)
 
 	ends := make(chan error, s.clients)

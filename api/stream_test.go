@@ -32,7 +32,7 @@ type live struct {
 func newLive(t testing.TB, cfg Config) *live {
 	t.Helper()
 	l := &live{db: dbtest.New(t)}
-	l.clock.Store(now.Truncate(time.Hour).UnixMicro())
+	l.clock.Store(time.Now().Truncate(time.Hour).UnixMicro())
 	cfg.Pool = reader(t, l.db)
 	cfg.Stream.Now = l.now
 	if cfg.Stream.Beat == 0 {

@@ -25,7 +25,7 @@ func TestRunJobs(t *testing.T) {
 	if _, err := d.Pool.Exec(ctx, `
 		CREATE PROCEDURE fails(job_id int, config jsonb) LANGUAGE plpgsql AS $$ BEGIN RAISE 'on purpose'; END $$;
 		SELECT add_job('fails', '1 hour');
-		SELECT alter_job(job_id, scheduled => true) FROM timescaledb_information.jobs WHERE job_id >= 1000`); err != nil {
+		SELECT alter_job(job_id, schedule_interval => INTERVAL '1 hour', scheduled => true) FROM timescaledb_information.jobs WHERE job_id >= 1000`); err != nil {
 		t.Fatal(err)
 	}
 	if d.Embedded == nil {
