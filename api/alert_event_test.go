@@ -21,14 +21,15 @@ import (
 // eventMarket is a database with events of three rules, some of one bar.
 type eventMarket struct {
 	db     *dbtest.DB
+	now    time.Time
 	events []AlertEvent
 }
 
 func newEventMarket(t testing.TB, n int) *eventMarket {
 	t.Helper()
-	m := &eventMarket{db: dbtest.New(t)}
+	m := &eventMarket{db: dbtest.New(t), now: current()}
 	for i := range n {
-		m.add(t, i, now.Truncate(time.Minute).Add(-time.Duration(i/3)*37*time.Minute))
+		m.add(t, i, m.now.Truncate(time.Minute).Add(-time.Duration(i/3)*37*time.Minute))
 	}
 	return m
 }
@@ -83,14 +84,14 @@ func TestAlertEvents(t *testing.T) {
 		if rule != "" {
 			q.Set("rule", rule)
 		}
-		from, to := now.Add(-time.Duration(rapid.IntRange(0, 24).Draw(t, "from"))*time.Hour).Truncate(time.Minute), now.Add(time.Hour).Truncate(time.Second)
+		from, to := m.now.Add(-time.Duration(rapid.IntRange(0, 24).Draw(t, "from"))*time.Hour).Truncate(time.Minute), m.now.Add(time.Hour).Truncate(time.Second)
 		if rapid.Bool().Draw(t, "has from") {
 			q.Set("from", from.Format(time.RFC3339Nano))
 		} else {
 			from = time.Time{}
 		}
 		if rapid.Bool().Draw(t, "has to") {
-			to = now.Add(-time.Duration(rapid.IntRange(0, 8).Draw(t, "to")) * time.Hour).Truncate(time.Minute)
+			to = m.now.Add(-time.Duration(rapid.IntRange(0, 8).Draw(t, "to")) * time.Hour).Truncate(time.Minute)
 			q.Set("to", to.Format(time.RFC3339Nano))
 		}
 		if !from.Before(to) {
@@ -114,7 +115,7 @@ func TestAlertEvents(t *testing.T) {
 	first := decode[page[AlertEvent]](t, c.get("/v1/alerts/events?limit=30&state=firing,resolved"))
 	want := slices.DeleteFunc(slices.Clone(m.events), func(e AlertEvent) bool { return e.State == "retracted" })[30:]
 	for i := range 10 {
-		m.add(t, i, now.Truncate(time.Minute).Add(time.Duration(i+1)*time.Minute))
+		m.add(t, i, m.now.Truncate(time.Minute).Add(time.Duration(i+1)*time.Minute))
 	}
 	rest := decode[page[AlertEvent]](t, c.get("/v1/alerts/events?limit=500&cursor="+first.Next))
 	if !slices.EqualFunc(rest.Data, want, sameEvent) {
@@ -216,6 +217,7 @@ func TestAlertEventHistory(t *testing.T) {
 	asOwner(t, d, "DELETE FROM alert.rules")
 	c := serve(t, Config{Pool: reader(t, d), Operator: operator(t, d)})
 	c.write(http.MethodPost, "/v1/alerts/rules", `{"name":"high","condition":"above","interval":"1m","indicator":"sma","params":{"period":1},"threshold":110}`, 201)
+	now := current()
 	start := now.Truncate(time.Minute).Add(-40 * time.Minute)
 	var ticks []dbtest.Tick
 	for i := range 30 {
@@ -255,6 +257,7 @@ func TestAlertEventHistory(t *testing.T) {
 // TestAlertTest tries rules on history.
 func TestAlertTest(t *testing.T) {
 	d := dbtest.New(t)
+	now := current()
 	start := now.Truncate(time.Minute).Add(-60 * time.Minute)
 	var ticks []dbtest.Tick
 	for i := range 50 {
@@ -350,7 +353,7 @@ func TestAlertStream(t *testing.T) {
 	for _, s := range []*subscriber{few, all} {
 		l.until(s, "status", has("status", ""))
 	}
-	m.add(t, 1, now.Truncate(time.Minute)) // of AAPL
+	m.add(t, 1, current().Truncate(time.Minute)) // of AAPL
 	e := l.until(all, "alert", has("alert", `"AAPL"`))
 	row := decode[struct{ Data []json.RawMessage }](t, l.get("/v1/alerts/events")).Data[0]
 	if e.data != string(row) || e.id == "" {

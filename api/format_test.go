@@ -149,7 +149,7 @@ func arrowRows(t testing.TB, body []byte, columns string) []string {
 // testCaching: what has closed may be kept, is confirmed by its ETag, and has
 // another one once a late tick changes it.
 func testCaching(t *testing.T, m *market, c *client) {
-	day := now.Truncate(day)
+	day := m.now.Truncate(day)
 	closed := fmt.Sprintf("from=%s&to=%s", day.AddDate(0, 0, -2).Format(time.RFC3339), day.AddDate(0, 0, -1).Format(time.RFC3339))
 	paths := []string{
 		"/v1/symbols/AAPL/ticks?" + closed, "/v1/symbols/AAPL/candles?interval=1m&" + closed, "/v1/symbols/AAPL/indicators/sma?period=2&interval=1m&" + closed,
@@ -181,7 +181,7 @@ func testCaching(t *testing.T, m *market, c *client) {
 	// The forming bar, and whatever may still grow.
 	for _, path := range []string{
 		"/v1/symbols/AAPL/candles", "/v1/symbols/AAPL/ticks?from=" + day.Format(time.RFC3339), "/v1/symbols/AAPL/indicators/sma",
-		"/v1/symbols/AAPL/candles?interval=1d&to=" + now.Add(-time.Minute).Format(time.RFC3339), "/v1/screener", "/v1/symbols/AAPL/snapshot",
+		"/v1/symbols/AAPL/candles?interval=1d&to=" + m.now.Add(time.Minute).Format(time.RFC3339), "/v1/screener", "/v1/symbols/AAPL/snapshot",
 	} {
 		a := c.get(path)
 		if a.header.Get("Cache-Control") != "no-cache" || a.header.Get("ETag") == "" {

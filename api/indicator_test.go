@@ -100,7 +100,7 @@ func testIndicators(t *testing.T, m *market, c *client) {
 			var p page[IndicatorValue]
 			a := c.get("/v1/symbols/AAPL/indicators/rsi?limit=1" + path)
 			if err := json.Unmarshal(a.body, &p); err != nil || len(p.Data) != 1 || p.Data[0].Values["rsi"] == nil || p.Next == "" ||
-				!p.Data[0].Bucket.Equal(now.Add(time.Millisecond).Truncate(time.Minute)) {
+				!p.Data[0].Bucket.Equal(m.now.Add(time.Millisecond).Truncate(time.Minute)) {
 				t.Errorf("%s: %v %s", path, err, a.body)
 			}
 		}

@@ -29,7 +29,7 @@ func testIntervals(t *testing.T, m *market, c *client) {
 			"/v1/symbols/BTC-USDT/candles?limit=11&from=2000-01-01T00:00:00Z&" + at,
 			"/v1/symbols/AAPL/indicators/rsi?period=3&limit=50&" + at, "/v1/symbols/X:Y/indicators/macd?limit=20&" + at,
 			// A stored screener lags by the last minutes.
-			"/v1/screener?filter=bucket%3C" + now.Add(-6*time.Hour).Format(time.RFC3339) + "&" + at, "/v1/symbols/OLD.1/snapshot?" + at,
+			"/v1/screener?filter=bucket%3C" + m.now.Add(-6*time.Hour).Format(time.RFC3339) + "&" + at, "/v1/symbols/OLD.1/snapshot?" + at,
 		}
 	}
 	before := map[string]answer{}

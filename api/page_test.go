@@ -153,7 +153,7 @@ func TestMarket(t *testing.T) {
 	t.Run("example in docs", func(t *testing.T) { testExampleInDocs(t, m, c) })
 	t.Run("screener", func(t *testing.T) { testScreener(t, m, c) })
 	t.Run("known without a feed", func(t *testing.T) {
-		if _, err := m.db.Pool.Exec(context.Background(), "INSERT INTO ticks VALUES ($1, 'BYHAND', 1, 1, 1, 'X')", now); err != nil {
+		if _, err := m.db.Pool.Exec(context.Background(), "INSERT INTO ticks VALUES ($1, 'BYHAND', 1, 1, 1, 'X')", m.now); err != nil {
 			t.Fatal(err)
 		}
 		if a := c.get("/v1/symbols/BYHAND/ticks?to=2001-01-01T00:00:00Z"); a.status != http.StatusOK || string(a.body) != "{\"data\":[]}\n" {
@@ -246,7 +246,7 @@ func testInserts(t *testing.T, m *market, c *client) {
 				return
 			default:
 			}
-			ts := now.Add(-time.Duration(i%600) * 5 * time.Minute)
+			ts := m.now.Add(-time.Duration(i%600) * 5 * time.Minute)
 			if _, err := m.db.Pool.Exec(context.Background(), "INSERT INTO ticks VALUES ($1, 'AAPL', 1, 0, $2, 'NEW')", ts, i+1); err != nil {
 				errs <- err
 				return

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 func testErrors(t *testing.T, c *client) {
@@ -288,7 +289,7 @@ func TestSlowDatabase(t *testing.T) {
 			}()
 			<-entered
 		})
-		if took := time.Since(start); took > 30*time.Second {
+		if took := time.Since(start); took > wait.Scale(30*time.Second) {
 			t.Errorf("stop took %v", took)
 		}
 		if a := <-got; a.status != 0 && a.status != 503 {

@@ -209,9 +209,11 @@ func problemOf(t testing.TB, a answer) Problem {
 type market struct {
 	db    *dbtest.DB
 	ticks map[string][]dbtest.Tick // by symbol, in order of ts, seq, venue
+	now   time.Time                // of the newest tick but one
 }
 
-var now = time.Now().UTC().Truncate(time.Microsecond)
+// current is the time as the database keeps it.
+func current() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 // newMarket seeds symbols that are busy, tied, sparse, long gone and split by
 // years of silence. Half of it is in the continuous aggregates, half is not.
@@ -221,6 +223,7 @@ func newMarket(t testing.TB) *market {
 	m := &market{db: d, ticks: map[string][]dbtest.Tick{}}
 	r := rand.New(rand.NewPCG(7, 11))
 	seq := int64(0)
+	now := current()
 	add := func(symbol, venue string, ts time.Time) {
 		seq++
 		m.ticks[symbol] = append(m.ticks[symbol], dbtest.Tick{
@@ -246,7 +249,10 @@ func newMarket(t testing.TB) *market {
 	}
 	m.insert(t)
 	d.Settle(t)
-	// After the refresh: a late tick, and the forming bar.
+	// After the refresh: a late tick, and the forming bar. It is the bar of now,
+	// for one that is a minute old is no longer forming when it is refreshed.
+	now = current()
+	m.now = now
 	before := m.count()
 	add("AAPL", "SIM", now.Add(-30*time.Hour))
 	add("AAPL", "SIM", now)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
 	"github.com/hypertick/hypertick/stream"
 )
 
@@ -44,7 +45,7 @@ func TestStreamSoak(t *testing.T) {
 		names[i] = fmt.Sprintf("SYM%02d", i)
 	}
 	// The market is ahead of the database's clock, so nothing counts as late.
-	start := now.Truncate(time.Hour).Add(2 * time.Hour)
+	start := time.Now().UTC().Truncate(time.Hour).Add(2 * time.Hour)
 	l.tick(start, names...)
 
 	ends := make(chan error, s.clients)
@@ -117,20 +118,18 @@ func TestStreamSoak(t *testing.T) {
 				mine[key] = true
 			}
 		}
-		deadline := time.Now().Add(time.Minute)
-		for ; c.distinct() < len(mine); time.Sleep(5 * time.Millisecond) {
+		wait.For(t, fmt.Sprintf("all that client %d should see (the market began at %d)", i, start.Unix()), func() (any, bool) {
 			l.clock.Add(int64(20 * time.Millisecond / time.Microsecond)) // the last bars close when the feeds have been quiet
-			if time.Now().After(deadline) {
-				c.mu.Lock()
-				for key := range mine {
-					if c.closed[key] == 0 {
-						t.Errorf("client %d did not see %s (the market began at %d)", i, key, start.Unix())
-					}
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			var missing []string
+			for key := range mine {
+				if c.closed[key] == 0 {
+					missing = append(missing, key)
 				}
-				c.mu.Unlock()
-				t.FailNow()
 			}
-		}
+			return fmt.Sprintf("no %q", missing), len(missing) == 0
+		})
 		c.mu.Lock()
 		for key, n := range c.closed {
 			if n != 1 || !mine[key] {
@@ -192,12 +191,6 @@ type soakClient struct {
 	events, bytes      atomic.Int64
 	mu                 sync.Mutex
 	closed             map[string]int
-}
-
-func (c *soakClient) distinct() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.closed)
 }
 
 func (c *soakClient) read(s *subscriber) error {

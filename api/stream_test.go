@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
 	"github.com/hypertick/hypertick/stream"
 )
 
@@ -31,7 +32,7 @@ type live struct {
 func newLive(t testing.TB, cfg Config) *live {
 	t.Helper()
 	l := &live{db: dbtest.New(t)}
-	l.clock.Store(now.Truncate(time.Hour).UnixMicro())
+	l.clock.Store(time.Now().Truncate(time.Hour).UnixMicro())
 	cfg.Pool = reader(t, l.db)
 	cfg.Stream.Now = l.now
 	if cfg.Stream.Beat == 0 {
@@ -128,7 +129,7 @@ func (l *live) mustSubscribe(query, lastID string) *subscriber {
 // until reads events until one fits.
 func (l *live) until(s *subscriber, what string, fits func(sse) bool) sse {
 	l.t.Helper()
-	_ = s.conn.SetReadDeadline(time.Now().Add(time.Minute))
+	_ = s.conn.SetReadDeadline(time.Now().Add(wait.Scale(time.Minute)))
 	for {
 		e, err := s.next()
 		if err != nil {
@@ -260,16 +261,7 @@ func TestStreamProblems(t *testing.T) {
 	}
 	problemOf(t, a)
 	one.close()
-	waitUntil(t, "the client to be gone", func() bool { return l.server.hub.Clients() == 0 })
-}
-
-func waitUntil(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute for %s", what)
-		}
-	}
+	wait.Equal(t, "clients once the one has gone", 0, l.server.hub.Clients)
 }
 
 // TestStreamStop stops a server with streams, and expects that it stops long
@@ -341,7 +333,7 @@ func TestStreamSlow(t *testing.T) {
 			}
 		}
 	}()
-	waitUntil(t, "all to be there", func() bool { return l.server.hub.Clients() == 6 })
+	wait.Equal(t, "clients", 6, l.server.hub.Clients)
 	n := 0
 	for ; l.server.hub.Clients() > 1; n++ {
 		if n > 5000 {
@@ -362,7 +354,7 @@ func TestStreamSlow(t *testing.T) {
 				t.Errorf("twice: %s", data)
 			}
 			seen[data] = true
-		case <-time.After(time.Minute):
+		case <-time.After(wait.Scale(time.Minute)):
 			t.Fatalf("%d closes, want %d", len(seen), n)
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // dial opens a connection to say anything on.
@@ -24,7 +26,7 @@ func (c *client) dial() *net.TCPConn {
 	}
 	c.t.Cleanup(func() { _ = conn.Close() })
 	// A server that hangs fails the test, and not by its time limit.
-	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(wait.Scale(time.Minute))); err != nil {
 		c.t.Fatal(err)
 	}
 	return conn.(*net.TCPConn)
@@ -145,11 +147,7 @@ func TestSlowReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Fprint(conn, "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n")
-	select {
-	case <-gone:
-	case <-time.After(time.Minute):
-		t.Error("the server still writes to a client that does not read")
-	}
+	wait.Receive(t, "the server to give up a client that does not read", gone)
 	if a := c.get("/long"); a.status != 200 || strings.Count(string(a.body), "line\n") != lines {
 		t.Errorf("%d %q", a.status, a.body)
 	}
@@ -227,12 +225,7 @@ func TestStopWithRequests(t *testing.T) {
 	if a := c.hear(conn, http.MethodGet, "/work"); a.status != 200 || string(a.body) != "done" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	select {
-	case err := <-ran:
-		if err != nil && !errors.Is(err, net.ErrClosed) {
-			t.Error(err)
-		}
-	case <-time.After(time.Minute):
-		t.Fatal("the server does not stop")
+	if err := wait.Receive(t, "the server to stop", ran); err != nil && !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
 	}
 }

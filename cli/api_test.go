@@ -11,7 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // lines is a log that a test reads while it is written.
@@ -71,16 +72,17 @@ func TestKeyNew(t *testing.T) {
 			"--listen", "127.0.0.1:0", "--api-metrics-listen", "127.0.0.1:0", "--rate-limit", "100")
 	}()
 	var url string
-	for url == "" {
+	wait.For(t, "the address of the API in its log", func() (any, bool) {
 		if m := regexp.MustCompile(`"url":"(http://[^"]+)"`).FindStringSubmatch(log.String()); m != nil {
 			url = m[1]
 		}
 		select {
 		case code := <-done:
 			t.Fatalf("exit code %d: %s", code, log)
-		case <-time.After(5 * time.Millisecond):
+		default:
 		}
-	}
+		return log, url != ""
+	})
 	for k, want := range map[string]int{"": 401, "x": 401, key: 503} {
 		req, err := http.NewRequest(http.MethodGet, url+"/v1/symbols", nil)
 		if err != nil {

@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // trades writes a file with a trade every 37 seconds, numbered from first.
@@ -32,8 +32,7 @@ func trades(t *testing.T, start time.Time, first, n int) string {
 // of the call, and changes nothing.
 func TestBackfillRefused(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 2*time.Minute)
 	d := dbtest.New(t)
 	start := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -3)
 	file := trades(t, start, 1, 2500)

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/hypertick/hypertick/cli"
 )
@@ -125,19 +124,5 @@ func TestFlagFromEnvironment(t *testing.T) {
 	t.Setenv("HYPERTICK_DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")
 	if code, _, errOut := run(context.Background(), "retention"); code != 1 {
 		t.Errorf("exit code %d, %s; want 1: it should have tried the database", code, errOut)
-	}
-}
-
-// until waits for a condition, and fails the test when ctx ends first.
-func until(ctx context.Context, t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("gave up waiting until %s", what)
-		case <-tick.C:
-		}
 	}
 }

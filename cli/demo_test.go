@@ -2,7 +2,6 @@ package cli_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // demo is a demo running in a process of its own.
@@ -113,16 +113,15 @@ func (d *demo) newest(interval string, limit int) []candle {
 // TestDemo starts the whole stack as a user does, sees candles of every
 // interval move, kills it, starts it again and sees it go on; then stops it.
 func TestDemo(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 4*time.Minute)
 	dir := filepath.Join(t.TempDir(), "demo")
 	d := startDemo(t, dir, "--history", "2d", "--rate", "200")
 	for _, i := range dbtest.Intervals {
-		until(ctx, t, i.Name+" has three candles", func() bool { return len(d.newest(i.Name, 3)) == 3 })
+		wait.Equal(t, i.Name+" has three candles", 3, func() int { return len(d.newest(i.Name, 3)) })
 	}
 	for _, i := range dbtest.Intervals {
 		var before []candle
-		until(ctx, t, "the last candle of "+i.Name+" moves", func() bool {
+		wait.Until(t, "the last candle of "+i.Name+" moves", func() bool {
 			now := d.newest(i.Name, 1)
 			if len(before) == 0 {
 				before = now
@@ -132,17 +131,14 @@ func TestDemo(t *testing.T) {
 	}
 
 	// The status tells the truth: all is well, and alerts have been evaluated.
-	var last string
-	until(ctx, t, "status finds all well", func() bool {
+	wait.For(t, "status to find all well", func() (any, bool) {
 		s, code, out := d.status(ctx)
-		last = out
-		return code == 0 && s.part("ingest").State == "ok" && s.part("broker").State == "ok" && s.part("api").State == "ok" && s.part("alerts").State == "ok"
+		return out, code == 0 && s.part("ingest").State == "ok" && s.part("broker").State == "ok" && s.part("api").State == "ok" && s.part("alerts").State == "ok"
 	})
-	t.Log(last)
 
 	// Its API writes alert rules. While the one backend refreshes two days it may
 	// answer 504 and write the rule all the same.
-	until(ctx, t, "a rule is written", func() bool {
+	wait.Until(t, "a rule is written", func() bool {
 		rule := strings.NewReader(`{"name":"mine","condition":"above","interval":"1m","indicator":"rsi","threshold":80}`)
 		resp, err := http.Post("http://"+d.api+"/v1/alerts/rules", "application/json", rule)
 		if err != nil {
@@ -165,7 +161,7 @@ func TestDemo(t *testing.T) {
 
 	// SIGKILL for the whole tree: the database's process goes with its parent.
 	var newest candle
-	until(ctx, t, "the newest candle", func() bool {
+	wait.Until(t, "the newest candle", func() bool {
 		now := d.newest("1m", 1)
 		if len(now) == 1 {
 			newest = now[0]
@@ -177,11 +173,11 @@ func TestDemo(t *testing.T) {
 	}
 	<-d.exited
 	d = startDemo(t, dir, "--history", "2d", "--rate", "200")
-	until(ctx, t, "it goes on where it was", func() bool {
+	wait.Until(t, "it goes on where it was", func() bool {
 		now := d.newest("1m", 1)
 		return len(now) == 1 && (now[0].Bucket.After(newest.Bucket) || now[0].Bucket.Equal(newest.Bucket) && now[0].Trades > newest.Trades)
 	})
-	until(ctx, t, "the rule is still there", func() bool {
+	wait.Until(t, "the rule is still there", func() bool {
 		rules, ok := get[struct{ Name string }](d, "/v1/alerts/rules?severity=warning")
 		return ok && slices.ContainsFunc(rules.Data, func(r struct{ Name string }) bool { return r.Name == "mine" })
 	})
@@ -206,7 +202,7 @@ func TestDemo(t *testing.T) {
 		if err != nil {
 			t.Fatalf("stopped with %v", err)
 		}
-	case <-time.After(15 * time.Second):
+	case <-time.After(wait.Scale(15 * time.Second)):
 		t.Fatal("does not stop")
 	}
 }
@@ -214,8 +210,7 @@ func TestDemo(t *testing.T) {
 // TestDemoWithoutSimulator starts empty and takes a file of the user's own. Its
 // notifier tells a receiver beside it.
 func TestDemoWithoutSimulator(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 2*time.Minute)
 	told := make(chan string, 10)
 	team := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -224,7 +219,7 @@ func TestDemoWithoutSimulator(t *testing.T) {
 	defer team.Close()
 	t.Setenv("HYPERTICK_SLACK_URL", team.URL)
 	d := startDemo(t, filepath.Join(t.TempDir(), "demo"), "--no-simulate")
-	until(ctx, t, "the stack is up", func() bool { return strings.Contains(d.out.String(), "Hypertick is up") })
+	wait.Until(t, "the stack is up", func() bool { return strings.Contains(d.out.String(), "Hypertick is up") })
 	file := filepath.Join(t.TempDir(), "trades.csv")
 	if err := os.WriteFile(file, []byte("time,price,qty\n2026-01-05T10:00:00Z,100,1\n2026-01-05T10:00:30Z,102,2\n2026-01-05T10:01:00Z,99,3\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -233,7 +228,7 @@ func TestDemoWithoutSimulator(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("replay: %d, %s", code, errOut)
 	}
-	until(ctx, t, "the candles are there", func() bool {
+	wait.Until(t, "the candles are there", func() bool {
 		p, _ := get[candle](d, "/v1/symbols/BTC-USDT/candles?interval=1d")
 		return len(p.Data) == 1 && p.Data[0].Open == 100 && p.Data[0].High == 102 && p.Data[0].Close == 99 && p.Data[0].Volume == 6
 	})
@@ -245,12 +240,7 @@ func TestDemoWithoutSimulator(t *testing.T) {
 	if _, err := owner.Exec(ctx, `INSERT INTO alert.outbox (key, channel, payload) VALUES ('test', 'slack', '{"kind": "opened", "rule": "r", "severity": "info", "symbol": "BTC-USDT", "message": "BTC-USDT rose"}')`); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case text := <-told:
-		if !strings.Contains(text, "BTC-USDT rose") {
-			t.Errorf("told %s", text)
-		}
-	case <-ctx.Done():
-		t.Error("the notifier tells nobody")
+	if text := wait.Receive(t, "the notifier to tell of it", told); !strings.Contains(text, "BTC-USDT rose") {
+		t.Errorf("told %s", text)
 	}
 }

@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -15,14 +14,14 @@ import (
 	"github.com/hypertick/hypertick/db/dbtest"
 	"github.com/hypertick/hypertick/deadletter"
 	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // TestDeadLetters: one that cannot be read, one whose tick is missing, its twin,
 // and one whose tick is there.
 func TestDeadLetters(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 2*time.Minute)
 	p := newPipeline(ctx, t)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(p.brokers, ",")...))
 	if err != nil {
@@ -105,8 +104,7 @@ func TestDeadLetters(t *testing.T) {
 // TestBackfillCommand loads a file twice, and says what is wrong with others.
 func TestBackfillCommand(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 2*time.Minute)
 	d := dbtest.New(t)
 	var b strings.Builder
 	b.WriteString("time,price,qty,trade_id\n")

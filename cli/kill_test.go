@@ -22,6 +22,7 @@ import (
 	"github.com/hypertick/hypertick/db/dbtest"
 	"github.com/hypertick/hypertick/embedded"
 	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // brokerDir makes this test binary a broker on the data in a directory.
@@ -192,8 +193,7 @@ func rounds(components int) int {
 // status names the one that is gone, then that all is well again, and in the end
 // nothing is lost or doubled. HYPERTICK_TEST_SEED repeats an order.
 func TestKillEach(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 15*time.Minute)
 	seed := uint64(time.Now().UnixNano())
 	if n, err := strconv.ParseUint(os.Getenv("HYPERTICK_TEST_SEED"), 10, 64); err == nil {
 		seed = n
@@ -224,18 +224,11 @@ func TestKillEach(t *testing.T) {
 		produced <- err
 	}()
 
-	var last string
-	well := func() bool {
+	well := func() (any, bool) {
 		now, code, out := s.status(ctx)
-		last = out
-		return code == 0 && now.part("ingest").State == "ok" && now.part("feed").State == "ok"
+		return out, code == 0 && now.part("ingest").State == "ok" && now.part("feed").State == "ok"
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("last status: %s", last)
-		}
-	})
-	until(ctx, t, "all is well at first", well)
+	wait.For(t, "all to be well at first", well)
 	components := []string{"broker", "database", "ingest", "api", "notify"}
 	var slowest, longest time.Duration
 	var order []string
@@ -247,15 +240,14 @@ func TestKillEach(t *testing.T) {
 		order = append(order, victim)
 		s.kill(victim)
 		killed := time.Now()
-		until(ctx, t, fmt.Sprintf("round %d: status says that %s has failed", i+1, victim), func() bool {
+		wait.For(t, fmt.Sprintf("status to say that %s has failed, round %d", victim, i+1), func() (any, bool) {
 			now, code, out := s.status(ctx)
-			last = out
-			return code == 1 && now.part(victim).State == "failed"
+			return out, code == 1 && now.part(victim).State == "failed"
 		})
 		slowest = max(slowest, time.Since(killed))
 		s.start(ctx, t, victim)
 		started := time.Now()
-		until(ctx, t, fmt.Sprintf("round %d: all is well after %s was started", i+1, victim), well)
+		wait.For(t, fmt.Sprintf("all to be well after %s was started, round %d", victim, i+1), well)
 		longest = max(longest, time.Since(started))
 	}
 	t.Logf("killed %v: known after %v at most, well again after %v at most", order, slowest.Round(time.Millisecond), longest.Round(time.Millisecond))
@@ -264,10 +256,10 @@ func TestKillEach(t *testing.T) {
 	if err := <-produced; err != nil {
 		t.Fatalf("produce: %v", err)
 	}
-	until(ctx, t, fmt.Sprintf("%d ticks are stored", want.count), func() bool {
+	wait.For(t, fmt.Sprintf("%d ticks stored", want.count), func() (any, bool) {
 		var n int
 		err := owner.QueryRow(ctx, "SELECT (SELECT count(*) FROM ticks) + (SELECT count(*) FROM late_ticks)").Scan(&n)
-		return err == nil && n >= want.count
+		return n, err == nil && n >= want.count
 	})
 	var got sum
 	rows, err := owner.Query(ctx, "SELECT symbol, (extract(epoch FROM ts) * 1000000)::bigint, seq, price, size FROM (TABLE ticks UNION ALL TABLE late_ticks) x")

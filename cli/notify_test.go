@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
 	"github.com/hypertick/hypertick/notify"
 )
 
@@ -26,8 +27,7 @@ const (
 // TestNotify sends a test, then runs the notifier on a channel of a file and
 // one of the environment, gives one notification up, and sends it again.
 func TestNotify(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 2*time.Minute)
 	var refuse atomic.Bool
 	got := make(chan string, 100)
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -120,11 +120,11 @@ func TestNotify(t *testing.T) {
 	if a, b := <-got, <-got; a+b != "onetwo" && a+b != "twoone" {
 		t.Errorf("got %s and %s", a, b)
 	}
-	until(ctx, t, "both are sent", func() bool { return len(listed()) == 0 })
+	wait.Equal(t, "both are sent", 0, func() int { return len(listed()) })
 
 	refuse.Store(true)
 	write("three", "ops")
-	until(ctx, t, "three is given up", func() bool { all := listed(); return len(all) == 1 && all[0]["state"] == "dead" })
+	wait.Until(t, "three is given up", func() bool { all := listed(); return len(all) == 1 && all[0]["state"] == "dead" })
 	one := listed()[0]
 	if one["key"] != "three" || one["channel"] != "ops" || one["attempts"] != 1.0 || one["message"] != "A rose" || !strings.Contains(one["error"].(string), "410") {
 		t.Errorf("listed: %v", one)
@@ -146,7 +146,7 @@ func TestNotify(t *testing.T) {
 	if key := <-got; key != "three" {
 		t.Errorf("got %s", key)
 	}
-	until(ctx, t, "three is sent", func() bool { return len(listed()) == 0 })
+	wait.Equal(t, "three is sent", 0, func() int { return len(listed()) })
 	if code, _, errOut := run(ctx, "outbox", "retry", "--database-url", url, id); code != 1 || !strings.Contains(errOut, "were sent") {
 		t.Errorf("retry of what was sent: %d %q", code, errOut)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/csv"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,6 +23,7 @@ import (
 	"github.com/hypertick/hypertick/embedded"
 	"github.com/hypertick/hypertick/feed"
 	"github.com/hypertick/hypertick/feed/simulate"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // pipeline is a broker, a database and an ingest between them.
@@ -95,12 +97,12 @@ func (p *pipeline) caughtUp(ctx context.Context, t *testing.T) {
 	}
 	var want int64
 	ends.Each(func(o kadm.ListedOffset) { want += o.Offset })
-	until(ctx, t, "ingest has caught up", func() bool {
+	wait.For(t, fmt.Sprintf("offset %d", want), func() (any, bool) {
 		var got int64
 		if err := p.Pool.QueryRow(ctx, "SELECT coalesce(sum(next_offset), 0) FROM ingest_offsets WHERE topic = $1", p.topic).Scan(&got); err != nil {
 			t.Fatal(err)
 		}
-		return got >= want
+		return got, got >= want
 	})
 	p.SettleCandles(t)
 }
@@ -142,8 +144,7 @@ func (p *pipeline) replay(ctx context.Context, t *testing.T, args ...string) str
 // the daily candles are the bars.
 func TestReplayBars(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 5*time.Minute)
 	const file = "../testdata/npm/node_modules/vega-datasets/data/sp500-2000.csv"
 	if _, err := os.Stat(file); err != nil {
 		t.Fatalf("run npm ci in testdata/npm (make test does): %v", err)
@@ -202,8 +203,7 @@ func TestReplayBars(t *testing.T) {
 // TestReplayTrades sends a thousand real trades, many of them tied in ts.
 func TestReplayTrades(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 3*time.Minute)
 	file := filepath.Join("..", "..", "shared", "data", "btcusdt-2020-11-16.csv")
 	f, err := os.Open(file)
 	if err != nil {
@@ -246,8 +246,7 @@ func TestReplayTrades(t *testing.T) {
 // compares what is stored with what the simulator made.
 func TestSimulatedDay(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 5*time.Minute)
 	p := newPipeline(ctx, t)
 	producer, err := feed.NewProducer(feed.ProducerConfig{Brokers: strings.Split(p.brokers, ","), Topic: p.topic})
 	if err != nil {

@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"context"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/hypertick/hypertick/deadletter"
 	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // TestRetryAhead: a letter whose tick is beyond what ingest has brought stays,
@@ -18,8 +18,7 @@ import (
 // whatever the ts of the tick that has it.
 func TestRetryAhead(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 2*time.Minute)
 	p := newStream(ctx, t)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(p.brokers, ",")...))
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hypertick/hypertick/cli"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 type statusPart struct{ Component, Part, State, Detail, Error, Action string }
@@ -42,8 +43,7 @@ func (s status) part(component string) statusPart {
 func TestStatusOfNothing(t *testing.T) {
 	t.Parallel()
 	d := &demo{api: freeAddr(t), database: freeAddr(t), broker: freeAddr(t)}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, time.Minute)
 	s, code, out := d.status(ctx)
 	if code != 1 || s.State != "failed" || len(s.Data) != 3 {
 		t.Fatalf("exit code %d: %s", code, out)

@@ -9,8 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/hypertick/hypertick/verify"
 	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/verify"
 )
 
 type verifyCmd struct {
@@ -89,7 +89,7 @@ func (c *verifyCmd) Run(e *env) error {
 	if c.JSON {
 		err = printJSON(e.out, struct {
 			*verify.Result
-			Clean    bool            `json:"clean"`
+			Clean    bool             `json:"clean"`
 			Findings []verify.Finding `json:"findings"`
 		}{r, r.Clean(), found})
 		if err != nil {

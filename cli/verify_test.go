@@ -1,19 +1,18 @@
 package cli_test
 
 import (
-	"context"
 	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 func TestVerify(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 2*time.Minute)
 	d := dbtest.New(t)
 	start := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -2)
 	var ticks []dbtest.Tick

@@ -15,6 +15,7 @@ import (
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/db/dbtest"
 	"github.com/hypertick/hypertick/embedded"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // parts reads the pipeline as the API does: as the reader.
@@ -244,15 +245,10 @@ func TestBeat(t *testing.T) {
 	}()
 	await := func(state, text string) {
 		t.Helper()
-		for end := time.Now().Add(20 * time.Second); ; {
+		wait.For(t, fmt.Sprintf("ingest to be %s with %q", state, text), func() (any, bool) {
 			p := parts(t, d.Pool)["ingest:t"]
-			if p.State == state && strings.Contains(p.Detail+p.Error, text) {
-				return
-			}
-			if time.Now().After(end) {
-				t.Fatalf("%+v, want %s with %q", p, state, text)
-			}
-		}
+			return p, p.State == state && strings.Contains(p.Detail+p.Error, text)
+		})
 	}
 	await("ok", "at work")
 	<-states

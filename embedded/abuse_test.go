@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // TestGarbage sends messages that no client would. The server may refuse them,
@@ -104,7 +106,7 @@ func TestBackendCrash(t *testing.T) {
 	if err == nil || errors.As(err, &pgErr) && pgErr.Code != "57P02" {
 		t.Errorf("another client got %v", err)
 	}
-	waitFor(t, "the server to start again", func() bool {
+	wait.Until(t, "the server to start again", func() bool {
 		conn, err := pgx.Connect(t.Context(), d.URL("postgres"))
 		if err != nil {
 			return false
@@ -124,7 +126,7 @@ func TestStopDuringAStatement(t *testing.T) {
 		_, err := conn.Exec(t.Context(), `select count(*) from generate_series(1, 1000000000)`)
 		ended <- err
 	}()
-	waitFor(t, "the statement to run", func() bool {
+	wait.Until(t, "the statement to run", func() bool {
 		probe, err := net.DialTimeout("tcp", d.Addr(), time.Second)
 		if err != nil {
 			t.Fatal(err)

@@ -39,6 +39,9 @@ type DatabaseConfig struct {
 	// Relaxed leaves writes to the operating system: a commit survives the
 	// death of the process, not that of the machine.
 	Relaxed bool
+	// ShortLived is for a database of seconds that runs nothing often, as tests
+	// have: its code is compiled quickly and not again to run faster.
+	ShortLived bool
 	// Password is asked of clients if not empty.
 	Password string
 	// Restart starts the server again, on the same port, when it dies.

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 func TestDatabaseEndsAndStartsAgain(t *testing.T) {
@@ -164,7 +166,7 @@ func TestDatabaseDiesWithItsParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = parent.Wait()
-	waitFor(t, "the server to end", func() bool { return !isRunning(pid) })
+	wait.Until(t, "the server to end", func() bool { return !isRunning(pid) })
 	startDatabase(t, DatabaseConfig{Dir: dir, Relaxed: true}) // its lock is gone too
 }
 
@@ -176,20 +178,6 @@ func isRunning(pid int) bool {
 	}
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	return err != nil || !strings.Contains(string(stat), ") Z ")
-}
-
-// waitFor polls until the condition holds.
-func waitFor(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for !condition() {
-		select {
-		case <-ctx.Done():
-			t.Fatal("waited in vain for", what)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
 }
 
 func TestDatabaseStartFails(t *testing.T) {

@@ -11,14 +11,14 @@ import (
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/db/dbtest"
 	"github.com/hypertick/hypertick/embedded"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // TestRunJobs lets the stand-in for the scheduler carry a late tick up to the
 // daily candle, while one job of the database fails each time it runs.
 func TestRunJobs(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 2*time.Minute)
 	d := dbtest.New(t)
 	if has, err := db.New(d.Pool).HasScheduler(ctx); err != nil || has != (d.Embedded == nil) {
 		t.Fatalf("has scheduler: %v, %v", has, err)
@@ -26,7 +26,7 @@ func TestRunJobs(t *testing.T) {
 	if _, err := d.Pool.Exec(ctx, `
 		CREATE PROCEDURE fails(job_id int, config jsonb) LANGUAGE plpgsql AS $$ BEGIN RAISE 'on purpose'; END $$;
 		SELECT add_job('fails', '1 hour');
-		SELECT alter_job(job_id, scheduled => true) FROM timescaledb_information.jobs WHERE job_id >= 1000`); err != nil {
+		SELECT alter_job(job_id, schedule_interval => INTERVAL '1 hour', scheduled => true) FROM timescaledb_information.jobs WHERE job_id >= 1000`); err != nil {
 		t.Fatal(err)
 	}
 	if d.Embedded == nil {
@@ -81,16 +81,12 @@ func TestRunJobs(t *testing.T) {
 	go func() {
 		stopped <- embedded.RunJobs(run, d.Pool, dbtest.Log(t), func() bool { asked.Add(1); return released.Load() == 0 })
 	}()
-	for asked.Load() < 2 {
-		<-time.After(10 * time.Millisecond)
-	}
+	wait.Until(t, "two questions whether a backlog comes in", func() bool { return asked.Load() >= 2 })
 	if waiting() == 0 {
 		t.Error("a held job ran")
 	}
 	released.Store(1)
-	for waiting() != 0 && ctx.Err() == nil {
-		<-time.After(10 * time.Millisecond)
-	}
+	wait.Equal(t, "jobs that are due", 0, waiting)
 	stop()
 	if err := <-stopped; err != nil {
 		t.Fatal(err)

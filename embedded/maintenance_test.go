@@ -1,6 +1,10 @@
 package embedded
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/hypertick/hypertick/internal/wait"
+)
 
 // Without statistics the planner reads all ticks for a refresh of one candle.
 func TestGrownChunksAreAnalyzed(t *testing.T) {
@@ -10,7 +14,7 @@ func TestGrownChunksAreAnalyzed(t *testing.T) {
 	run(t, conn, `select create_hypertable('grown', by_range('ts', interval '1 year'))`)
 	const rows = 150_000 // more write-ahead log than passes unseen
 	run(t, conn, `insert into grown select timestamptz '2026-01-01' + make_interval(secs => i), i from generate_series(1, $1::int) i`, rows)
-	waitFor(t, "statistics of the chunk", func() bool {
+	wait.Until(t, "statistics of the chunk", func() bool {
 		got := value[float64](t, conn, `select max(c.reltuples)::float8 from pg_class c join show_chunks('grown') s on s = c.oid`)
 		return got > 0.9*rows && got < 1.1*rows
 	})

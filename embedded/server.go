@@ -45,6 +45,9 @@ func startServer(ctx context.Context, cfg *DatabaseConfig, install string, host 
 	if cfg.Relaxed {
 		args = append(args, "--relaxed")
 	}
+	if cfg.ShortLived {
+		args = append(args, "--short-lived")
+	}
 	cmd := exec.Command("node", args...)
 	cmd.Env = append(os.Environ(), "PGSERVER_PASSWORD="+cfg.Password)
 	cmd.SysProcAttr = childAttributes()

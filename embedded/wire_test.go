@@ -212,7 +212,7 @@ func TestListen(t *testing.T) {
 	run(t, b, `listen alerts`)
 	run(t, b, `listen "Other"`)
 
-	wait := func(conn *pgx.Conn, channel, payload string, from *pgx.Conn) {
+	hear := func(conn *pgx.Conn, channel, payload string, from *pgx.Conn) {
 		t.Helper()
 		note, err := conn.WaitForNotification(t.Context())
 		if err != nil || note.Channel != channel || note.Payload != payload || note.PID != from.PgConn().PID() {
@@ -220,11 +220,11 @@ func TestListen(t *testing.T) {
 		}
 	}
 	run(t, c, `select pg_notify('alerts', $1)`, "one")
-	wait(a, "alerts", "one", c)
-	wait(b, "alerts", "one", c)
+	hear(a, "alerts", "one", c)
+	hear(b, "alerts", "one", c)
 	run(t, a, `notify alerts, 'own'`)
-	wait(a, "alerts", "own", a)
-	wait(b, "alerts", "own", a)
+	hear(a, "alerts", "own", a)
+	hear(b, "alerts", "own", a)
 
 	tx, err := c.Begin(t.Context())
 	if err != nil {
@@ -238,8 +238,8 @@ func TestListen(t *testing.T) {
 	}
 	run(t, a, `unlisten *`) // b still listens
 	run(t, c, `notify alerts, 'two'; notify "Other", 'three'`)
-	wait(b, "alerts", "two", c)
-	wait(b, "Other", "three", c)
+	hear(b, "alerts", "two", c)
+	hear(b, "Other", "three", c)
 	if note := pending(a); note != nil {
 		t.Errorf("a client that does not listen got %+v", note)
 	}

@@ -1,11 +1,12 @@
 package ingest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // TestIngestBeats: the pipeline in the database knows that ingest works, that
@@ -28,15 +29,10 @@ func TestIngestBeats(t *testing.T) {
 	}
 	await := func(name, state, text string) {
 		t.Helper()
-		for end := time.Now().Add(30 * time.Second); ; {
+		wait.For(t, fmt.Sprintf("%s to be %s with %q", name, state, text), func() (any, bool) {
 			p := part(name)
-			if p.State == state && strings.Contains(p.Detail+p.Error, text) {
-				return
-			}
-			if time.Now().After(end) {
-				t.Fatalf("%s is %+v, want %s with %q", name, p, state, text)
-			}
-		}
+			return p, p.State == state && strings.Contains(p.Detail+p.Error, text)
+		})
 	}
 	await("/beating", "ok", "1 members, 4 partitions")
 	await("broker ", "ok", "as ingest sees it")

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hypertick/hypertick/db/dbtest"
 	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // serverDirEnv names a directory that both this process and the database
@@ -106,8 +107,7 @@ func newBench(b *testing.B) *bench {
 	if d.Embedded != nil {
 		rows, rounds = 200_000, 1
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	b.Cleanup(cancel)
+	ctx := wait.Context(b, 10*time.Minute)
 	x := &bench{rig: &rig{t: b, ctx: ctx, db: d}, rounds: rounds, ticks: make([]feed.Tick, rows)}
 	base := time.Now().Add(-24 * time.Hour).UnixMicro()
 	for i := range x.ticks {
@@ -208,7 +208,7 @@ func (x *bench) ingest(age time.Duration) error {
 	ctx, cancel := context.WithCancel(x.ctx)
 	done := make(chan error, 1)
 	go func() { done <- in.Run(ctx) }()
-	x.until("all ingested", func() bool {
+	wait.Until(x.t, "all ingested", func() bool {
 		var rows dto.Metric
 		return in.metrics.rows.Write(&rows) == nil && rows.Counter.GetValue() >= float64(len(x.ticks))
 	})

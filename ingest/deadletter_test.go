@@ -14,6 +14,7 @@ import (
 
 	"github.com/hypertick/hypertick/deadletter"
 	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // bad makes the i-th malformed record and says what its error must begin with.
@@ -164,7 +165,7 @@ func TestDeadLetterFlood(t *testing.T) {
 	r.produceRecords(recs...)
 	x := r.start(nil)
 	r.untilIngested()
-	r.until("all counted", func() bool { return x.metric("dead_letters_total") == float64(len(recs)) })
+	wait.Until(t, "all counted", func() bool { return x.metric("dead_letters_total") == float64(len(recs)) })
 	x.stop()
 	if got := len(r.consume(feed.DeadLetterTopic(feed.Topic), len(recs))); got != len(recs) {
 		t.Errorf("%d dead letters, want %d", got, len(recs))

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // trickle produces ticks in pieces, concurrently with what the test does.
@@ -55,11 +56,11 @@ func TestRollbacks(t *testing.T) {
 			ticks[i].TS -= int64(3 * time.Hour / time.Microsecond)
 		}
 	}
-	wait := r.trickle(ticks, 100, 20*time.Millisecond)
+	produced := r.trickle(ticks, 100, 20*time.Millisecond)
 	x := r.start(func(c *Config) { c.MaxBatch = 50 })
-	wait()
+	produced()
 	r.untilIngested()
-	r.until("all counted", func() bool { return x.metric("rows_total") == float64(len(ticks)) })
+	wait.Equal(t, "all counted", float64(len(ticks)), func() float64 { return x.metric("rows_total") })
 	x.stop()
 	r.wantStored(ticks)
 	if x.metric("retries_total") == 0 {
@@ -80,7 +81,7 @@ func TestTerminatedBackends(t *testing.T) {
 	ticks := series(10, 400, 1)
 	pool := openPool(t, r.db.URLAs(t, "hypertick_writer"))
 	x := r.start(func(c *Config) { c.MaxBatch, c.Pool = 20, pool })
-	wait := r.trickle(ticks, 100, 10*time.Millisecond)
+	produced := r.trickle(ticks, 100, 10*time.Millisecond)
 	ctx, cancel := context.WithCancel(r.ctx)
 	var killers sync.WaitGroup
 	killers.Go(func() {
@@ -91,7 +92,7 @@ func TestTerminatedBackends(t *testing.T) {
 			<-pace.C
 		}
 	})
-	wait()
+	produced()
 	cancel()
 	killers.Wait()
 	r.untilIngested()
@@ -107,10 +108,10 @@ func TestTerminatedBackends(t *testing.T) {
 func TestZombies(t *testing.T) {
 	r := newRig(t)
 	ticks := series(10, 300, 1)
-	wait := r.trickle(ticks, 60, 10*time.Millisecond)
+	produced := r.trickle(ticks, 60, 10*time.Millisecond)
 	a := r.start(func(c *Config) { c.Group, c.MaxBatch = "a", 40 })
 	b := r.start(func(c *Config) { c.Group, c.MaxBatch = "b", 30 })
-	wait()
+	produced()
 	r.untilIngested()
 	a.stop()
 	b.stop()
@@ -125,15 +126,15 @@ func TestZombies(t *testing.T) {
 func TestRebalances(t *testing.T) {
 	r := newRig(t)
 	ticks := series(10, 400, 1)
-	wait := r.trickle(ticks, 40, 10*time.Millisecond)
+	produced := r.trickle(ticks, 40, 10*time.Millisecond)
 	var members []*run
 	for i := range 3 {
 		members = append(members, r.start(func(c *Config) { c.MaxBatch, c.Workers = 50, 1+i%2 }))
-		r.until(fmt.Sprintf("member %d has partitions", i), func() bool { return members[i].Ready(r.ctx) == nil })
+		wait.Until(t, fmt.Sprintf("member %d has partitions", i), func() bool { return members[i].Ready(r.ctx) == nil })
 	}
 	members[0].stop()
 	members[1].stop()
-	wait()
+	produced()
 	r.untilIngested()
 	members[2].stop()
 	r.wantStored(ticks)
@@ -198,7 +199,7 @@ func TestForgottenCommits(t *testing.T) {
 	}
 	r.produce(ticks[800:1400]...)
 	r.untilIngested()
-	r.until("all counted", func() bool { return x.metric("rows_total") == 1400 })
+	wait.Equal(t, "all counted", 1400, func() float64 { return x.metric("rows_total") })
 	if _, err := r.db.Pool.Exec(r.ctx, `BEGIN; TRUNCATE ticks, ingest_offsets, feed_positions;
 		INSERT INTO ingest_offsets TABLE kept_offsets; INSERT INTO feed_positions TABLE kept_positions; INSERT INTO ticks TABLE kept_ticks; COMMIT`); err != nil {
 		t.Fatal(err)
@@ -227,14 +228,14 @@ func TestStopWhileDown(t *testing.T) {
 		r.broker.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: feed.DeadLetterTopic(feed.Topic), Err: kerr.TopicAuthorizationFailed, Count: -1})
 		x := r.start(nil)
 		r.produceRecords(&kgo.Record{Topic: feed.Topic, Partition: 0, Value: []byte("bad")})
-		r.until("it cannot be produced", func() bool { return x.metric("retries_total") > 0 })
+		wait.Until(t, "it cannot be produced", func() bool { return x.metric("retries_total") > 0 })
 		r.broker.Close()
 		x.stop()
 	})
 	t.Run("database", func(t *testing.T) {
 		r := newRig(t)
 		x := r.start(func(c *Config) { c.Pool = openPool(t, "postgres://nobody@127.0.0.1:1/none") })
-		r.until("it tries", func() bool { return x.metric("retries_total") > 0 })
+		wait.Until(t, "it tries", func() bool { return x.metric("retries_total") > 0 })
 		if x.Ready(r.ctx) == nil {
 			t.Error("ready without a database")
 		}

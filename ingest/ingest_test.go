@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 func TestIngest(t *testing.T) {
@@ -44,7 +45,7 @@ func TestIngest(t *testing.T) {
 	r.produce(more...)
 	r.untilIngested()
 	r.wantStored(append(ticks, more...))
-	r.until("duplicates are counted", func() bool { return x.metric("duplicates_total") == 5000 })
+	wait.Equal(t, "duplicates are counted", 5000, func() float64 { return x.metric("duplicates_total") })
 	x.stop()
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/hypertick/hypertick/db/dbtest"
 	"github.com/hypertick/hypertick/embedded"
 	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 const childEnv = "HYPERTICK_INGEST_TEST_CHILD"
@@ -196,25 +197,15 @@ func watched(ctx context.Context, d *dbtest.DB) (offset int64, stored int) {
 	return offset, stored
 }
 
-func until(t testing.TB, ctx context.Context, what string, cond func() bool) {
-	t.Helper()
-	(&rig{t: t, ctx: ctx}).until(what, cond)
-}
-
 func wantSum(t *testing.T, ctx context.Context, d *dbtest.DB, want sum) {
 	t.Helper()
 	var offset int64
 	var stored int
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("last seen: %d ticks stored, offsets add up to %d; %d ticks produced", stored, offset, want.count)
-		}
-	})
-	until(t, ctx, fmt.Sprintf("%d ticks stored", want.count), func() bool {
+	wait.For(t, fmt.Sprintf("%d ticks stored", want.count), func() (any, bool) {
 		if o, n := watched(ctx, d); o > 0 { // 0 while the database is down
 			offset, stored = o, n
 		}
-		return stored >= want.count
+		return fmt.Sprintf("%d ticks stored, offsets add up to %d", stored, offset), stored >= want.count
 	})
 	var got sum
 	for _, table := range []string{"ticks", "late_ticks"} {
@@ -235,7 +226,7 @@ func TestKillIngest(t *testing.T) {
 	l := startLoad(t, r.brokers)
 	for kill := range 10 {
 		before, _ := watched(r.ctx, r.db)
-		r.until(fmt.Sprintf("progress before kill %d", kill+1), func() bool {
+		wait.Until(t, fmt.Sprintf("progress before kill %d", kill+1), func() bool {
 			now, _ := watched(r.ctx, r.db)
 			return now > before+int64(300*kill)
 		})
@@ -250,8 +241,7 @@ func TestKillIngest(t *testing.T) {
 // always the embedded one.
 func TestKillAll(t *testing.T) {
 	t.Setenv(dbtest.ServerEnv, "")
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 4*time.Minute)
 	d := restartable(t)
 	dir := t.TempDir()
 	broker := newProcess(t, childEnv+"=broker", "CHILD_DIR="+dir, "CHILD_LISTEN=127.0.0.1:0")
@@ -265,8 +255,8 @@ func TestKillAll(t *testing.T) {
 	l := startLoad(t, []string{addr})
 	moves := func(what string) {
 		var before int64
-		until(t, ctx, "the database answers "+what, func() bool { before, _ = watched(ctx, d); return before > 0 })
-		until(t, ctx, "progress "+what, func() bool { now, _ := watched(ctx, d); return now > before+500 })
+		wait.Until(t, "the database answers "+what, func() bool { before, _ = watched(ctx, d); return before > 0 })
+		wait.Until(t, "progress "+what, func() bool { now, _ := watched(ctx, d); return now > before+500 })
 	}
 	for range 2 {
 		moves("before the database is killed")
@@ -285,8 +275,7 @@ func TestKillAll(t *testing.T) {
 // bring each symbol's ticks in the order of seq, repeats aside: ingest takes
 // what comes behind a newer tick for a repeat.
 func TestBrokerKillsKeepOrder(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 4*time.Minute)
 	broker := newProcess(t, childEnv+"=broker", "CHILD_DIR="+t.TempDir(), "CHILD_LISTEN=127.0.0.1:0")
 	line, err := broker.out.ReadString('\n')
 	if err != nil {
@@ -305,7 +294,7 @@ func TestBrokerKillsKeepOrder(t *testing.T) {
 	// poll reads on until ok, and notes what comes out of order.
 	poll := func(what string, ok func() bool) {
 		t.Helper()
-		until(t, ctx, what, func() bool {
+		wait.Until(t, what, func() bool {
 			short, stop := context.WithTimeout(ctx, 200*time.Millisecond)
 			defer stop()
 			cl.PollFetches(short).EachRecord(func(r *kgo.Record) {
@@ -360,8 +349,7 @@ func kills() int {
 // restartable is an embedded database that comes back when it is killed.
 func restartable(t *testing.T) *dbtest.DB {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 2*time.Minute)
 	e, err := embedded.StartDatabase(ctx, embedded.DatabaseConfig{
 		Dir: t.TempDir(), CacheDir: dbtest.CacheDir(t), Relaxed: true, Restart: true, Log: quiet(),
 	})

@@ -22,6 +22,7 @@ import (
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/db/dbtest"
 	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 func TestMain(m *testing.M) {
@@ -45,8 +46,7 @@ const testPartitions = 4
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	t.Cleanup(cancel)
+	ctx := wait.Context(t, 3*time.Minute)
 	r := &rig{t: t, ctx: ctx, db: dbtest.New(t)}
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(testPartitions, feed.Topic), kfake.SeedTopics(1, feed.DeadLetterTopic(feed.Topic)))
 	if err != nil {
@@ -149,7 +149,7 @@ func (x *run) stop() {
 	if err != nil {
 		x.rig.t.Errorf("Run: %v", err)
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > wait.Scale(5*time.Second) {
 		x.rig.t.Errorf("stopping took %v", took)
 	}
 }
@@ -179,20 +179,6 @@ func value(m *dto.Metric) float64 {
 	return m.Gauge.GetValue()
 }
 
-// until waits for a condition.
-func (r *rig) until(what string, cond func() bool) {
-	r.t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-r.ctx.Done():
-			r.t.Fatalf("never: %s", what)
-		}
-	}
-}
-
 // untilIngested waits until the database has gone through all of the topic.
 func (r *rig) untilIngested() {
 	r.t.Helper()
@@ -202,9 +188,9 @@ func (r *rig) untilIngested() {
 	}
 	var want, got int64
 	ends.Each(func(o kadm.ListedOffset) { want += o.Offset })
-	r.until(fmt.Sprintf("all %d records ingested", want), func() bool {
+	wait.For(r.t, fmt.Sprintf("all %d records ingested", want), func() (any, bool) {
 		_ = r.db.Pool.QueryRow(r.ctx, "SELECT coalesce(sum(next_offset), 0) FROM ingest_offsets").Scan(&got)
-		return got >= want
+		return got, got >= want
 	})
 	if got != want {
 		r.t.Errorf("offsets in the database add up to %d, the topic's to %d", got, want)

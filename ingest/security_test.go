@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/hypertick/hypertick/db/dbtest"
 	"github.com/hypertick/hypertick/feed"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 const brokerSecret = "not-to-be-shown-51d0"
@@ -38,8 +38,7 @@ func (l *lockedBuffer) String() string {
 // TestPasswordForBroker ingests from a broker that asks for one, dead letters
 // included, and shows it nowhere.
 func TestPasswordForBroker(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	t.Cleanup(cancel)
+	ctx := wait.Context(t, 3*time.Minute)
 	r := &rig{t: t, ctx: ctx, db: dbtest.New(t)}
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(testPartitions, feed.Topic), kfake.SeedTopics(1, feed.DeadLetterTopic(feed.Topic)),
 		kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "ingest", brokerSecret))
@@ -70,7 +69,7 @@ func TestPasswordForBroker(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	wrong := r.start(func(c *Config) { c.Security, c.Log = secure(brokerSecret+"x"), log })
 	// It goes on trying, and says why it is not ready.
-	r.until("a word about the broker", func() bool { return strings.Contains(logged.String(), "cannot reach the brokers") })
+	wait.Until(t, "a word about the broker", func() bool { return strings.Contains(logged.String(), "cannot reach the brokers") })
 	if err := wrong.Ready(ctx); err == nil {
 		t.Error("ready with the wrong password")
 	}
@@ -78,7 +77,7 @@ func TestPasswordForBroker(t *testing.T) {
 
 	right := r.start(func(c *Config) { c.Security, c.Log = secure(brokerSecret), log })
 	r.wantStoredSoon(ticks)
-	r.until("the dead letter is counted", func() bool { return right.metric("dead_letters_total") == 1 })
+	wait.Equal(t, "the dead letter is counted", 1, func() float64 { return right.metric("dead_letters_total") })
 	if err := right.Ready(ctx); err != nil {
 		t.Errorf("with the right password: %v", err)
 	}
@@ -91,9 +90,9 @@ func TestPasswordForBroker(t *testing.T) {
 // wantStoredSoon waits for ticks in the database, without asking the broker.
 func (r *rig) wantStoredSoon(want []feed.Tick) {
 	r.t.Helper()
-	r.until("all ticks are stored", func() bool {
-		var n int
-		return r.db.Pool.QueryRow(r.ctx, "SELECT count(*) FROM ticks").Scan(&n) == nil && n == len(want)
+	wait.Equal(r.t, "ticks stored", len(want), func() (n int) {
+		_ = r.db.Pool.QueryRow(r.ctx, "SELECT count(*) FROM ticks").Scan(&n)
+		return n
 	})
 	r.wantStored(want)
 }

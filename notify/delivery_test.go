@@ -19,6 +19,7 @@ import (
 
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // chance is a seeded random number for many goroutines.
@@ -47,10 +48,12 @@ func abrupt(w http.ResponseWriter) {
 func TestNotifier(t *testing.T) {
 	d := dbtest.New(t)
 	url := d.URLAs(t, "hypertick_operator")
+	// Alone, before the others: every notifier forgets what no other serves.
+	t.Run("Unserved", func(t *testing.T) { testUnserved(t, newRig(t, d, url)) })
 	for name, f := range map[string]func(*testing.T, *rig){
 		"UnreliableReceivers": testUnreliableReceivers, "TwoNotifiers": testTwoNotifiers, "Killed": testKilled,
 		"Stop": testStop, "Listen": testListen, "Fence": testFence,
-		"Results": testResults, "RetryAfter": testRetryAfter, "Unserved": testUnserved, "PrivateTargets": testPrivateTargets,
+		"Results": testResults, "RetryAfter": testRetryAfter, "PrivateTargets": testPrivateTargets,
 		"Secrets": testSecrets, "Operations": testOperations,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -130,7 +133,7 @@ func testUnreliableReceivers(t *testing.T, r *rig) {
 	half := len(events) / 2
 	r.write(events[:half]...)
 	r.write(events[half:]...)
-	r.until("everything is sent", func() bool { return r.count("state = 'sent' AND channel IN ('hook', 'team', 'post')") == len(events) })
+	wait.Equal(t, "everything is sent", len(events), func() int { return r.count("state = 'sent' AND channel IN ('hook', 'team', 'post')") })
 
 	ids := map[string][]string{}
 	reference, err := webhooks.NewWebhook(string(testSecret))
@@ -213,7 +216,7 @@ func testTwoNotifiers(t *testing.T, r *rig) {
 	for i := 100; i < len(events); i += 10 {
 		r.write(events[i : i+10]...)
 	}
-	r.until("everything is sent", func() bool {
+	wait.Until(t, "everything is sent", func() bool {
 		return r.count("channel = 'two' AND state = 'sent' AND attempts = 1 AND finished_at IS NOT NULL AND error IS NULL") == len(events)
 	})
 	seen := map[string]int{}
@@ -273,7 +276,7 @@ func testKilled(t *testing.T, r *rig) {
 		events = append(events, event{Key: fmt.Sprint("killed", i), Channel: "killed", Symbol: fmt.Sprint("S", i%10)})
 	}
 	r.write(events...)
-	r.until("the receiver hangs", func() bool { return len(hook.got()) > 5 })
+	wait.Until(t, "the receiver hangs", func() bool { return len(hook.got()) > 5 })
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +288,7 @@ func testKilled(t *testing.T, r *rig) {
 		t.Fatal("all was sent before the kill: the test is too easy")
 	}
 	r.start(r.config(c))
-	r.until("everything is sent", func() bool { return r.count("channel = 'killed' AND state = 'sent'") == len(events) })
+	wait.Equal(t, "everything is sent", len(events), func() int { return r.count("channel = 'killed' AND state = 'sent'") })
 	seen := map[string]int{}
 	for _, q := range hook.got() {
 		seen[q.id]++
@@ -347,7 +350,7 @@ func testListen(t *testing.T, r *rig) {
 	cfg.Poll = time.Hour
 	r.start(cfg)
 	r.write(event{Key: "listen/a", Channel: "listen"})
-	r.until("a is sent", func() bool { return r.row("listen/a").State == "sent" })
+	wait.Until(t, "a is sent", func() bool { return r.row("listen/a").State == "sent" })
 	if r.db.Embedded == nil {
 		// As a server that restarts does.
 		if _, err := r.db.Pool.Exec(r.ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query = 'LISTEN hypertick_outbox'"); err != nil {
@@ -355,7 +358,7 @@ func testListen(t *testing.T, r *rig) {
 		}
 	}
 	r.write(event{Key: "listen/b", Channel: "listen"}, event{Key: "listen/c", Channel: "listen"}) // one after the other
-	r.until("b and c are sent", func() bool { return r.row("listen/b").State == "sent" && r.row("listen/c").State == "sent" })
+	wait.Until(t, "b and c are sent", func() bool { return r.row("listen/b").State == "sent" && r.row("listen/c").State == "sent" })
 }
 
 // testFence has a notifier find its work taken over while it was away: what it
@@ -369,7 +372,7 @@ func testFence(t *testing.T, r *rig) {
 	})
 	r.write(event{Key: "fence/a", Channel: "fence"})
 	r.start(r.config(hook.webhook("fence")))
-	r.until("the notifier finds out", func() bool { return strings.Contains(r.log.String(), "another notifier has taken this one since") })
+	wait.Until(t, "the notifier finds out", func() bool { return strings.Contains(r.log.String(), "another notifier has taken this one since") })
 	if got := r.row("fence/a"); got.State != "waiting" || got.Attempts != 2 {
 		t.Errorf("got %+v, want it to wait for the other notifier", got)
 	}

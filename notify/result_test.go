@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // testResults sees what each answer makes of a notification.
@@ -37,7 +39,7 @@ func testResults(t *testing.T, r *rig) {
 	cfg := r.config(hook.webhook("result"))
 	cfg.Tries = 3
 	n := r.start(cfg)
-	r.until("all are done with", func() bool { return r.count("channel = 'result' AND state = 'waiting'") == 0 })
+	wait.Equal(t, "all are done with", 0, func() int { return r.count("channel = 'result' AND state = 'waiting'") })
 	for code, want := range codes {
 		got := r.row(fmt.Sprint("result/", code))
 		state, attempts := want, 1
@@ -65,7 +67,7 @@ func testResults(t *testing.T, r *rig) {
 	}
 	before := len(hook.got())
 	r.start(cfg)
-	r.until("what notifiers die of is given up", func() bool { return r.row("result/exhausted").State == "dead" })
+	wait.Until(t, "what notifiers die of is given up", func() bool { return r.row("result/exhausted").State == "dead" })
 	if len(hook.got()) != before {
 		t.Error("it was sent once more")
 	}
@@ -90,7 +92,7 @@ func testRetryAfter(t *testing.T, r *rig) {
 	}
 	r.start(r.config(hook.webhook("after")))
 	for key, least := range least {
-		r.until(key+" is put off", func() bool { return r.row(key).Error != nil })
+		wait.Until(t, key+" is put off", func() bool { return r.row(key).Error != nil })
 		if got := r.row(key); got.State != "waiting" || got.Attempts != 1 || got.Wait < least || got.Wait > least+110 {
 			t.Errorf("%s: got %+v, want it to wait about %.0f s", key, got, least+100)
 		}
@@ -142,7 +144,7 @@ func testUnserved(t *testing.T, r *rig) {
 		t.Fatal(err)
 	}
 	n := r.start(r.config()) // serves nothing itself
-	r.until("channels are forgotten", func() bool { return strings.Contains(r.log.String(), "forgot channels") })
+	wait.Until(t, "channels are forgotten", func() bool { return strings.Contains(r.log.String(), "forgot channels") })
 	for _, c := range []string{"gone", "never"} {
 		if got := r.row("unserved/" + c); got.State != "dead" || got.Error == nil || *got.Error != "no notifier has served this channel for a day" || !got.Finished {
 			t.Errorf("%s: got %+v, want it dead", c, got)
@@ -221,7 +223,7 @@ func testPrivateTargets(t *testing.T, r *rig) {
 	cfg := r.config(channels...)
 	cfg.AllowPrivate, cfg.Resolver = false, resolver
 	n := r.start(cfg)
-	r.until("all are given up", func() bool { return r.count("channel LIKE 'private-%' AND state = 'waiting'") == 0 })
+	wait.Equal(t, "all are given up", 0, func() int { return r.count("channel LIKE 'private-%' AND state = 'waiting'") })
 	for _, c := range channels {
 		if got := r.row(c.Name); got.State != "dead" || got.Attempts != 1 || !strings.Contains(*got.Error, "is not public") {
 			t.Errorf("%s: got %+v %v, want it refused", c.URL, got, *got.Error)
@@ -316,9 +318,9 @@ func testSecrets(t *testing.T, r *rig) {
 		r.write(event{Key: "s/" + c.Name, Channel: c.Name})
 	}
 	cfg := r.config(channels...)
-	cfg.Timeout, cfg.Tries, cfg.MetricsListen = 150*time.Millisecond, 3, "127.0.0.1:0"
+	cfg.Timeout, cfg.Tries, cfg.MetricsListen = time.Second, 3, "127.0.0.1:0"
 	n := r.start(cfg)
-	r.until("all are given up", func() bool { return r.count("key LIKE 's/%' AND state = 'dead'") == len(channels) })
+	wait.Equal(t, "all are given up", len(channels), func() int { return r.count("key LIKE 's/%' AND state = 'dead'") })
 	guarded := cfg
 	guarded.AllowPrivate = false
 	var texts []string
@@ -335,7 +337,7 @@ func testSecrets(t *testing.T, r *rig) {
 		texts = append(texts, string(b))
 	}
 	var stored string
-	if err := r.db.Pool.QueryRow(r.ctx, `SELECT concat((SELECT jsonb_agg(o) FROM alert.outbox o), (SELECT jsonb_agg(c) FROM alert.channels c))`).Scan(&stored); err != nil {
+	if err := r.db.Pool.QueryRow(r.ctx, `SELECT concat((SELECT jsonb_agg(o) FROM alert.outbox o WHERE channel LIKE 'secret-%'), (SELECT jsonb_agg(c) FROM alert.channels c))`).Scan(&stored); err != nil {
 		t.Fatal(err)
 	}
 	texts = append(texts, r.log.String(), stored, fetch(t, "http://"+n.Addr().String()+"/metrics"))
@@ -384,8 +386,8 @@ func testOperations(t *testing.T, r *rig) {
 	cfg.MetricsListen, cfg.Parallel = "127.0.0.1:0", 1
 	n := r.start(cfg)
 	base := "http://" + n.Addr().String()
-	r.until("both are done with", func() bool { return r.count("channel = 'ops' AND state = 'waiting'") == 0 })
-	r.until("it is ready", func() bool { return n.Ready(r.ctx) == nil })
+	wait.Equal(t, "both are done with", 0, func() int { return r.count("channel = 'ops' AND state = 'waiting'") })
+	wait.Until(t, "it is ready", func() bool { return n.Ready(r.ctx) == nil })
 	if got := fetch(t, base+"/livez") + fetch(t, base+"/readyz"); got != "ok\nok\n" {
 		t.Errorf("probes say %q", got)
 	}

@@ -31,6 +31,7 @@ import (
 
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 func TestMain(m *testing.M) {
@@ -73,8 +74,7 @@ func (b *buffer) String() string {
 
 func newRig(t testing.TB, d *dbtest.DB, url string) *rig {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	t.Cleanup(cancel)
+	ctx := wait.Context(t, 2*time.Minute)
 	r := &rig{t: t, ctx: ctx, db: d, url: url, log: &buffer{}}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -94,7 +94,7 @@ func newRig(t testing.TB, d *dbtest.DB, url string) *rig {
 // config is fast, and may go to this machine.
 func (r *rig) config(channels ...Channel) Config {
 	return Config{
-		Pool: r.pool, Channels: channels, AllowPrivate: true, Timeout: 2 * time.Second, Tries: 100,
+		Pool: r.pool, Channels: channels, AllowPrivate: true, Timeout: 10 * time.Second, Tries: 100,
 		FirstRetry: 5 * time.Millisecond, LastRetry: 40 * time.Millisecond, Poll: 20 * time.Millisecond,
 		Log: slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -186,20 +186,6 @@ func (r *rig) count(where string, args ...any) int {
 		r.t.Fatal(err)
 	}
 	return n
-}
-
-// until waits for a condition.
-func (r *rig) until(what string, ok func() bool) {
-	r.t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-r.ctx.Done():
-			r.t.Fatalf("waited in vain until %s", what)
-		case <-tick.C:
-		}
-	}
 }
 
 // request is what a receiver got.

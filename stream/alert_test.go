@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // execer is a pool or a transaction.
@@ -55,7 +57,7 @@ func TestAlerts(t *testing.T) {
 	r.caughtUp(r.hub)
 	r.retract(aapl)
 	r.retract(before)
-	waitFor(t, "all changes", func() bool { return len(all.alerts()) == 5 })
+	wait.Equal(t, "all changes", 5, func() int { return len(all.alerts()) })
 	r.caughtUp(r.hub)
 
 	ids := func(l *listener) string {
@@ -112,7 +114,7 @@ func TestAlertsOfATransaction(t *testing.T) {
 	if err := tx.Commit(ctx); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the alert", func() bool { return len(l.alerts()) == 1 })
+	wait.Equal(t, "the alert", 1, func() int { return len(l.alerts()) })
 	if a := l.alerts()[0]; a.ID != id {
 		t.Errorf("got %+v, want event %d", a, id)
 	}
@@ -131,7 +133,7 @@ func TestAlertsResume(t *testing.T) {
 	first := r.listen(r.hub, sub)
 	r.caughtUp(r.hub)
 	r.minute(begin, "AAPL", "MSFT", "X:Y")
-	waitFor(t, "an id to begin from", func() bool { return len(first.messages()) > 0 })
+	wait.Until(t, "an id to begin from", func() bool { return len(first.messages()) > 0 })
 	first.close()
 	seen := first.messages()
 	hub := r.hub
@@ -166,7 +168,7 @@ func TestAlertsResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := map[int64]int64{}
-	waitFor(t, "the last change of all", func() bool {
+	wait.Until(t, "the last change of all", func() bool {
 		clear(known)
 		for _, m := range slices.Concat(seen, last.messages()) {
 			if m.event == "alert" {
@@ -205,23 +207,23 @@ func TestAlertsResume(t *testing.T) {
 func TestTooManyAlerts(t *testing.T) {
 	r := newRig(t, quick)
 	l := r.listen(r.hub, Subscription{Kinds: Alerts})
-	waitFor(t, "an id", func() bool { return r.hub.Clients() == 1 })
+	wait.Equal(t, "clients", 1, r.hub.Clients)
 	r.caughtUp(r.hub)
 	r.found(r.db.Pool, "AAPL", begin)
-	waitFor(t, "an alert", func() bool { return len(l.alerts()) == 1 })
+	wait.Equal(t, "an alert", 1, func() int { return len(l.alerts()) })
 	from := l.messages()[0].id
 	if _, err := r.db.Pool.Exec(context.Background(), `INSERT INTO alert.events (rule_id, rule, severity, symbol, "interval", bar, message)
 		SELECT 2, 'many', 'info', 'AAPL', '1m', $1::timestamptz + i * INTERVAL '1 minute', '' FROM generate_series(0, $2) i`, begin, maxRows); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "a reset", func() bool { return l.count("reset") == 1 })
+	wait.Equal(t, "a reset", 1, func() int { return l.count("reset") })
 	id := r.found(r.db.Pool, "AAPL", begin.Add(time.Hour))
-	waitFor(t, "the next alert", func() bool { return len(l.alerts()) == 2 })
+	wait.Equal(t, "the next alert", 2, func() int { return len(l.alerts()) })
 	if a := l.alerts()[1]; a.ID != id {
 		t.Errorf("after the reset came %+v", a)
 	}
 	late := r.listen(r.hub, Subscription{Kinds: Alerts, LastID: from})
-	waitFor(t, "a reset", func() bool { return late.count("reset") == 1 })
+	wait.Equal(t, "a reset", 1, func() int { return late.count("reset") })
 	if n := len(late.alerts()); n > 0 {
 		t.Errorf("%d alerts besides the reset", n)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // some are intervals of every kind: stored and rolled up, of seconds and of months.
@@ -140,7 +141,7 @@ func TestAnyInterval(t *testing.T) {
 						t.Errorf("%s of %s closed %d times", key, interval, n)
 					}
 				}
-				waitFor(t, "the forming bars of "+interval, func() bool { return r.formingRight(l, interval) })
+				wait.Until(t, "the forming bars of "+interval, func() bool { return r.formingRight(l, interval) })
 			}
 			if n := l.count("reset"); n > 0 {
 				t.Errorf("%d resets, want none", n)
@@ -165,7 +166,7 @@ func TestAnyInterval(t *testing.T) {
 				resumed++
 				sub.LastID = all[i].id
 				c := r.listen(r.hub, sub)
-				waitFor(t, "what was missed after "+all[i].id, func() bool {
+				wait.Until(t, "what was missed after "+all[i].id, func() bool {
 					for _, interval := range some {
 						bars, _ := latest(append(slices.Clone(all[:i+1]), c.messages()...), interval)
 						if len(bars) != len(r.wantSome(interval)) || trades(bars) != wantTrades(r.wantSome(interval)) {
@@ -212,7 +213,7 @@ func TestIntervalAdded(t *testing.T) {
 		r.db.Settle(t)
 		r.db.NoteRevisions(t)
 		r.db.NoteRevisions(t)
-		waitFor(t, "a revision", func() bool { return len(l.candles(revised)) == n })
+		wait.Until(t, "a revision", func() bool { return len(l.candles(revised)) == n })
 		bars, _ := latest(l.messages(), "2m")
 		sameCandles(t, "known of 2m", bars, r.wantSome("2m"))
 	}
@@ -221,12 +222,12 @@ func TestIntervalAdded(t *testing.T) {
 	r.caughtUp(r.hub)
 	revise(1)
 	r.db.AddInterval(t, "2m")
-	waitFor(t, "a reset", func() bool { return l.count("reset") == 1 })
+	wait.Until(t, "a reset", func() bool { return l.count("reset") == 1 })
 	revise(2)
 	if _, err := r.db.Pool.Exec(context.Background(), "SELECT remove_interval('2m')"); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "a reset", func() bool { return l.count("reset") == 2 })
+	wait.Until(t, "a reset", func() bool { return l.count("reset") == 2 })
 	revise(3)
 	if n := other.count("reset"); n > 0 {
 		t.Errorf("%d resets for 5m, which has not changed", n)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // cut reads a client until it has seen n messages with an id, and returns
@@ -51,7 +52,7 @@ func TestResume(t *testing.T) {
 
 	r.minute(begin, symbols...)
 	first := r.listen(r.hub, sub)
-	waitFor(t, "an id to begin from", func() bool { return len(first.messages()) > 0 })
+	wait.Until(t, "an id to begin from", func() bool { return len(first.messages()) > 0 })
 	first.close()
 	seen := first.messages()
 	hub := r.hub
@@ -98,7 +99,7 @@ func TestResume(t *testing.T) {
 		}
 		return len(closes) == len(r.want("1m", upto))+len(r.want("5m", upto))
 	}
-	waitFor(t, "all closed bars", count)
+	wait.Until(t, "all closed bars", count)
 	r.caughtUp(hub)
 	count()
 	for key, n := range closes {
@@ -133,7 +134,7 @@ func TestResumeFromAnywhere(t *testing.T) {
 	r.db.Commit(t, late, nil)
 	r.db.Settle(t)
 	r.db.NoteRevisions(t)
-	waitFor(t, "revisions", func() bool { return len(l.candles(revised)) == 4 })
+	wait.Equal(t, "revisions", 4, func() int { return len(l.candles(revised)) })
 	l.close()
 	var all []message
 	for _, m := range l.messages() {
@@ -150,7 +151,7 @@ func TestResumeFromAnywhere(t *testing.T) {
 			want[fmt.Sprint(m.candle.Symbol, m.candle.Interval, m.candle.Bucket)] = true
 		}
 		c := r.listen(r.hub, sub)
-		waitFor(t, fmt.Sprintf("%d events after %s", len(want), from.id), func() bool { return len(c.candles(closed, revised)) >= len(want) })
+		wait.Until(t, fmt.Sprintf("%d events after %s", len(want), from.id), func() bool { return len(c.candles(closed, revised)) >= len(want) })
 		r.caughtUp(r.hub)
 		got := c.candles(closed, revised)
 		c.close()
@@ -178,7 +179,7 @@ func TestResumeFromNowhere(t *testing.T) {
 		"another database":    position{begin.Add(-time.Minute), timeframeOf("1m"), "AAPL", 0, 1 << 40}.String(),
 	} {
 		l := r.listen(r.hub, Subscription{Intervals: []string{"1m"}, Kinds: Candles, LastID: id})
-		waitFor(t, "a reset", func() bool { return l.count("reset") == 1 })
+		wait.Equal(t, "a reset", 1, func() int { return l.count("reset") })
 		if m := l.messages()[0]; !strings.Contains(m.data, name) || m.id == "" {
 			t.Errorf("%s: %+v", name, m)
 		}
@@ -214,13 +215,13 @@ func TestDatabaseRestart(t *testing.T) {
 		}
 		return false
 	}
-	waitFor(t, "the status to say so", func() bool { kill(); return told() })
-	waitFor(t, "the database", func() bool { return r.db.Pool.Ping(context.Background()) == nil })
+	wait.Until(t, "the status to say so", func() bool { kill(); return told() })
+	wait.Until(t, "the database", func() bool { return r.db.Pool.Ping(context.Background()) == nil })
 	for m := 4; m < 8; m++ {
 		r.minute(begin.Add(time.Duration(m)*time.Minute), "AAPL", "MSFT")
 	}
 	upto := r.now().Add(-r.hub.cfg.Grace)
-	waitFor(t, "every closed bar", func() bool { return len(l.candles(closed)) >= len(r.want("1m", upto)) })
+	wait.Until(t, "every closed bar", func() bool { return len(l.candles(closed)) >= len(r.want("1m", upto)) })
 	r.caughtUp(r.hub)
 	sameCandles(t, "closed", l.candles(closed), r.want("1m", upto))
 }
@@ -263,7 +264,7 @@ func TestSubscribeBeforeRun(t *testing.T) {
 	r.caughtUp(hub)
 	r.minute(begin, "AAPL")
 	r.minute(begin.Add(time.Minute), "AAPL")
-	waitFor(t, "a closed bar", func() bool { return len(l.candles(closed)) == 1 })
+	wait.Until(t, "a closed bar", func() bool { return len(l.candles(closed)) == 1 })
 	sameCandles(t, "closed", l.candles(closed), r.want("1m", begin.Add(time.Minute)))
 	end()
 	<-l.done

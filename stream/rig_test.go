@@ -17,6 +17,7 @@ import (
 
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -250,25 +251,13 @@ func parse(b []byte) []message {
 	return out
 }
 
-// waitFor waits until a condition holds.
-func waitFor(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute for %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
 // caughtUp waits until the hub has made a whole pass that began after now.
 func (r *rig) caughtUp(h *Hub) {
 	r.t.Helper()
 	// Two statuses: the second's pass began after the first was out.
 	l := r.listen(h, Subscription{Kinds: Status})
 	defer l.close()
-	waitFor(r.t, "two passes", func() bool { return l.count("status") >= 3 })
+	wait.Until(r.t, "two passes", func() bool { return l.count("status") >= 3 })
 }
 
 // sameCandles compares events with bars, in any order.

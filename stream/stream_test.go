@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // quick has a status in every beat, so that a test can see how far the hub is.
@@ -48,7 +49,7 @@ func TestCandles(t *testing.T) {
 		t.Errorf("%d events that were not asked for", n)
 	}
 	for _, interval := range []string{"1m", "5m", "15m"} {
-		waitFor(t, "the last forming bars of "+interval, func() bool { return r.formingRight(all, interval) })
+		wait.Until(t, "the last forming bars of "+interval, func() bool { return r.formingRight(all, interval) })
 	}
 	// What a client shows must never go back: nothing of a bar after its close.
 	ended := map[string]time.Time{}
@@ -104,7 +105,7 @@ func TestFormingOfFeedsInDisorder(t *testing.T) {
 		}
 		if i%10 == 9 {
 			for _, interval := range five {
-				waitFor(t, "forming "+interval, func() bool { return r.formingRight(l, interval) })
+				wait.Until(t, "forming "+interval, func() bool { return r.formingRight(l, interval) })
 			}
 		}
 	}
@@ -170,7 +171,7 @@ func TestRevisions(t *testing.T) {
 		sameCandles(t, "revised "+interval, only(got, interval), want)
 	}
 	for _, interval := range []string{"1h", "1d"} {
-		waitFor(t, "the forming bars above revised ones", func() bool { return r.formingRight(l, interval) })
+		wait.Until(t, "the forming bars above revised ones", func() bool { return r.formingRight(l, interval) })
 	}
 }
 
@@ -188,7 +189,7 @@ func TestFlood(t *testing.T) {
 	r.db.Commit(t, history, nil)
 	r.db.Settle(t)
 	r.db.NoteRevisions(t)
-	waitFor(t, "a reset", func() bool { return l.count("reset") == 1 })
+	wait.Equal(t, "a reset", 1, func() int { return l.count("reset") })
 	r.caughtUp(r.hub)
 	if n := len(l.candles(revised)); n > 0 {
 		t.Errorf("%d bars revised besides", n)

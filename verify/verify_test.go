@@ -13,9 +13,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 
-	"github.com/hypertick/hypertick/verify"
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/db/dbtest"
+	"github.com/hypertick/hypertick/internal/wait"
+	"github.com/hypertick/hypertick/verify"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -49,8 +50,7 @@ type fixture struct {
 
 func newFixture(t *testing.T, days int) *fixture {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	t.Cleanup(cancel)
+	ctx := wait.Context(t, 3*time.Minute)
 	f := &fixture{DB: dbtest.New(t), ctx: ctx}
 	f.Commit(t, history(days, 4*time.Minute), nil)
 	f.Settle(t)
@@ -192,8 +192,7 @@ func TestRepair(t *testing.T) {
 // TestSeqs puts in by hand what seqs show.
 func TestSeqs(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
+	ctx := wait.Context(t, 3*time.Minute)
 	f := &fixture{DB: dbtest.New(t), ctx: ctx}
 	f.Commit(t, history(2, 10*time.Minute), nil)
 	r, found := f.run(t, nil)

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // page is a tab of a real browser.
@@ -44,7 +47,7 @@ func chromium(t *testing.T) string {
 
 func openPage(t *testing.T, base string) *page {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, cancel := context.WithCancel(wait.Context(t, 4*time.Minute))
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, chromedp.ExecPath(chromium(t)), chromedp.Headless, chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.DisableGPU)
 	t.Cleanup(cancel)
@@ -141,22 +144,21 @@ func (p *page) eval(js string) string {
 // page that loads again in between is no matter.
 func (p *page) until(what, js string) {
 	p.t.Helper()
-	wait, stop := context.WithTimeout(p.ctx, 90*time.Second)
-	defer stop()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ok, err := chromedp.Run(wait, chromedp.Evaluate[bool]("!!("+js+")"))
-		if err == nil && ok {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-wait.Done():
-			p.shot("failed")
-			p.t.Fatalf("%s: never came true (%v); the page is %s and says %q", what, err, p.eval("location.href"), p.eval("document.body.innerText.slice(0, 3000)"))
-		}
-	}
+	wait.For(p.t, what, func() (any, bool) {
+		ok, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("!!("+js+")"))
+		return sight{p, err}, err == nil && ok
+	})
+}
+
+// sight is what a page shows, looked at when a wait has failed.
+type sight struct {
+	page *page
+	err  error
+}
+
+func (s sight) String() string {
+	s.page.shot("failed")
+	return fmt.Sprintf("%v; the page is %s and says %s", s.err, s.page.eval("location.href"), s.page.eval("document.body.innerText.slice(0, 3000)"))
 }
 
 // click tries again when the page has made the element anew meanwhile.

@@ -25,7 +25,7 @@ func start(ctx context.Context, t testing.TB) *embedded.Database {
 		t.Fatalf("make migrated database to copy: %v", err)
 	}
 	d, err := embedded.StartDatabase(ctx, embedded.DatabaseConfig{
-		Dir: filepath.Join(t.TempDir(), "database"), Template: template, CacheDir: CacheDir(t), Relaxed: true, Restart: true, Log: Log(t),
+		Dir: filepath.Join(t.TempDir(), "database"), Template: template, CacheDir: CacheDir(t), Relaxed: true, ShortLived: true, Restart: true, Log: Log(t),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,9 +1,10 @@
 // pgserver: PostgreSQL with TimescaleDB for Hypertick's demo and tests, in one Node process.
 //
-//   node main.mjs --data DIR [--host 127.0.0.1] [--port 0] [--relaxed] [--idle-limit MS] [--unit-limit MS] [--parent]
+//   node main.mjs --data DIR [--host 127.0.0.1] [--port 0] [--relaxed] [--short-lived] [--idle-limit MS] [--unit-limit MS] [--parent]
 //
 // DIR is created where it does not exist. The password, if any, is in PGSERVER_PASSWORD.
 // --relaxed: commits are not forced to the disk. --parent: a parent process holds standard input; the server ends when that closes.
+// --short-lived: for a server of seconds, that runs nothing often. Its code is compiled quickly, and never again to run faster.
 // --idle-limit: how long a client may idle in a transaction while others wait. --unit-limit: how long one statement may run; nothing can
 // interrupt it, so past that the server gives up.
 // One line of JSON on standard output tells the parent what happened: {"ready":{"port":…}} or {"inUse":{"pid":…}} or {"error":"…"}.
@@ -13,6 +14,7 @@
 // one from its beginning to its end.
 import fs from 'node:fs'
 import path from 'node:path'
+import v8 from 'node:v8'
 import {parseArgs} from 'node:util'
 import {Worker} from 'node:worker_threads'
 import {acquire, InUseError} from './lock.mjs'
@@ -33,9 +35,13 @@ const {values: flags} = parseArgs({
     'idle-limit': {type: 'string', default: '60000'},
     'unit-limit': {type: 'string', default: '900000'},
     relaxed: {type: 'boolean', default: false},
+    'short-lived': {type: 'boolean', default: false},
     parent: {type: 'boolean', default: false},
   },
 })
+
+// The optimizing compiler would take more time than it saves.
+if (flags['short-lived']) v8.setFlagsFromString('--liftoff-only')
 
 const started = Date.now()
 const busySince = new BigInt64Array(new SharedArrayBuffer(8)) // when the running statement began, ms since 1970; 0 for none

@@ -137,6 +137,9 @@ func lintPanel(t *testing.T, name string, p *dashboard.Panel) {
 	if slices.Contains(unitless, p.Type) {
 		return
 	}
+	if _, known := cog.ConfigForPanelcfgVariant(p.Type); !known {
+		t.Errorf("%s: %s: panels of the type %s are not registered: they are not decoded strictly", name, *p.Title, p.Type)
+	}
 	if p.FieldConfig == nil || p.FieldConfig.Defaults.Unit == nil || *p.FieldConfig.Defaults.Unit == "" {
 		t.Errorf("%s: %s: want a unit", name, *p.Title)
 	}
