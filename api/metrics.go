@@ -55,7 +55,7 @@ const driftTimeout = 2 * time.Second
 // is NaN while the database does not answer.
 func newDriftGauge(pool *pgxpool.Pool) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: "hypertick", Subsystem: "audit", Name: "drift_buckets",
+		Namespace: "hypertick", Subsystem: "verify", Name: "drift_buckets",
 		Help: "Candles and blocks that the self-audit's samples found not to be what they should be.",
 	}, func() float64 {
 		ctx, cancel := context.WithTimeout(context.Background(), driftTimeout)

@@ -17,39 +17,50 @@ $$;
 CREATE EXTENSION IF NOT EXISTS timescaledb;
 
 -- Roles belong to the cluster, not to the database: another database of the
--- same server may have made them already, perhaps at this very moment.
+-- same server may have made them already, perhaps at this very moment. What is
+-- right already is not touched: its row would stay locked until this migration
+-- ends, and every other one would wait.
 -- +goose StatementBegin
 DO $$
 DECLARE
-    role text;
+    role record;
+    line text;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['hypertick_reader', 'hypertick_writer', 'hypertick_operator'] LOOP
+    FOR role IN
+        SELECT * FROM (VALUES
+            ('hypertick_reader', ARRAY['statement_timeout=15s', 'default_transaction_read_only=on'],
+             'Hypertick: reads everything public, writes nothing. For the API and Grafana. No password until one is set.'),
+            ('hypertick_writer', '{}',
+             'Hypertick: appends ticks and moves ingest positions. For ingest. No password until one is set.'),
+            ('hypertick_operator', ARRAY['statement_timeout=15s'],
+             'Hypertick: reads everything public, writes alert rules and the state of notifications. '
+             'For the API''s writes and the notifier. No password until one is set.')
+        ) r(name, settings, comment)
+    LOOP
         BEGIN
-            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
-                EXECUTE format('CREATE ROLE %I LOGIN', role);
+            IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role.name) THEN
+                EXECUTE format('CREATE ROLE %I LOGIN', role.name);
             END IF;
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
             NULL;
         END;
+        BEGIN
+            FOR line IN
+                SELECT s.line FROM unnest(role.settings) s(line)
+                WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role.name AND s.line = ANY (r.rolconfig))
+            LOOP
+                EXECUTE format('ALTER ROLE %I SET %I = %L', role.name, split_part(line, '=', 1), split_part(line, '=', 2));
+            END LOOP;
+            IF (SELECT shobj_description(r.oid, 'pg_authid') FROM pg_roles r WHERE r.rolname = role.name)
+               IS DISTINCT FROM role.comment THEN
+                EXECUTE format('COMMENT ON ROLE %I IS %L', role.name, role.comment);
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            IF sqlerrm !~ 'tuple concurrently updated' THEN
+                RAISE;
+            END IF;
+        END;
     END LOOP;
-    -- Two databases that migrate at once may collide on these rows too.
-    BEGIN
-        ALTER ROLE hypertick_reader SET statement_timeout = '15s';
-        ALTER ROLE hypertick_reader SET default_transaction_read_only = on;
-        ALTER ROLE hypertick_operator SET statement_timeout = '15s';
-        COMMENT ON ROLE hypertick_reader IS
-            'Hypertick: reads everything public, writes nothing. For the API and Grafana. No password until one is '
-            'set.';
-        COMMENT ON ROLE hypertick_writer IS
-            'Hypertick: appends ticks and moves ingest positions. For ingest. No password until one is set.';
-        COMMENT ON ROLE hypertick_operator IS
-            'Hypertick: reads everything public, writes alert rules and the state of notifications. For the API''s '
-            'writes and the notifier. No password until one is set.';
-    EXCEPTION WHEN OTHERS THEN
-        IF sqlerrm !~ 'tuple concurrently updated' THEN
-            RAISE;
-        END IF;
-    END;
 END
 $$;
 -- +goose StatementEnd
@@ -6052,7 +6063,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('8d0e3a13a7a269b9dd0d9733d0386315d462c9944b90137e266e6c19a0a96fd9');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('ed536914929d694cfd9b82604f044d61fbd4993b62f8a9b4dae852c4773805fd');
 
 -- +goose Down
 -- +goose StatementBegin
