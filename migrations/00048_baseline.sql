@@ -29,7 +29,8 @@ BEGIN
     FOR role IN
         SELECT * FROM (VALUES
             ('hypertick_reader', ARRAY['statement_timeout=15s', 'default_transaction_read_only=on'],
-             'Hypertick: reads everything public, writes nothing. For the API and Grafana. No password until one is set.'),
+             'Hypertick: reads everything public, writes nothing. For the API and Grafana. '
+             'No password until one is set.'),
             ('hypertick_writer', '{}',
              'Hypertick: appends ticks and moves ingest positions. For ingest. No password until one is set.'),
             ('hypertick_operator', ARRAY['statement_timeout=15s'],
@@ -49,7 +50,8 @@ BEGIN
                 SELECT s.line FROM unnest(role.settings) s(line)
                 WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role.name AND s.line = ANY (r.rolconfig))
             LOOP
-                EXECUTE format('ALTER ROLE %I SET %I = %L', role.name, split_part(line, '=', 1), split_part(line, '=', 2));
+                EXECUTE format('ALTER ROLE %I SET %I = %L', role.name,
+                               split_part(line, '=', 1), split_part(line, '=', 2));
             END LOOP;
             IF (SELECT shobj_description(r.oid, 'pg_authid') FROM pg_roles r WHERE r.rolname = role.name)
                IS DISTINCT FROM role.comment THEN
@@ -6063,7 +6065,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('ed536914929d694cfd9b82604f044d61fbd4993b62f8a9b4dae852c4773805fd');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('76b73cc8f154bddb507455a60fa679c43f0326b03a3976a29a9a5ca54ef8619c');
 
 -- +goose Down
 -- +goose StatementBegin

@@ -13,7 +13,8 @@ BEGIN
     FOR role IN
         SELECT * FROM (VALUES
             ('hypertick_reader', ARRAY['statement_timeout=15s', 'default_transaction_read_only=on'],
-             'Hypertick: reads everything public, writes nothing. For the API and Grafana. No password until one is set.'),
+             'Hypertick: reads everything public, writes nothing. For the API and Grafana. '
+             'No password until one is set.'),
             ('hypertick_writer', '{}',
              'Hypertick: appends ticks and moves ingest positions. For ingest. No password until one is set.'),
             ('hypertick_operator', ARRAY['statement_timeout=15s'],
@@ -33,7 +34,8 @@ BEGIN
                 SELECT s.line FROM unnest(role.settings) s(line)
                 WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role.name AND s.line = ANY (r.rolconfig))
             LOOP
-                EXECUTE format('ALTER ROLE %I SET %I = %L', role.name, split_part(line, '=', 1), split_part(line, '=', 2));
+                EXECUTE format('ALTER ROLE %I SET %I = %L', role.name,
+                               split_part(line, '=', 1), split_part(line, '=', 2));
             END LOOP;
             IF (SELECT shobj_description(r.oid, 'pg_authid') FROM pg_roles r WHERE r.rolname = role.name)
                IS DISTINCT FROM role.comment THEN
