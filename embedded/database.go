@@ -40,7 +40,8 @@ type DatabaseConfig struct {
 	// death of the process, not that of the machine.
 	Relaxed bool
 	// ShortLived is for a database of seconds that runs nothing often, as tests
-	// have: its code is compiled quickly and not again to run faster.
+	// have: its code is compiled quickly and not again to run faster, and Close
+	// ends it without a checkpoint.
 	ShortLived bool
 	// Password is asked of clients if not empty.
 	Password string
@@ -226,6 +227,10 @@ func (d *Database) Kill() { d.current().kill() }
 func (d *Database) Close() error {
 	d.once.Do(func() {
 		close(d.closing)
+		if d.cfg.ShortLived {
+			d.current().kill()
+			return
+		}
 		d.current().stop(stopTimeout)
 	})
 	<-d.done
