@@ -1162,7 +1162,8 @@ BEGIN
         buckets_per_batch => _hypertick.refresh_batch(spec.chunk, spec.width), refresh_newest_first => false,
         schedule_interval => CASE WHEN spec.source IS NULL THEN INTERVAL '15 seconds' ELSE INTERVAL '30 seconds' END);
     EXECUTE format($q$ALTER MATERIALIZED VIEW public.%I SET (
-        timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket')$q$, relation);
+        timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket')$q$,
+        relation);
     CALL add_columnstore_policy(format('public.%I', relation)::regclass,
         after => spec.chunk / 2, schedule_interval => INTERVAL '1 day');
     INSERT INTO _hypertick.retention (relation, "interval") VALUES (relation, spec."interval");
@@ -1250,7 +1251,8 @@ BEGIN
         start_offset => NULL, end_offset => NULL, schedule_interval => INTERVAL '1 minute',
         buckets_per_batch => _hypertick.refresh_batch(spec.chunk, spec.block_width), refresh_newest_first => false);
     EXECUTE format($q$ALTER MATERIALIZED VIEW _hypertick.%I SET (
-        timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket')$q$, relation);
+        timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket')$q$,
+        relation);
     CALL add_columnstore_policy(format('_hypertick.%I', relation)::regclass,
         after => spec.chunk, schedule_interval => INTERVAL '1 day');
 END
@@ -2065,7 +2067,8 @@ BEGIN
     END IF;
     params := coalesce(params, '{}');
     IF jsonb_typeof(params) <> 'object' THEN
-        RAISE EXCEPTION 'params: want an object, got %', jsonb_typeof(params) USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'params: want an object, got %', jsonb_typeof(params)
+            USING ERRCODE = 'invalid_parameter_value';
     END IF;
     FOR key IN SELECT k FROM jsonb_object_keys(params) k
                WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(known.parameters) p WHERE p ->> 'name' = k) LOOP
@@ -3190,8 +3193,8 @@ BEGIN
     ORDER BY v.symbol
     $q$,
         format(roll, format($q$
-                    SELECT b.symbol, b.bucket, b.bars::int AS bars, b.ema_12, b.ema_26, b.first, b.last, b.gain, b.loss,
-                           b.high, b.low, b.range, b.mean, b.last_bucket,
+                    SELECT b.symbol, b.bucket, b.bars::int AS bars, b.ema_12, b.ema_26, b.first, b.last, b.gain,
+                           b.loss, b.high, b.low, b.range, b.mean, b.last_bucket,
                            CASE WHEN b.bucket >= $4 THEN b.closes END AS closes,
                            CASE WHEN b.bucket >= $5 THEN b.volumes END AS volumes
                     FROM %s b WHERE b.bucket >= $1$q$, relation)),
@@ -3351,7 +3354,8 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION _hypertick.busiest_symbol(text) IS 'The symbol with most bars of an interval, by the block states.';
+COMMENT ON FUNCTION _hypertick.busiest_symbol(text) IS
+    'The symbol with most bars of an interval, by the block states.';
 REVOKE EXECUTE ON FUNCTION
     indicator.latest(text), indicator.market(text, timestamptz, timestamptz, text[]), snapshot(text, text),
     _hypertick.busiest_symbol(text), _hypertick.concat_agg(float8[]), _hypertick.series(text, int, int, text)
@@ -5878,7 +5882,8 @@ BEGIN
         FROM (
             SELECT x.component || coalesce(':' || nullif(x.part, ''), '') AS name, x.state = 'failed' AS failed,
                    x.seconds,
-                   concat_ws(': ', x.component || coalesce(' ' || nullif(x.part, ''), ''), x.detail, x.error) AS message
+                   concat_ws(': ', x.component || coalesce(' ' || nullif(x.part, ''), ''), x.detail, x.error)
+                       AS message
             FROM public.pipeline x
         ) p
         FULL JOIN (SELECT k.symbol, k.since FROM alert.progress k WHERE k.rule_id = rule.id) g ON g.symbol = p.name
@@ -6065,7 +6070,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('76b73cc8f154bddb507455a60fa679c43f0326b03a3976a29a9a5ca54ef8619c');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('fac5612f3d6902ccbc7e8e13b91799046ad7347f66c894854ebe7ee67ebf42a8');
 
 -- +goose Down
 -- +goose StatementBegin

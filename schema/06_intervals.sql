@@ -265,7 +265,8 @@ BEGIN
         buckets_per_batch => _hypertick.refresh_batch(spec.chunk, spec.width), refresh_newest_first => false,
         schedule_interval => CASE WHEN spec.source IS NULL THEN INTERVAL '15 seconds' ELSE INTERVAL '30 seconds' END);
     EXECUTE format($q$ALTER MATERIALIZED VIEW public.%I SET (
-        timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket')$q$, relation);
+        timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket')$q$,
+        relation);
     CALL add_columnstore_policy(format('public.%I', relation)::regclass,
         after => spec.chunk / 2, schedule_interval => INTERVAL '1 day');
     INSERT INTO _hypertick.retention (relation, "interval") VALUES (relation, spec."interval");
@@ -352,7 +353,8 @@ BEGIN
         start_offset => NULL, end_offset => NULL, schedule_interval => INTERVAL '1 minute',
         buckets_per_batch => _hypertick.refresh_batch(spec.chunk, spec.block_width), refresh_newest_first => false);
     EXECUTE format($q$ALTER MATERIALIZED VIEW _hypertick.%I SET (
-        timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket')$q$, relation);
+        timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'bucket')$q$,
+        relation);
     CALL add_columnstore_policy(format('_hypertick.%I', relation)::regclass,
         after => spec.chunk, schedule_interval => INTERVAL '1 day');
 END

@@ -108,7 +108,8 @@ BEGIN
     END IF;
     params := coalesce(params, '{}');
     IF jsonb_typeof(params) <> 'object' THEN
-        RAISE EXCEPTION 'params: want an object, got %', jsonb_typeof(params) USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'params: want an object, got %', jsonb_typeof(params)
+            USING ERRCODE = 'invalid_parameter_value';
     END IF;
     FOR key IN SELECT k FROM jsonb_object_keys(params) k
                WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(known.parameters) p WHERE p ->> 'name' = k) LOOP

@@ -219,8 +219,8 @@ BEGIN
     ORDER BY v.symbol
     $q$,
         format(roll, format($q$
-                    SELECT b.symbol, b.bucket, b.bars::int AS bars, b.ema_12, b.ema_26, b.first, b.last, b.gain, b.loss,
-                           b.high, b.low, b.range, b.mean, b.last_bucket,
+                    SELECT b.symbol, b.bucket, b.bars::int AS bars, b.ema_12, b.ema_26, b.first, b.last, b.gain,
+                           b.loss, b.high, b.low, b.range, b.mean, b.last_bucket,
                            CASE WHEN b.bucket >= $4 THEN b.closes END AS closes,
                            CASE WHEN b.bucket >= $5 THEN b.volumes END AS volumes
                     FROM %s b WHERE b.bucket >= $1$q$, relation)),
@@ -373,7 +373,8 @@ BEGIN
     RETURN symbol;
 END
 $$;
-COMMENT ON FUNCTION _hypertick.busiest_symbol(text) IS 'The symbol with most bars of an interval, by the block states.';
+COMMENT ON FUNCTION _hypertick.busiest_symbol(text) IS
+    'The symbol with most bars of an interval, by the block states.';
 
 REVOKE EXECUTE ON FUNCTION
     indicator.latest(text), indicator.market(text, timestamptz, timestamptz, text[]), snapshot(text, text),

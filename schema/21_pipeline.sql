@@ -448,7 +448,8 @@ BEGIN
         FROM (
             SELECT x.component || coalesce(':' || nullif(x.part, ''), '') AS name, x.state = 'failed' AS failed,
                    x.seconds,
-                   concat_ws(': ', x.component || coalesce(' ' || nullif(x.part, ''), ''), x.detail, x.error) AS message
+                   concat_ws(': ', x.component || coalesce(' ' || nullif(x.part, ''), ''), x.detail, x.error)
+                       AS message
             FROM public.pipeline x
         ) p
         FULL JOIN (SELECT k.symbol, k.since FROM alert.progress k WHERE k.rule_id = rule.id) g ON g.symbol = p.name
