@@ -87,7 +87,7 @@ func TestRetryAhead(t *testing.T) {
 	letter(fifth, value(5, 0))
 	letter(eighth, value(8, 0))
 	letter(nil, value(6, 0))
-	retry("0/0 stays: ingest has not come past it yet (", "0/1 stays: ingest has not come past it yet (", "0/2 stays: nothing says where", "0 stored, 0 were there already, 3 stay")
+	retry("0/0 stays: ingest has not passed it yet (", "0/1 stays: ingest has not passed it yet (", "0/2 stays: its source offset is unknown", "0 stored, 0 were there already, 3 stay")
 	stored("")
 
 	p.ingest(ctx, t)
