@@ -104,6 +104,6 @@ func TestRetryAhead(t *testing.T) {
 	letter(fifth, value(4, time.Hour))
 	letter(fifth, value(9, -time.Hour))
 	letter(&kgo.Record{Topic: "other"}, value(10, 0))
-	retry("0 stored, 2 were there already, 1 stay", "(it was offset 0 of partition 0 of other, where ingest has not begun)")
+	retry("0 stored, 2 were there already, 1 stay", "(offset 0 of partition 0 of other, where ingest has not begun)")
 	stored("1 2 3 4 5 6 7 8 9")
 }

@@ -188,7 +188,7 @@ export class Scheduler {
   #snapshot(session) {
     session.dirty = false
     session.settings.update(this.#backend.run(session.settings.snapshot()))
-    this.#inForce = '' // a RESET has taken away more than the session's own
+    this.#inForce = '' // a RESET may have reset more than the settings of the session
   }
 
   #release() {
