@@ -87,7 +87,7 @@ func TestRetryAhead(t *testing.T) {
 	letter(fifth, value(5, 0))
 	letter(eighth, value(8, 0))
 	letter(nil, value(6, 0))
-	retry("0/0 stays: ingest has not come past it yet (", "0/1 stays: ingest has not come past it yet (", "0/2 stays: nothing says where", "0 stored, 0 were there already, 3 stay")
+	retry("0/0 stays: ingest has not passed it yet (", "0/1 stays: ingest has not passed it yet (", "0/2 stays: its source offset is unknown", "0 stored, 0 were there already, 3 stay")
 	stored("")
 
 	p.ingest(ctx, t)
@@ -104,6 +104,6 @@ func TestRetryAhead(t *testing.T) {
 	letter(fifth, value(4, time.Hour))
 	letter(fifth, value(9, -time.Hour))
 	letter(&kgo.Record{Topic: "other"}, value(10, 0))
-	retry("0 stored, 2 were there already, 1 stay", "(it was offset 0 of partition 0 of other, where ingest has not begun)")
+	retry("0 stored, 2 were there already, 1 stay", "(offset 0 of partition 0 of other, where ingest has not begun)")
 	stored("1 2 3 4 5 6 7 8 9")
 }
