@@ -22,6 +22,14 @@ import (
 // fails the test. "." is the whole repository.
 var done = []string{
 	"docs/README.md", "docs/adr", "docs/architecture.md", "docs/glossary.md",
+	"api",
+	"db",
+	"indicator",
+	"migrations/gen",
+	"queries",
+	"schema",
+	"verify",
+	"web",
 }
 
 // list prints the findings of some folders: go test ./docs -run TestWords -v -args -words ingest,stream

@@ -6,7 +6,7 @@ import "context"
 // takes the database to come up.
 func (in *Ingester) prepare(ctx context.Context) error {
 	return in.patiently(ctx, "read settings", func(ctx context.Context) error {
-		head, err := in.queries.FeedHead(ctx)
+		head, err := in.queries.NewestTradeTime(ctx)
 		if err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func (in *Ingester) readPack(ctx context.Context) error {
 }
 
 func (in *Ingester) readVenues(ctx context.Context) error {
-	venues, err := in.queries.LooseVenues(ctx)
+	venues, err := in.queries.NonContiguousVenues(ctx)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ export class Alerts {
     this.draw();
   }
 
-  // refresh reads anew what the stream may not have told.
+  // refresh reads again what the stream may have missed.
   async refresh(): Promise<void> {
     this.asking.abort();
     const { signal } = (this.asking = new AbortController());

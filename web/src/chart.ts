@@ -1,4 +1,4 @@
-// The chart: bars with volume, indicators, marks, legends, and the stretch of
+// The chart: bars with volume, indicators, marks, legends, and the range of
 // history it has loaded.
 
 import {
@@ -18,7 +18,7 @@ import { theme, type Theme } from "./theme";
 import { shownKey, type View } from "./view";
 
 const page = 1000;
-// Beyond this many bars a stretch of history is shown without all that came after it.
+// A range of history that ends more than this many bars ago is shown without the bars after it.
 const reach = 20_000;
 
 export interface ChartEvents {
@@ -254,7 +254,7 @@ export class ChartView {
     else this.renew(b.time);
   }
 
-  // fault says what of the address was not understood.
+  // fault shows which part of the address is invalid.
   fault(what: string): void {
     this.legend.fault(what);
   }
@@ -289,7 +289,7 @@ export class ChartView {
     }, 2000);
   }
 
-  // renew reads the values of the indicators anew from a bar on: it closed, or
+  // renew reads the values of the indicators from a bar on again: it closed, or
   // a late tick changed it.
   private from = Infinity;
   private renew(time: number): void {
@@ -304,7 +304,7 @@ export class ChartView {
     if (!signal.aborted) this.drawStudies();
   });
 
-  // reset reads everything anew.
+  // reset reads everything again.
   reset(symbol: string | undefined): void {
     if (symbol !== undefined && symbol !== this.view.symbol) return;
     void this.load();

@@ -52,7 +52,7 @@ export class Legend {
     text(this.lost, names.length > 0 ? `This database has no indicator ${names.join(", ")}.` : "");
   }
 
-  // fault says what of the address was not understood.
+  // fault shows which part of the address is invalid.
   fault(what: string): void {
     text(this.wrong, what);
   }

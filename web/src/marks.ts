@@ -99,8 +99,8 @@ export class Marks {
     return this.points.get(kind)?.values.get(source[kind].series)?.get(time);
   }
 
-  // alerts are the events by the bar that they lie in. Those that were taken back
-  // have no mark.
+  // alerts returns the events by the bar that they lie in. Retracted ones have no
+  // mark.
   private alerts(bars: readonly Bar[]): Map<number, AlertEvent[]> {
     const out = new Map<number, AlertEvent[]>();
     for (const e of this.events.values()) {

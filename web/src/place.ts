@@ -55,7 +55,7 @@ export function place(values: ReadonlyMap<number, number>, bars: readonly Bar[],
 }
 
 // fitting are the series that are drawn unless the user picks others: those on
-// the prices where there are any, else all.
+// the prices where there are any, otherwise all.
 export function fitting(places: ReadonlyMap<string, Place>): string[] {
   const names = [...places.keys()];
   const overlays = names.filter((n) => places.get(n) === "overlay");

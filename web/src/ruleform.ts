@@ -57,7 +57,7 @@ export class RuleForm {
     text(byId("rule-title"), title);
     this.dialog.setAttribute("aria-label", title);
     text(byId("rule-write"), rule ? "Change it" : "Watch for it");
-    text(this.note, rule && rule.firing > 0 ? "What it has found is resolved: it begins anew." : "");
+    text(this.note, rule && rule.firing > 0 ? "Its open events are resolved, and its evaluation restarts." : "");
     this.fields.clear();
     this.box.replaceChildren();
     this.dialog.showModal();

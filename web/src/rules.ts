@@ -80,7 +80,7 @@ export class Rules {
   }
 
   private draw(): void {
-    // The list is made anew: whoever is on a button of it stays there.
+    // The list is recreated: the focus stays on its button.
     const held = document.activeElement instanceof HTMLElement && this.list.contains(document.activeElement) ? document.activeElement.dataset["hold"] : undefined;
     this.list.replaceChildren(...this.rules.map((r) => this.line(r)));
     if (held) this.list.querySelector<HTMLElement>(`[data-hold="${held}"]`)?.focus();

@@ -70,7 +70,7 @@ export class StatusStrip {
 
     const say = stale
       ? `Data is stale: ${age === null ? "no tick yet" : `the last tick came ${span(age)} ago`}`
-      : link.state === "waiting" ? `Disconnected. ${link.why} Trying again.` : "";
+      : link.state === "waiting" ? `Disconnected. ${link.why} Reconnecting.` : "";
     text(this.alarm, say);
     this.alarm.hidden = say === "";
     document.body.classList.toggle("stale", stale);

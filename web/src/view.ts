@@ -27,8 +27,8 @@ export interface View {
   symbol: string;
   // As parse of interval.ts takes it.
   interval: string;
-  // bars is the zoom while the newest bar is in sight; range the stretch of
-  // time, in seconds, while it is not.
+  // bars is the zoom while the newest bar is in sight; range the time range,
+  // in seconds, while it is not.
   bars: number;
   range?: { from: number; to: number };
   indicators: Shown[];
