@@ -46,7 +46,7 @@ export class ChartView {
   private view: View;
   private width: Width;
   private loading = new AbortController();
-  // Where older bars go on; without one the beginning of history is loaded.
+  // The cursor of older bars; without one the beginning of history is loaded.
   private older: boolean = false;
   private newer: boolean = false;
   private paging = false;
@@ -106,7 +106,7 @@ export class ChartView {
     const { signal } = this.loading;
     const { symbol, interval, range, bars } = this.view;
     this.box.classList.add("loading");
-    // What takes long says so; what does not leaves no trace.
+    // Loading is shown only when it takes long.
     const slow = window.setTimeout(() => !signal.aborted && this.on.state("loading", `Loading ${symbol} …`), 700);
     this.on.state("loading", "");
     this.paging = true;
@@ -163,7 +163,7 @@ export class ChartView {
     }
   }
 
-  // sync brings the indicators in step with the view and loads what is new.
+  // sync updates the indicators to the view and loads new ones.
   private async sync(signal: AbortSignal): Promise<void> {
     const { symbol, interval, indicators } = this.view;
     const old = [...this.studies];
@@ -223,7 +223,7 @@ export class ChartView {
     this.layout();
   }
 
-  // tell fills in the legends for the bar under the crosshair, or the newest.
+  // tell fills the legends for the bar under the crosshair, or the newest.
   private readonly tell = frame(() => {
     const i = this.hover === null ? this.bars.length - 1 : at(this.bars, this.hover);
     const b = this.bars[i < 0 ? this.bars.length - 1 : i];
@@ -329,7 +329,7 @@ export class ChartView {
       for (const c of data) this.accept(bar(c));
       this.renew(from);
     } catch {
-      // The stream comes again, and this with it.
+      // The stream reconnects, and calls this again.
     }
   }
 
@@ -395,7 +395,7 @@ export class ChartView {
     } finally {
       if (!signal.aborted) {
         this.paging = false;
-        // The user may have gone on meanwhile.
+        // The user may have moved on meanwhile.
         const r = this.chart.timeScale().getVisibleLogicalRange();
         if (r) requestAnimationFrame(() => this.moved(r));
       }

@@ -1,6 +1,6 @@
 // Where an indicator is drawn. Nothing here knows indicators by name: one that
 // somebody adds in a migration is placed by its values and by what its COMMENT
-// says of its series, as those that came with the product are.
+// says of its series, as the built-in ones are.
 
 import type { Bar } from "./bars";
 import type { Place } from "./view";
