@@ -133,7 +133,7 @@ func (c *statusCmd) look(ctx context.Context, pool *pgxpool.Pool, security feed.
 		}
 		parts = []part{{
 			Component: "database", State: "failed", Detail: detail, Error: databaseErr.Error(),
-			Action: "Start it; everything else goes on by itself when it answers.",
+			Action: "Start it; the rest recovers by itself when it answers.",
 		}, broker}
 	}
 	if other, ok := errors.AsType[*db.BaselineError](baselineErr); ok {

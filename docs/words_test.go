@@ -31,6 +31,14 @@ var done = []string{
 	"interval",
 	"notify",
 	"stream",
+	"api",
+	"db",
+	"indicator",
+	"migrations/gen",
+	"queries",
+	"schema",
+	"verify",
+	"web",
 }
 
 // list prints the findings of some folders: go test ./docs -run TestWords -v -args -words ingest,stream

@@ -70,7 +70,7 @@ func (n *Notifier) sweep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, step)
 	defer cancel()
 	reason := "no notifier has served this channel for a day"
-	gone, err := n.queries.BuryUnserved(ctx, db.BuryUnservedParams{Error: &reason, Seconds: keepFor.Seconds()})
+	gone, err := n.queries.FailUnserved(ctx, db.FailUnservedParams{Error: &reason, Seconds: keepFor.Seconds()})
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (n *Notifier) sweep(ctx context.Context) error {
 		n.metrics.dead.WithLabelValues(g.Channel).Inc()
 		n.log.Error("notification failed permanently", slog.String("channel", g.Channel), slog.String("key", g.Key), slog.String("error", reason))
 	}
-	deleted, err := n.queries.ForgetChannels(ctx, listFor.Seconds())
+	deleted, err := n.queries.DeleteUnservedChannels(ctx, listFor.Seconds())
 	if deleted > 0 {
 		n.log.Info("deleted channels that no notifier has served for a week", slog.Int64("channels", deleted))
 	}

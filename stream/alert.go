@@ -50,7 +50,7 @@ func (p *pass) alerts(ctx context.Context, changes int64) error {
 		p.update.at.change = events[n-1].at.change
 	}
 	if tooMany {
-		if p.update.at.change, err = p.q.StreamAlertHead(ctx); err != nil {
+		if p.update.at.change, err = p.q.LastAlertChange(ctx); err != nil {
 			return fmt.Errorf("read last change id: %w", err)
 		}
 		at := p.update.start

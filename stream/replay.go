@@ -68,7 +68,7 @@ func (h *Hub) replay(ctx context.Context, sub *Subscription, from, upto position
 // replayCandles returns the revisions of bars that the client has as closed, and
 // then the bars that closed since.
 func (h *Hub) replayCandles(ctx context.Context, q *db.Queries, sub *Subscription, from, upto position) ([]*event, error) {
-	head, err := q.StreamHead(ctx)
+	head, err := q.StreamPosition(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read stream position: %w", err)
 	}
