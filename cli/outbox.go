@@ -129,7 +129,7 @@ func (c *outboxRetryCmd) Run(e *env) error {
 	}
 	fmt.Fprintf(e.out, "%d to retry\n", len(ids))
 	if missing := len(c.IDs) - len(ids); missing > 0 {
-		return fmt.Errorf("%d do not exist, are sent, or are about to be sent", missing)
+		return fmt.Errorf("%d do not exist, were sent, or are being sent", missing)
 	}
 	return nil
 }
