@@ -21,7 +21,12 @@ import (
 // done lists the files and folders that follow the word list: a finding there
 // fails the test. "." is the whole repository.
 var done = []string{
-	"docs/README.md", "docs/adr", "docs/architecture.md", "docs/glossary.md",
+	"docs",
+	"cli",
+	"deploy",
+	"grafana",
+	".github",
+	"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
 }
 
 // list prints the findings of some folders: go test ./docs -run TestWords -v -args -words ingest,stream
