@@ -1,6 +1,6 @@
 // Package backfill stores history from files in the database, without a broker.
-// What is there already is not stored again, and live ingest of the same feeds may
-// go on meanwhile.
+// Ticks that are already stored are skipped, and live ingest of the same feeds may
+// run at the same time.
 package backfill
 
 import (
@@ -18,29 +18,30 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// DefaultBatch is how many ticks go into one transaction.
+// DefaultBatch is the number of ticks of one transaction.
 const DefaultBatch = 20_000
 
-// around is how far from its ts a tick that is there already is looked for, and
+// around is how far from its ts a tick that is already stored is searched for, and
 // how far out of order a feed may be.
 const around = time.Minute
 
-// Config says where to and how.
+// Config configures a Loader.
 type Config struct {
 	Pool  *pgxpool.Pool // as hypertick_writer
 	Batch int           // ticks of one transaction, default DefaultBatch
-	// Jump takes ticks that begin beyond their feed. Else that is a JumpError.
+	// Jump allows ticks that begin ahead of their feed position. Otherwise they
+	// are a JumpError.
 	Jump bool
 	Log  *slog.Logger // default slog.Default()
 }
 
-// Stats counts what a Loader has done.
+// Stats counts the ticks of a Loader.
 type Stats struct {
-	Read   int64 // ticks given
+	Read   int64 // ticks added
 	Stored int64 // of these, ticks that were new
-	Old    int64 // and ticks that retention would take away at once
+	Old    int64 // of these, ticks older than the retention horizon, not stored
 	From   time.Time
-	To     time.Time // of the newest tick given
+	To     time.Time // of the newest tick added
 }
 
 // Loader stores ticks in batches. It is not safe for concurrent use.
@@ -48,15 +49,15 @@ type Loader struct {
 	cfg   Config
 	batch []feed.Tick
 	stats Stats
-	// known are the feeds this loader has brought ticks of: what it has stored
-	// itself is no other feed's.
+	// known are the feeds of which this loader has stored ticks: it compares its
+	// ticks with those of others only.
 	known map[key]bool
-	// searched are those whose history has been looked at.
+	// searched are the feeds whose history has been searched.
 	searched map[key]bool
-	pack     *bool
+	compress *bool // inserts can go to the columnstore; nil if not known yet
 }
 
-// New makes a Loader.
+// New returns a Loader.
 func New(cfg Config) *Loader {
 	cfg.Batch = cmp.Or(cfg.Batch, DefaultBatch)
 	if cfg.Log == nil {
@@ -65,11 +66,11 @@ func New(cfg Config) *Loader {
 	return &Loader{cfg: cfg, known: map[key]bool{}, searched: map[key]bool{}}
 }
 
-// Stats says how far it is.
+// Stats returns the counts so far.
 func (l *Loader) Stats() Stats { return l.stats }
 
-// Add takes a tick. Every so many of them are stored: an error may be about
-// earlier ones.
+// Add adds a tick to the batch, and stores the batch when it is full: an error may
+// be that of an earlier tick.
 func (l *Loader) Add(ctx context.Context, t *feed.Tick) error {
 	l.batch = append(l.batch, *t)
 	if len(l.batch) < l.cfg.Batch {
@@ -78,28 +79,28 @@ func (l *Loader) Add(ctx context.Context, t *feed.Tick) error {
 	return l.Flush(ctx)
 }
 
-// Flush stores what has been given. Each batch is one transaction, so a Loader
-// that is killed has stored whole batches, and started again skips them.
+// Flush stores the batch in one transaction. A load that was killed has stored
+// whole batches, and skips them when it is started again.
 func (l *Loader) Flush(ctx context.Context) error {
 	if len(l.batch) == 0 {
 		return nil
 	}
-	if l.pack == nil {
+	if l.compress == nil {
 		can, err := db.New(l.cfg.Pool).ColumnstoreInserts(ctx)
 		if err != nil {
-			return fmt.Errorf("ask for the columnstore: %w", err)
+			return fmt.Errorf("check for columnstore inserts: %w", err)
 		}
-		l.pack = &can
+		l.compress = &can
 	}
 	var stored, old int64
-	// Ingest locks its feeds in an order of its own, so there may be deadlocks.
+	// Ingest locks its feeds in another order, so deadlocks are possible.
 	err := db.InTx(ctx, l.cfg.Pool, l.cfg.Log, func(tx pgx.Tx) error {
-		// A plan made while a chunk was small would read all of it when it is not.
+		// A plan cached while a chunk was small would scan the whole chunk later.
 		if _, err := tx.Exec(ctx, "SET LOCAL plan_cache_mode = force_custom_plan"); err != nil {
 			return err
 		}
-		// A few ticks are not worth compressed batches of their own.
-		if *l.pack && len(l.batch) >= 1000 {
+		// Small batches are not worth compressing: the policy does it later.
+		if *l.compress && len(l.batch) >= 1000 {
 			if _, err := tx.Exec(ctx, "SET LOCAL timescaledb.enable_direct_compress_insert = on"); err != nil {
 				return err
 			}
@@ -133,7 +134,7 @@ type key struct{ venue, symbol string }
 
 func feedOf(t *feed.Tick) key { return key{t.Venue, t.Symbol} }
 
-// params are what the queries want of ticks.
+// params returns the parameters of the queries for ticks.
 func params(ticks []feed.Tick) (db.LockFeedsParams, db.StoreHistoryParams) {
 	arg := db.StoreHistoryParams{Oldest: ticks[0].Time(), Newest: ticks[0].Time()}
 	feeds := map[key]time.Time{}
@@ -163,8 +164,8 @@ func params(ticks []feed.Tick) (db.LockFeedsParams, db.StoreHistoryParams) {
 	return lock, arg
 }
 
-// lock makes ingest wait with the feeds: what it has stored is seen by the next
-// statement, and what it has not is dropped by it as a repeat.
+// lock makes ingest wait for the feeds: the next statement sees what it has
+// stored, and it drops what is stored here as duplicates.
 func lock(ctx context.Context, q *db.Queries, arg db.LockFeedsParams) (map[key]db.LockFeedsRow, error) {
 	rows, err := q.LockFeeds(ctx, arg)
 	if err != nil {
@@ -179,7 +180,7 @@ func lock(ctx context.Context, q *db.Queries, arg db.LockFeedsParams) (map[key]d
 
 func (l *Loader) store(ctx context.Context, q *db.Queries) (stored, old int64, err error) {
 	feeds, arg := params(l.batch)
-	// Before the lock: ingest does not wait for it.
+	// Before the lock, so that ingest does not wait for it.
 	if err := l.checkTimes(ctx, q, feeds); err != nil {
 		return 0, 0, err
 	}
@@ -190,7 +191,7 @@ func (l *Loader) store(ctx context.Context, q *db.Queries) (stored, old int64, e
 	if err := l.checkSeqs(at); err != nil {
 		return 0, 0, err
 	}
-	// Of a candle that old only these ticks would be left.
+	// A candle that old could be computed from these ticks only.
 	if arg.Horizon, err = q.TickHorizon(ctx); err != nil {
 		return 0, 0, fmt.Errorf("read retention horizon: %w", err)
 	}

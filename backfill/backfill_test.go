@@ -69,7 +69,7 @@ func TestLoad(t *testing.T) {
 	pool := writer(t, d)
 	start := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -12)
 	ticks, all := history(start, 10_000)
-	// A live feed brings some of the newest through the broker, meanwhile.
+	// At the same time a live feed delivers some of the newest through the broker.
 	broker, err := embedded.StartBroker(t.Context(), embedded.BrokerConfig{Log: dbtest.Log(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestLoad(t *testing.T) {
 		}
 		produced <- p.Flush(t.Context())
 	}()
-	// Stopped in the middle: whole batches are there.
+	// Stopped in the middle: whole batches are stored.
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	l := backfill.New(backfill.Config{Pool: pool, Batch: 1500})
@@ -156,8 +156,8 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// TestOtherNumbers: a file that numbers its ticks otherwise than the feed would
-// keep the feed's own ticks out.
+// TestOtherNumbers: a file that numbers its ticks differently from the feed would
+// cause the feed's own ticks to be dropped as duplicates.
 func TestOtherNumbers(t *testing.T) {
 
 	d := dbtest.New(t)

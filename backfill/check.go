@@ -9,7 +9,8 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// SeqError is about ticks that would keep those of the live feed out.
+// SeqError is the error of ticks whose seq would cause those of the live feed to be
+// dropped as duplicates.
 type SeqError struct {
 	Venue, Symbol string
 	Seq, LastSeq  int64
@@ -17,13 +18,13 @@ type SeqError struct {
 }
 
 func (e *SeqError) Error() string {
-	return fmt.Sprintf("seq: want at most %d for ticks of %s %s before %s, where the feed stands at that seq, got %d at %s: "+
-		"the file numbers its ticks otherwise than the feed; give it a venue of its own",
+	return fmt.Sprintf("seq: want at most %d, the feed position of %s %s, for ticks before %s, got %d at %s: "+
+		"the file numbers its ticks differently from the feed; give it a venue of its own",
 		e.LastSeq, e.Venue, e.Symbol, e.LastTS.Format(time.RFC3339), e.Seq, e.TS.Format(time.RFC3339))
 }
 
-// TimeError is about a tick that is there with another ts. To store it again
-// would double it.
+// TimeError is the error of a tick that is already stored with another ts. It
+// would be stored twice.
 type TimeError struct {
 	Venue, Symbol string
 	Seq           int64
@@ -35,23 +36,23 @@ func (e *TimeError) Error() string {
 	if by < 0 {
 		by, than = -by, "earlier"
 	}
-	return fmt.Sprintf("ts: seq %d of %s %s is there with %s, got %s, %v %s",
+	return fmt.Sprintf("ts: seq %d of %s %s is stored with %s, got %s, %v %s",
 		e.Seq, e.Venue, e.Symbol, e.Stored.Format(time.RFC3339), e.TS.Format(time.RFC3339), by, than)
 }
 
-// JumpError is about a file that begins beyond the feed. Ticks between, which
-// ingest may have yet to bring, would count as repeats.
+// JumpError is the error of a file that begins ahead of the feed position. Ingest
+// would drop the ticks between as duplicates.
 type JumpError struct {
 	Venue, Symbol string
 	Seq, LastSeq  int64
 }
 
 func (e *JumpError) Error() string {
-	return fmt.Sprintf("seq: want at most %d for the first tick of %s %s, whose feed stands at %d, got %d: "+
-		"ticks between that ingest has yet to bring would count as repeats, and be lost", e.LastSeq+1, e.Venue, e.Symbol, e.LastSeq, e.Seq)
+	return fmt.Sprintf("seq: want at most %d for the first tick of %s %s, whose feed position is %d, got %d: "+
+		"ingest would drop the ticks between as duplicates", e.LastSeq+1, e.Venue, e.Symbol, e.LastSeq, e.Seq)
 }
 
-// checkSeqs looks at feeds that the loader has not brought before.
+// checkSeqs checks the seqs of feeds of which the loader has not stored ticks yet.
 func (l *Loader) checkSeqs(at map[key]db.LockFeedsRow) error {
 	lowest := map[key]int64{}
 	for i := range l.batch {
@@ -71,7 +72,7 @@ func (l *Loader) checkSeqs(at map[key]db.LockFeedsRow) error {
 	if l.cfg.Jump {
 		return nil
 	}
-	// In the order of the batch, so that it is the same one each time.
+	// In the order of the batch, so that the error is the same each time.
 	for i := range l.batch {
 		k := feedOf(&l.batch[i])
 		if seq, ok := lowest[k]; ok && seq > at[k].LastSeq+1 {
@@ -81,11 +82,12 @@ func (l *Loader) checkSeqs(at map[key]db.LockFeedsRow) error {
 	return nil
 }
 
-// searches is how many feeds of a batch are looked at in all of their history.
+// searches is the maximum number of feeds of a batch whose whole history is
+// searched.
 const searches = 5
 
-// checkTimes looks at some ticks of the batch: those that are there must have
-// the ts they have here. Only seqs that their feeds have passed can be there.
+// checkTimes compares some ticks of the batch with those already stored: their ts
+// must be equal. Only seqs up to the feed position can be stored.
 func (l *Loader) checkTimes(ctx context.Context, q *db.Queries, feeds db.LockFeedsParams) error {
 	rows, err := q.FeedPositions(ctx, db.FeedPositionsParams{Venues: feeds.Venues, Symbols: feeds.Symbols})
 	if err != nil {
@@ -121,7 +123,7 @@ func (l *Loader) checkTimes(ctx context.Context, q *db.Queries, feeds db.LockFee
 	if all.first == nil {
 		return nil
 	}
-	// A feed's whole history once, which finds a file that is numbered anew, too.
+	// The whole history of a feed once, which also finds a file that was renumbered.
 	var whole db.NearestStoredParams
 	n := 0
 	for _, k := range order {
@@ -138,7 +140,7 @@ func (l *Loader) checkTimes(ctx context.Context, q *db.Queries, feeds db.LockFee
 	if n > 0 {
 		found, err := q.NearestStored(ctx, whole)
 		if err != nil {
-			return fmt.Errorf("look for ticks: %w", err)
+			return fmt.Errorf("search for ticks: %w", err)
 		}
 		for _, f := range found {
 			if err := sameTime(f); err != nil {
@@ -146,8 +148,8 @@ func (l *Loader) checkTimes(ctx context.Context, q *db.Queries, feeds db.LockFee
 			}
 		}
 	}
-	// In every batch what another zone would do: zones may differ in summer only,
-	// and a file may begin long before the feed.
+	// In every batch, ticks shifted by the offset of a time zone: zones may differ
+	// in summer only, and a file may begin long before the feed.
 	var shifted db.NearestShiftedParams
 	shifted.Oldest, shifted.Newest = all.first.Time(), all.first.Time()
 	for _, t := range []*feed.Tick{all.first, all.last} {
@@ -162,7 +164,7 @@ func (l *Loader) checkTimes(ctx context.Context, q *db.Queries, feeds db.LockFee
 	}
 	found, err := q.NearestShifted(ctx, shifted)
 	if err != nil {
-		return fmt.Errorf("look for ticks at other times: %w", err)
+		return fmt.Errorf("search for ticks at other times: %w", err)
 	}
 	for _, f := range found {
 		if err := sameTime(db.NearestStoredRow(f)); err != nil {

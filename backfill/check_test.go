@@ -54,7 +54,7 @@ func TestOtherTime(t *testing.T) {
 		"east":                  moved(ticks, 0, -(5*time.Hour + 45*time.Minute)),
 		"the date line":         moved(ticks, 0, 26*time.Hour),
 		"in whole seconds":      moved(ticks, 0, 4*time.Hour-123_456*time.Microsecond),
-		"numbered anew":         moved(ticks[:3000], 0, 11*24*time.Hour),
+		"renumbered":            moved(ticks[:3000], 0, 11*24*time.Hour),
 		"a zone, in summer":     moved(ticks, 4321, time.Hour),
 		"a zone, in the middle": moved(ticks[2000:], 0, -4*time.Hour),
 	} {
@@ -73,8 +73,9 @@ func TestOtherTime(t *testing.T) {
 	}
 }
 
-// TestOtherTimeThanLive: history in another zone that begins long before the
-// live feed gets as far as the feed does, and doubles nothing of it.
+// TestOtherTimeThanLive: history in another zone, which begins long before the
+// live feed, is stored up to where the feed begins, and none of the feed's ticks
+// is stored twice.
 func TestOtherTimeThanLive(t *testing.T) {
 
 	d := dbtest.New(t)
@@ -86,7 +87,7 @@ func TestOtherTimeThanLive(t *testing.T) {
 		live = append(live, dbtest.Tick{TS: k.Time(), Symbol: k.Symbol, Venue: k.Venue, Price: k.Price, Size: k.Size, Seq: k.Seq})
 	}
 	d.Commit(t, live, nil)
-	// Of its first batch no tick is there, so it is only looked for near by.
+	// No tick of its first batch is stored, so only nearby times are searched.
 	s, err := load(t.Context(), pool, moved(ticks, 0, -4*time.Hour))
 	if _, ok := errors.AsType[*backfill.TimeError](err); !ok {
 		t.Errorf("got %v, want a TimeError", err)
@@ -99,8 +100,8 @@ func TestOtherTimeThanLive(t *testing.T) {
 	}
 }
 
-// TestJump: a file that begins beyond its feed would keep out what ingest has
-// yet to bring.
+// TestJump: ingest would drop the ticks between the feed position and a file that
+// begins ahead of it as duplicates.
 func TestJump(t *testing.T) {
 
 	d := dbtest.New(t)
@@ -119,7 +120,7 @@ func TestJump(t *testing.T) {
 		t.Helper()
 		var last int64
 		if err := d.Pool.QueryRow(t.Context(), "SELECT last_seq FROM feed_positions WHERE symbol = 'A'").Scan(&last); err != nil || last != want {
-			t.Errorf("the feed stands at %d, want %d: %v", last, want, err)
+			t.Errorf("the feed position is %d, want %d: %v", last, want, err)
 		}
 	}
 	live(0, 100)

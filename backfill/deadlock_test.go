@@ -11,9 +11,9 @@ import (
 	"github.com/hypertick/hypertick/db/dbtest"
 )
 
-// TestTriesAgain: a batch that the server ends for another's sake is stored in
-// the end, or given up; other errors are no reason to try again.
-func TestTriesAgain(t *testing.T) {
+// TestRetry: a transaction that is aborted by a deadlock or a serialization failure
+// is retried, a limited number of times; other errors are not retried.
+func TestRetry(t *testing.T) {
 
 	d := dbtest.New(t)
 	pool := writer(t, d)
@@ -44,7 +44,7 @@ func TestTriesAgain(t *testing.T) {
 	}{
 		{"23514", 1, 0, 1},
 		{"40P01", 1_000_000, 0, 8},
-		{"40001", 2, 200, 4}, // of a try that succeeds, positions are locked and moved
+		{"40001", 2, 200, 4}, // an attempt that succeeds locks and moves the positions: two statements
 	} {
 		if _, err := d.Pool.Exec(t.Context(), "UPDATE refusal SET code = $1, times = $2", c.code, c.times); err != nil {
 			t.Fatal(err)
@@ -67,7 +67,8 @@ func TestTriesAgain(t *testing.T) {
 	}
 }
 
-// TestDeadlock: another locks the same feeds in another order, as ingest may.
+// TestDeadlock: another transaction locks the same feeds in another order, as
+// ingest may.
 func TestDeadlock(t *testing.T) {
 
 	d := dbtest.New(t)
@@ -88,7 +89,7 @@ func TestDeadlock(t *testing.T) {
 	}
 	defer func() { _ = tx.Rollback(t.Context()) }()
 	const move = "UPDATE feed_positions SET last_seq = 2 WHERE symbol = $1"
-	// Not this one is to be ended: its look for deadlocks comes after the other's.
+	// The server must abort the other one: this one checks for deadlocks later.
 	if _, err := tx.Exec(t.Context(), "SET LOCAL deadlock_timeout = '1min'"); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func TestDeadlock(t *testing.T) {
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// Of each feed the first is there.
+	// The first tick of each feed is stored.
 	if r := <-loaded; r.err != nil || r.Stored != 18 {
 		t.Errorf("%+v, %v", r.Stats, r.err)
 	}

@@ -12,26 +12,26 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// TestGaps: seqs that a file jumps over beyond the feed are gaps, as if ingest had
-// brought it; those below are not for a backfill to tell.
+// TestGaps: seqs that a file skips ahead of the feed position are gaps, as with
+// ingest; those below it are not recorded by a backfill.
 func TestGaps(t *testing.T) {
 
 	d := dbtest.New(t)
 	pool := writer(t, d)
-	if _, err := d.Pool.Exec(t.Context(), "INSERT INTO feed_venues (venue, contiguous) VALUES ('LOOSE', false)"); err != nil {
+	if _, err := d.Pool.Exec(t.Context(), "INSERT INTO feed_venues (venue, contiguous) VALUES ('SPARSE', false)"); err != nil {
 		t.Fatal(err)
 	}
 	ticks := days(time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -3), 2, 4000, "A", "B")
 	a := func(seq int) int { return 2 * (seq - 1) }
 	d.Commit(t, []dbtest.Tick{{TS: ticks[a(1000)].Time(), Symbol: "A", Venue: "V", Price: 1, Size: 1, Seq: 1000}}, nil)
-	// Of A beyond 1000: 1001 to 1010 (with Jump), 2000, 3001 to 3003, over a batch's end or not.
+	// Gaps of A above 1000: 1001 to 1010 (with Jump), 2000, 3001 to 3003, over a batch's end or not.
 	file := slices.Clone(ticks)
 	file = slices.DeleteFunc(file, func(t feed.Tick) bool {
 		return t.Symbol == "A" && (t.Seq <= 1010 || t.Seq == 2000 || t.Seq > 3000 && t.Seq <= 3003) || t.Symbol == "B" && (t.Seq < 20 || t.Seq == 40)
 	})
 	for i := range 10 {
 		k := ticks[i*10]
-		k.Venue = "LOOSE"
+		k.Venue = "SPARSE"
 		file = append(file, k)
 	}
 	for range 2 {

@@ -7,8 +7,8 @@ import (
 	"github.com/hypertick/hypertick/db/dbtest"
 )
 
-// TestRetention: what retention would take away again is counted, not stored, and
-// the feed goes on behind it.
+// TestRetention: ticks older than the retention horizon are counted, not stored,
+// and the feed continues after them.
 func TestRetention(t *testing.T) {
 
 	d := dbtest.New(t)
@@ -35,7 +35,7 @@ func TestRetention(t *testing.T) {
 	if s, err := load(t.Context(), pool, ticks); err != nil || s.Stored != 0 || s.Old < 2000 {
 		t.Errorf("again: %+v, %v", s, err)
 	}
-	// All of a file: a new feed stands where the file ends.
+	// A whole file: the position of a new feed is the end of the file.
 	if s, err := load(t.Context(), pool, days(now.AddDate(0, 0, -9), 2, 100, "B")); err != nil || s.Stored != 0 || s.Old != 100 {
 		t.Errorf("all too old: %+v, %v", s, err)
 	}

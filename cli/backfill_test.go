@@ -55,10 +55,10 @@ func TestBackfillRefused(t *testing.T) {
 	load(0, " 0 stored, 2500 already stored", file)
 
 	next, later := trades(t, start.Add(2500*37*time.Second), 2501, 100), trades(t, start.Add(2700*37*time.Second), 2701, 100)
-	load(2, "whose feed stands at 2500, got 2701", later)
+	load(2, "whose feed position is 2500, got 2701", later)
 	load(2, "--jump", later)
 	stored = 2600
-	load(2, "whose feed stands at 2600, got 2701", next, later)
+	load(2, "whose feed position is 2600, got 2701", next, later)
 	stored = 2700
 	load(0, " 100 stored", later, "--jump")
 

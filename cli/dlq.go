@@ -111,7 +111,7 @@ func (c *dlqListCmd) Run(e *env) error {
 	return c.with(e, func(ctx context.Context, q *deadletter.Queue) error {
 		w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
 		n, more := 0, 0
-		err := q.Each(ctx, deadletter.Filter{Reason: c.Reason, Handled: c.All}, func(l *deadletter.Letter) error {
+		err := q.Each(ctx, deadletter.Filter{Reason: c.Reason, Handled: c.All}, func(l *deadletter.DeadLetter) error {
 			if n++; c.Limit > 0 && n > c.Limit {
 				more++
 				return nil
@@ -210,7 +210,7 @@ func (c *dlqRetryCmd) Run(e *env) error {
 		return err
 	}
 	return c.with(e, func(ctx context.Context, q *deadletter.Queue) error {
-		n, err := q.Retry(ctx, f, func(l *deadletter.Letter, why error) {
+		n, err := q.Retry(ctx, f, func(l *deadletter.DeadLetter, why error) {
 			fmt.Fprintf(e.errOut, "%v stays: %v\n", l.Position, oneLine(why))
 		})
 		fmt.Fprintf(e.out, "%d stored, %d already stored, %d stay\n", n.Stored, n.Known, n.Left)

@@ -87,7 +87,7 @@ func TestRetryAhead(t *testing.T) {
 	deadLetter(fifth, value(5, 0))
 	deadLetter(eighth, value(8, 0))
 	deadLetter(nil, value(6, 0))
-	retry("0/0 stays: ingest has not come past it yet (", "0/1 stays: ingest has not come past it yet (", "0/2 stays: nothing says where", "0 stored, 0 already stored, 3 stay")
+	retry("0/0 stays: ingest has not passed it yet (", "0/1 stays: ingest has not passed it yet (", "0/2 stays: its source offset is unknown", "0 stored, 0 already stored, 3 stay")
 	stored("")
 
 	p.ingest(ctx, t)

@@ -31,7 +31,7 @@ func (c *topicCmd) Run(e *env) error {
 		return err
 	}
 	infos, err := feed.CreateTopics(e.ctx, feed.TopicsConfig{
-		Brokers: c.Brokers, Security: security, Topic: c.Topic, Partitions: c.Partitions, Replicas: c.Replicas, Patience: c.DeliveryTimeout,
+		Brokers: c.Brokers, Security: security, Topic: c.Topic, Partitions: c.Partitions, Replicas: c.Replicas, Timeout: c.DeliveryTimeout,
 	})
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ func TestTopicsAreAlike(t *testing.T) {
 	}
 	defer client.Close()
 	publisher := deadletter.NewPublisher(client, ticks, slog.New(slog.DiscardHandler))
-	if _, err := publisher.Publish(ctx, []*deadletter.Letter{deadletter.New(&kgo.Record{Topic: ticks, Value: []byte("x")}, "value: x")}); !errors.Is(err, kerr.UnknownTopicOrPartition) {
+	if _, err := publisher.Publish(ctx, []*deadletter.DeadLetter{deadletter.New(&kgo.Record{Topic: ticks, Value: []byte("x")}, "value: x")}); !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		t.Fatalf("publish where there is no topic: %v", err)
 	}
 	same(t, "ingest's", describe(ctx, t, ingesting, dead), want[dead])

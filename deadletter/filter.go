@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Position is where a letter is in the dead-letter topic.
+// Position is a position in the dead-letter topic.
 type Position struct {
 	Partition int32
 	Offset    int64
@@ -30,24 +30,24 @@ func ParsePosition(s string) (Position, error) {
 	return Position{int32(partition), offset}, nil
 }
 
-// Filter chooses letters. The zero Filter chooses all that nobody has handled.
+// Filter selects dead letters. The zero Filter selects all that are not handled.
 type Filter struct {
-	// Positions are those of the letters; nil for any.
+	// Positions of the dead letters; nil for any.
 	Positions []Position
-	// Reason is text that the letter's reason contains.
+	// Reason is text that the reason contains.
 	Reason string
-	// Handled also chooses letters that were stored or discarded.
+	// Handled also selects dead letters that were stored or discarded.
 	Handled bool
 }
 
-// Matches reports whether the filter chooses a letter.
-func (f *Filter) Matches(l *Letter) bool {
-	return (f.Positions == nil || slices.Contains(f.Positions, l.Position)) &&
-		strings.Contains(l.Reason, f.Reason) && (f.Handled || l.Handled == "")
+// Matches reports whether the filter selects d.
+func (f *Filter) Matches(d *DeadLetter) bool {
+	return (f.Positions == nil || slices.Contains(f.Positions, d.Position)) &&
+		strings.Contains(d.Reason, f.Reason) && (f.Handled || d.Handled == "")
 }
 
-// bounds narrows a range of offsets of a partition to what the filter can
-// choose from.
+// bounds narrows a range of offsets of a partition to those that the filter can
+// select.
 func (f *Filter) bounds(partition int32, from, to int64) (int64, int64) {
 	if f.Positions == nil {
 		return from, to

@@ -14,101 +14,101 @@ import (
 )
 
 const (
-	// maxLetter bounds a letter that is published whole, in bytes. Where the
-	// topic takes less a letter is cut.
-	maxLetter = 16 << 20
-	// maxRun bounds the letters that are produced together, in bytes, so that a
-	// broker which finds a batch too large can only mean one letter.
+	// maxBytes is the maximum size of a dead letter that is published whole. It
+	// is truncated if its topic allows less.
+	maxBytes = 16 << 20
+	// maxRun bounds the dead letters that are produced together, in bytes, so
+	// that a batch the broker rejects as too large holds only one.
 	maxRun = 512 << 10
 )
 
-// cuts are how many bytes a letter that its topic does not take keeps of its
-// value, of its key, of its reason and of its headers: first, and then.
+// cuts are the sizes in bytes to which the value, the key, the reason and the
+// headers of a dead letter are truncated, one after the other, until its topic
+// accepts it.
 var cuts = [...]int{64 << 10, 1 << 10}
 
-// ClientOptions are what the client of a Publisher needs.
+// ClientOptions are the options that the client of a Publisher needs.
 func ClientOptions() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		// Letters are published at least once anyway, and an idempotent producer
-		// cannot be told to stop waiting for a broker that is gone.
+		// Dead letters are published at least once anyway, and an idempotent
+		// producer cannot stop waiting for a broker that is down.
 		kgo.DisableIdempotentWrite(),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 		kgo.ProducerLinger(0),
-		kgo.ProducerBatchMaxBytes(maxLetter),
+		kgo.ProducerBatchMaxBytes(maxBytes),
 	}
 }
 
-// Publisher writes letters to the dead-letter topic of a topic. It is safe for
-// concurrent use.
+// Publisher publishes dead letters of one topic. It is safe for concurrent use.
 type Publisher struct {
 	client *kgo.Client
 	spec   feed.TopicSpec
 	log    *slog.Logger
 }
 
-// NewPublisher publishes the dead letters of topic. The client has
-// ClientOptions; it stays the caller's.
+// NewPublisher returns a Publisher for the dead letters of topic. The client has
+// ClientOptions, and the caller closes it.
 func NewPublisher(client *kgo.Client, topic string, log *slog.Logger) *Publisher {
 	spec := feed.DeadLetterTopicSpec(topic)
 	return &Publisher{client: client, spec: spec, log: log.With(slog.String("dead_letter_topic", spec.Name))}
 }
 
-// Publish returns when the broker has acknowledged all letters. With an error it
-// returns those that are left, for another try. Published again after a crash,
-// a letter is in the topic twice: its source tells.
+// Publish returns when the broker has acknowledged all dead letters. With an
+// error it returns those that are left, to be retried. A dead letter that is
+// published again after a crash is in the topic twice, with the same source.
 //
-// A record near the limit of its own topic may be above that of the dead-letter
-// topic; it must not hold up all others, so it is cut. A topic that does not exist is
-// created, and the try fails.
-func (p *Publisher) Publish(ctx context.Context, letters []*Letter) (left []*Letter, err error) {
-	for len(letters) > 0 {
-		n := run(letters)
-		failed, err := p.produce(ctx, letters[:n])
+// A record near the size limit of its own topic may exceed that of the
+// dead-letter topic. It is truncated, so that it does not block all others. A
+// topic that does not exist is created, and the attempt fails.
+func (p *Publisher) Publish(ctx context.Context, dead []*DeadLetter) (left []*DeadLetter, err error) {
+	for len(dead) > 0 {
+		n := run(dead)
+		failed, err := p.produce(ctx, dead[:n])
 		if err != nil {
-			return append(failed, letters[n:]...), err
+			return append(failed, dead[n:]...), err
 		}
-		letters = letters[n:]
+		dead = dead[n:]
 	}
 	return nil, nil
 }
 
-// run is how many letters are produced together, at least one.
-func run(letters []*Letter) int {
+// run returns how many of the dead letters to produce together, at least one.
+func run(dead []*DeadLetter) int {
 	size := 0
-	for i, l := range letters {
-		if size += l.size(); size > maxRun {
+	for i, d := range dead {
+		if size += d.size(); size > maxRun {
 			return max(i, 1)
 		}
 	}
-	return len(letters)
+	return len(dead)
 }
 
-func (l *Letter) size() int {
-	n := len(l.Key) + len(l.Value) + len(l.Reason) + len(l.Source.Topic) + 128
-	for _, h := range l.Headers {
+func (d *DeadLetter) size() int {
+	n := len(d.Key) + len(d.Value) + len(d.Reason) + len(d.Source.Topic) + 128
+	for _, h := range d.Headers {
 		n += len(h.Key) + len(h.Value)
 	}
 	return n
 }
 
-// produce produces letters together, and those that are too large together one by
+// produce produces dead letters together, and those that are too large one by
 // one.
-func (p *Publisher) produce(ctx context.Context, letters []*Letter) (failed []*Letter, err error) {
-	records := make([]*kgo.Record, len(letters))
-	of := make(map[*kgo.Record]*Letter, len(letters))
-	for i, l := range letters {
-		records[i] = l.Record(p.spec.Name)
-		of[records[i]] = l
+func (p *Publisher) produce(ctx context.Context, dead []*DeadLetter) (failed []*DeadLetter, err error) {
+	records := make([]*kgo.Record, len(dead))
+	of := make(map[*kgo.Record]*DeadLetter, len(dead))
+	for i, d := range dead {
+		records[i] = d.Record(p.spec.Name)
+		of[records[i]] = d
 	}
-	var large []*Letter
+	var large []*DeadLetter
 	for _, res := range p.client.ProduceSync(ctx, records...) {
-		switch l := of[res.Record]; {
+		switch d := of[res.Record]; {
 		case res.Err == nil:
 		case errors.Is(res.Err, kerr.MessageTooLarge), errors.Is(res.Err, kerr.InvalidRecord):
-			large = append(large, l)
+			large = append(large, d)
 		default:
-			failed = append(failed, l)
+			failed = append(failed, d)
 			if err == nil {
 				err = res.Err
 			}
@@ -122,36 +122,36 @@ func (p *Publisher) produce(ctx context.Context, letters []*Letter) (failed []*L
 		}
 		return append(failed, large...), fmt.Errorf("produce to %s: %w", p.spec.Name, err)
 	}
-	for i, l := range large {
-		if err := p.produceCut(ctx, l); err != nil {
+	for i, d := range large {
+		if err := p.produceCut(ctx, d); err != nil {
 			return large[i:], fmt.Errorf("produce to %s: %w", p.spec.Name, err)
 		}
 	}
 	return nil, nil
 }
 
-// produceCut produces one letter, cut as far as it takes.
-func (p *Publisher) produceCut(ctx context.Context, l *Letter) error {
-	err := p.client.ProduceSync(ctx, l.Record(p.spec.Name)).FirstErr()
+// produceCut produces one dead letter, truncated as far as necessary.
+func (p *Publisher) produceCut(ctx context.Context, d *DeadLetter) error {
+	err := p.client.ProduceSync(ctx, d.Record(p.spec.Name)).FirstErr()
 	for _, most := range cuts {
 		if !errors.Is(err, kerr.MessageTooLarge) && !errors.Is(err, kerr.InvalidRecord) {
 			return err
 		}
-		p.log.Warn("dead letter is too large for its topic, truncated", slog.Int("bytes", l.size()), slog.Int("kept", most),
-			slog.String("source", l.Source.Topic), slog.Int("partition", int(l.Source.Partition)), slog.Int64("offset", l.Source.Offset))
-		l = l.cut(most)
-		err = p.client.ProduceSync(ctx, l.Record(p.spec.Name)).FirstErr()
+		p.log.Warn("dead letter is too large for its topic, truncated", slog.Int("bytes", d.size()), slog.Int("kept", most),
+			slog.String("source", d.Source.Topic), slog.Int("partition", int(d.Source.Partition)), slog.Int64("offset", d.Source.Offset))
+		d = d.cut(most)
+		err = p.client.ProduceSync(ctx, d.Record(p.spec.Name)).FirstErr()
 	}
 	return err
 }
 
-// cut is the letter with at most so many bytes of its value, of its key, of its
-// reason, and of its headers, which stay whole or go.
-func (l *Letter) cut(most int) *Letter {
-	c := *l
+// cut returns a copy with at most the given number of bytes of the value, of the
+// key, of the reason and of the headers. A header is kept whole or dropped.
+func (d *DeadLetter) cut(most int) *DeadLetter {
+	c := *d
 	if len(c.Value) > most {
 		c.Value = c.Value[:most]
-		c.Truncated = max(l.Truncated, int64(len(l.Value)))
+		c.Truncated = max(d.Truncated, int64(len(d.Value)))
 	}
 	c.Key = c.Key[:min(len(c.Key), most)]
 	c.Reason = c.Reason[:min(len(c.Reason), most)]

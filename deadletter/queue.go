@@ -14,24 +14,24 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// Outcome is what became of a letter.
+// Outcome is how a dead letter was handled.
 type Outcome string
 
-// Outcomes, as the table dead_letters_handled has them. A letter that nobody has
+// Outcomes, as stored in the table dead_letters_handled. A dead letter that is not
 // handled has none.
 const (
 	Stored    Outcome = "stored"    // its tick was stored
-	Known     Outcome = "known"     // a tick of its seq was stored already
-	Discarded Outcome = "discarded" // somebody decided that it is not needed
+	Known     Outcome = "known"     // a tick of its seq was already stored
+	Discarded Outcome = "discarded" // marked as not needed
 )
 
-// QueueConfig says where letters are, and where it is noted what became of them.
+// QueueConfig configures a Queue.
 type QueueConfig struct {
 	Brokers  []string // host:port of the first brokers to ask
 	Security feed.Security
 	Topic    string // of the ticks
-	// Pool reaches the database: as hypertick_reader to list, as hypertick_writer
-	// to retry and discard. Find needs none.
+	// Pool of the database: as hypertick_reader to list, as hypertick_writer to
+	// retry and discard. Find needs none.
 	Pool *pgxpool.Pool
 	Log  *slog.Logger // default slog.Default()
 }
@@ -43,8 +43,8 @@ type Queue struct {
 	decoder *feed.Decoder
 }
 
-// NewQueue makes a Queue. It connects to nothing yet. A Queue is for one
-// goroutine.
+// NewQueue returns a Queue without connecting. A Queue is not safe for concurrent
+// use.
 func NewQueue(cfg QueueConfig) *Queue {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -52,39 +52,40 @@ func NewQueue(cfg QueueConfig) *Queue {
 	return &Queue{cfg: cfg, topic: feed.DeadLetterTopic(cfg.Topic), decoder: feed.NewDecoder()}
 }
 
-// Topic is the topic of the dead letters.
+// Topic returns the dead-letter topic.
 func (q *Queue) Topic() string { return q.topic }
 
-// Each calls do for the letters that f chooses and the topic holds now, partition
-// by partition, in the order of their offsets. An error of do ends it.
-func (q *Queue) Each(ctx context.Context, f Filter, do func(*Letter) error) error {
+// Each calls do for the dead letters that f selects of those now in the topic,
+// partition by partition, in the order of offsets. It stops when do returns an
+// error, and returns it.
+func (q *Queue) Each(ctx context.Context, f Filter, do func(*DeadLetter) error) error {
 	rows, err := db.New(q.cfg.Pool).HandledDeadLetters(ctx, q.topic)
 	if err != nil {
-		return fmt.Errorf("read which dead letters are handled: %w", err)
+		return fmt.Errorf("read handled dead letters: %w", err)
 	}
 	handled := make(map[Position]Outcome, len(rows))
 	for _, r := range rows {
 		handled[Position{r.Partition, r.Offset}] = Outcome(r.How)
 	}
-	return q.read(ctx, &f, func(l *Letter) error {
-		l.Handled = handled[l.Position]
-		if !f.Matches(l) {
+	return q.read(ctx, &f, func(d *DeadLetter) error {
+		d.Handled = handled[d.Position]
+		if !f.Matches(d) {
 			return nil
 		}
-		return do(l)
+		return do(d)
 	})
 }
 
-// ErrNotFound is returned where a position holds no letter.
-var ErrNotFound = errors.New("no dead letter is there")
+// ErrNotFound is returned for a position without a dead letter.
+var ErrNotFound = errors.New("no dead letter at this position")
 
-// Find reads the letter at a position, whether or not it is handled. The error is
-// ErrNotFound where there is none.
-func (q *Queue) Find(ctx context.Context, at Position) (*Letter, error) {
-	var found *Letter
-	err := q.read(ctx, &Filter{Positions: []Position{at}}, func(l *Letter) error {
-		if l.Position == at {
-			found = l
+// Find reads the dead letter at a position, handled or not. The error is
+// ErrNotFound if there is none.
+func (q *Queue) Find(ctx context.Context, at Position) (*DeadLetter, error) {
+	var found *DeadLetter
+	err := q.read(ctx, &Filter{Positions: []Position{at}}, func(d *DeadLetter) error {
+		if d.Position == at {
+			found = d
 		}
 		return nil
 	})
@@ -94,28 +95,28 @@ func (q *Queue) Find(ctx context.Context, at Position) (*Letter, error) {
 	return found, err
 }
 
-// Retried counts what a retry has done.
+// Retried counts the dead letters of a retry.
 type Retried struct {
-	Stored, Known int // letters handled
-	Left          int // letters that cannot be stored yet
+	Stored, Known int // handled
+	Left          int // cannot be stored yet
 }
 
-// Retry stores the ticks of the letters that f chooses, each once, and notes in
-// the same transaction that the letter is handled: ended early and called again,
-// it loses and doubles nothing. left is told of each letter that cannot be stored
-// yet, and why: it cannot be read, is older than the retention horizon, or is
+// Retry stores the ticks of the dead letters that f selects, and marks each as
+// handled in the same transaction: if it is interrupted and called again, each
+// tick is stored exactly once. It calls left for each dead letter that cannot be
+// stored yet: the tick is invalid, is older than the retention horizon, or is
 // ahead of ingest, see AheadError.
-func (q *Queue) Retry(ctx context.Context, f Filter, left func(l *Letter, why error)) (Retried, error) {
+func (q *Queue) Retry(ctx context.Context, f Filter, left func(d *DeadLetter, why error)) (Retried, error) {
 	var n Retried
 	f.Handled = false
-	err := q.Each(ctx, f, func(l *Letter) error {
-		how, why, err := q.retry(ctx, l)
+	err := q.Each(ctx, f, func(d *DeadLetter) error {
+		how, why, err := q.retry(ctx, d)
 		switch {
 		case err != nil:
-			return fmt.Errorf("store %v: %w", l.Position, err)
+			return fmt.Errorf("store %v: %w", d.Position, err)
 		case why != nil:
 			n.Left++
-			left(l, why)
+			left(d, why)
 		case how == Stored:
 			n.Stored++
 		case how == Known:
@@ -126,17 +127,18 @@ func (q *Queue) Retry(ctx context.Context, f Filter, left func(l *Letter, why er
 	return n, err
 }
 
-// errHandled rolls a transaction back: another process has handled the letter.
+// errHandled rolls a transaction back: another process has handled the dead
+// letter.
 var errHandled = errors.New("handled by another process")
 
-// retry handles one letter, or returns why it has to wait. No outcome means that
-// another process has handled it meanwhile.
-func (q *Queue) retry(ctx context.Context, l *Letter) (how Outcome, why, err error) {
-	if l.Truncated > 0 {
+// retry handles one dead letter, or returns why it cannot be stored yet. Without
+// outcome or reason, another process has handled it.
+func (q *Queue) retry(ctx context.Context, d *DeadLetter) (how Outcome, why, err error) {
+	if d.Truncated > 0 {
 		return "", errors.New("the value is truncated"), nil
 	}
 	var t feed.Tick
-	if why := q.decoder.DecodeValid(l.Value, &t, time.Now()); why != nil {
+	if why := q.decoder.DecodeValid(d.Value, &t, time.Now()); why != nil {
 		return "", why, nil
 	}
 	horizon, err := db.New(q.cfg.Pool).TickHorizon(ctx)
@@ -147,7 +149,7 @@ func (q *Queue) retry(ctx context.Context, l *Letter) (how Outcome, why, err err
 		return "", TooOld(horizon), nil
 	}
 	err = db.InTx(ctx, q.cfg.Pool, q.cfg.Log, func(tx pgx.Tx) error {
-		fresh, err := store(ctx, db.New(tx), &t, l.Source)
+		fresh, err := store(ctx, db.New(tx), &t, d.Source)
 		if err != nil {
 			return err
 		}
@@ -155,7 +157,7 @@ func (q *Queue) retry(ctx context.Context, l *Letter) (how Outcome, why, err err
 		if fresh {
 			how = Stored
 		}
-		noted, err := q.note(ctx, db.New(tx), l, how)
+		noted, err := q.note(ctx, db.New(tx), d, how)
 		if err == nil && !noted {
 			err = errHandled
 		}
@@ -173,20 +175,20 @@ func (q *Queue) retry(ctx context.Context, l *Letter) (how Outcome, why, err err
 	return how, nil, nil
 }
 
-// TooOld is why a tick from before the retention horizon is not stored.
+// TooOld returns the reason of a tick that is older than the retention horizon.
 func TooOld(horizon time.Time) error {
 	return &feed.FieldError{Field: "ts", Want: "older than the retention horizon " + horizon.UTC().Format(time.RFC3339)}
 }
 
-// Discard notes that the letters which f chooses are not needed, and returns how
-// many they were. The topic keeps its records.
+// Discard marks the dead letters that f selects as handled without storing them,
+// and returns their number. The topic keeps its records.
 func (q *Queue) Discard(ctx context.Context, f Filter) (int, error) {
 	n := 0
 	f.Handled = false
-	err := q.Each(ctx, f, func(l *Letter) error {
-		noted, err := q.note(ctx, db.New(q.cfg.Pool), l, Discarded)
+	err := q.Each(ctx, f, func(d *DeadLetter) error {
+		noted, err := q.note(ctx, db.New(q.cfg.Pool), d, Discarded)
 		if err != nil {
-			return fmt.Errorf("discard %v: %w", l.Position, err)
+			return fmt.Errorf("discard %v: %w", d.Position, err)
 		}
 		if noted {
 			n++
@@ -196,11 +198,11 @@ func (q *Queue) Discard(ctx context.Context, f Filter) (int, error) {
 	return n, err
 }
 
-// note says whether it was this call that handled the letter.
-func (q *Queue) note(ctx context.Context, queries *db.Queries, l *Letter, how Outcome) (bool, error) {
-	rows, err := queries.HandleDeadLetter(ctx, db.HandleDeadLetterParams{Topic: q.topic, Partition: l.Partition, AtOffset: l.Offset, How: string(how)})
+// note marks a dead letter as handled, and reports whether it was not before.
+func (q *Queue) note(ctx context.Context, queries *db.Queries, d *DeadLetter, how Outcome) (bool, error) {
+	rows, err := queries.HandleDeadLetter(ctx, db.HandleDeadLetterParams{Topic: q.topic, Partition: d.Partition, AtOffset: d.Offset, How: string(how)})
 	if err != nil {
-		return false, fmt.Errorf("note that it is %s: %w", how, err)
+		return false, fmt.Errorf("mark as %s: %w", how, err)
 	}
 	return rows > 0, nil
 }

@@ -39,7 +39,7 @@ func TestParsePosition(t *testing.T) {
 	}
 }
 
-// TestFilter wants a filter's bounds to leave out nothing that it matches.
+// TestFilter checks that the bounds of a filter include all that it matches.
 func TestFilter(t *testing.T) {
 	for name, c := range map[string]struct {
 		f    Filter
@@ -54,7 +54,7 @@ func TestFilter(t *testing.T) {
 		"of handled": {Filter{Positions: []Position{{0, 5}}, Handled: true}, "0/5"},
 	} {
 		var got []string
-		for _, l := range []*Letter{{Position: Position{0, 3}, Reason: "seq: a"}, {Position: Position{0, 4}, Reason: "price: b"},
+		for _, l := range []*DeadLetter{{Position: Position{0, 3}, Reason: "seq: a"}, {Position: Position{0, 4}, Reason: "price: b"},
 			{Position: Position{0, 5}, Reason: "seq: c", Handled: Stored}, {Position: Position{1, 3}, Reason: "seq: d"}} {
 			from, to := c.f.bounds(l.Partition, 3, 6)
 			if c.f.Matches(l) {
@@ -73,8 +73,7 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// TestQueue lists, finds, retries and discards letters. What one call has handled
-// the next leaves alone.
+// TestQueue lists, finds, retries and discards dead letters. Each is handled once.
 func TestQueue(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
@@ -82,7 +81,7 @@ func TestQueue(t *testing.T) {
 	q := NewQueue(QueueConfig{Brokers: c.ListenAddrs(), Topic: "t", Pool: writer(t, d), Log: dbtest.Log(t)})
 	each := func(f Filter) (got []string) {
 		t.Helper()
-		if err := q.Each(t.Context(), f, func(l *Letter) error { got = append(got, l.Position.String()+string(l.Handled)); return nil }); err != nil {
+		if err := q.Each(t.Context(), f, func(l *DeadLetter) error { got = append(got, l.Position.String()+string(l.Handled)); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		return got
@@ -103,15 +102,15 @@ func TestQueue(t *testing.T) {
 		}
 	}
 	d.Commit(t, ticks, nil)
-	letter := func(seq int64, at time.Time, offset int64) *Letter {
-		return &Letter{Source: Source{"dbtest", 0, offset}, Time: at, Reason: "price: not understood then",
+	deadTick := func(seq int64, at time.Time, offset int64) *DeadLetter {
+		return &DeadLetter{Source: Source{"dbtest", 0, offset}, Time: at, Reason: "price: not understood then",
 			Value: feed.AppendJSON(nil, &feed.Tick{Symbol: "A", Venue: "V", TS: at.UnixMicro(), Price: 2, Size: 1, Seq: seq})}
 	}
-	broken, cut := letter(3, now, 2), letter(3, now, 2)
+	broken, cut := deadTick(3, now, 2), deadTick(3, now, 2)
 	broken.Value, broken.Reason = []byte("three"), "value: want a JSON object, got t"
 	cut.Truncated = 100
-	mustPublish(t, p, []*Letter{letter(3, now.Add(3*time.Second), 2), letter(4, now.Add(4*time.Second), 3), broken, cut,
-		letter(2, now.AddDate(0, 0, -11), 1), letter(9, now.Add(9*time.Second), 77), letter(3, now.Add(3*time.Second), 2)})
+	mustPublish(t, p, []*DeadLetter{deadTick(3, now.Add(3*time.Second), 2), deadTick(4, now.Add(4*time.Second), 3), broken, cut,
+		deadTick(2, now.AddDate(0, 0, -11), 1), deadTick(9, now.Add(9*time.Second), 77), deadTick(3, now.Add(3*time.Second), 2)})
 
 	if l, err := q.Find(t.Context(), Position{0, 2}); err != nil || string(l.Value) != "three" {
 		t.Errorf("find: %+v, %v", l, err)
@@ -128,19 +127,19 @@ func TestQueue(t *testing.T) {
 	retry := func(f Filter, want Retried) {
 		t.Helper()
 		clear(why)
-		n, err := q.Retry(t.Context(), f, func(l *Letter, reason error) { why[l.Position.String()] = reason.Error() })
+		n, err := q.Retry(t.Context(), f, func(l *DeadLetter, reason error) { why[l.Position.String()] = reason.Error() })
 		if err != nil || n != want {
 			t.Errorf("retry %+v: got %+v, %v, want %+v", f, n, err, want)
 		}
 	}
 	retry(Filter{Reason: "nothing has this"}, Retried{})
 	retry(Filter{}, Retried{Stored: 1, Known: 1, Left: 4})
-	for at, want := range map[string]string{"0/2": "value: ", "0/3": "the value is truncated", "0/4": "ts: older than the retention horizon ", "0/5": "ingest has not come past it yet ("} {
+	for at, want := range map[string]string{"0/2": "value: ", "0/3": "the value is truncated", "0/4": "ts: older than the retention horizon ", "0/5": "ingest has not passed it yet ("} {
 		if !strings.HasPrefix(why[at], want) {
 			t.Errorf("%s stays: %q, want %q", at, why[at], want)
 		}
 	}
-	retry(Filter{Handled: true}, Retried{Left: 4}) // handled is handled
+	retry(Filter{Handled: true}, Retried{Left: 4}) // those that are handled are not retried
 	if got, want := each(Filter{Handled: true}), []string{"0/0stored", "0/1known", "0/2", "0/3", "0/4", "0/5", "0/6discarded"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -156,15 +155,15 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// TestRetryOfDiscarded has a letter discarded while it is retried: its tick is
-// not stored.
+// TestRetryOfDiscarded discards a dead letter while it is retried: its tick is not
+// stored.
 func TestRetryOfDiscarded(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
 	q := NewQueue(QueueConfig{Topic: "t", Pool: writer(t, d), Log: dbtest.Log(t)})
 	now := time.Now().UTC().Truncate(time.Second)
 	d.Commit(t, []dbtest.Tick{{TS: now, Symbol: "A", Venue: "V", Price: 1, Size: 1, Seq: 4}}, nil)
-	l := &Letter{Source: Source{"dbtest", 0, 0}, Value: feed.AppendJSON(nil, &feed.Tick{Symbol: "A", Venue: "V", TS: now.UnixMicro(), Price: 1, Size: 1, Seq: 2})}
+	l := &DeadLetter{Source: Source{"dbtest", 0, 0}, Value: feed.AppendJSON(nil, &feed.Tick{Symbol: "A", Venue: "V", TS: now.UnixMicro(), Price: 1, Size: 1, Seq: 2})}
 	if noted, err := q.note(t.Context(), db.New(d.Pool), l, Discarded); err != nil || !noted {
 		t.Fatal(noted, err)
 	}

@@ -11,12 +11,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// read calls do for the letters in the topic now, partition by partition, but for
-// those that f leaves out by their position. A topic that does not exist holds none.
-func (q *Queue) read(ctx context.Context, f *Filter, do func(*Letter) error) error {
+// read calls do for the dead letters now in the topic, partition by partition,
+// without those that f excludes by position. A topic that does not exist holds
+// none.
+func (q *Queue) read(ctx context.Context, f *Filter, do func(*DeadLetter) error) error {
 	client, err := q.cfg.Security.Client(q.cfg.Brokers)
 	if err != nil {
-		return fmt.Errorf("make broker client: %w", err)
+		return fmt.Errorf("create broker client: %w", err)
 	}
 	defer client.Close()
 	adm := kadm.NewClient(client)
@@ -50,14 +51,14 @@ func (q *Queue) read(ctx context.Context, f *Filter, do func(*Letter) error) err
 	return nil
 }
 
-func (q *Queue) readPartition(ctx context.Context, partition int32, from, to int64, do func(*Letter) error) error {
+func (q *Queue) readPartition(ctx context.Context, partition int32, from, to int64, do func(*DeadLetter) error) error {
 	client, err := q.cfg.Security.Client(q.cfg.Brokers,
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{q.topic: {partition: kgo.NewOffset().At(from)}}),
 		kgo.FetchMaxWait(100*time.Millisecond),
-		kgo.KeepControlRecords(), // or one at the end would be waited for
+		kgo.KeepControlRecords(), // without them, one at the end would be waited for
 	)
 	if err != nil {
-		return fmt.Errorf("make broker client: %w", err)
+		return fmt.Errorf("create broker client: %w", err)
 	}
 	defer client.Close()
 	for {

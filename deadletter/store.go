@@ -9,37 +9,37 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// around is how far from the ts of a tick another of its seq is looked for while
-// its feed is locked.
+// around is how far from the ts of a tick another of its seq is searched for
+// while its feed is locked.
 const around = time.Minute
 
-// AheadError is about a tick that would keep ticks before it out: ingest has yet
-// to bring them, and would take them for duplicates.
+// AheadError is the error of a tick that is ahead of its feed position while
+// ticks before it are not ingested yet: ingest would drop those as duplicates.
 type AheadError struct {
 	Source
-	Next int64 // offset at which ingest goes on in the partition, -1 when it has none
-	// Seq is the tick's, LastSeq that of its feed.
+	Next int64 // next offset of ingest in the partition, -1 if it has none
+	// Seq of the tick, and LastSeq of its feed position.
 	Seq, LastSeq int64
 }
 
 func (e *AheadError) Error() string {
 	switch {
 	case !e.known():
-		return fmt.Sprintf("nothing says where in the stream it was, and its seq %d is beyond the %d of its feed: "+
-			"ticks between that ingest has yet to bring would count as repeats", e.Seq, e.LastSeq)
+		return fmt.Sprintf("its source offset is unknown, and its seq %d is ahead of the feed position %d: "+
+			"ingest would drop the ticks between as duplicates", e.Seq, e.LastSeq)
 	case e.Next < 0:
-		return fmt.Sprintf("ingest has not come past it yet (it was offset %d of partition %d of %s, where ingest has not begun)", e.Offset, e.Partition, e.Topic)
+		return fmt.Sprintf("ingest has not passed it yet (offset %d of partition %d of %s, where ingest has not begun)", e.Offset, e.Partition, e.Topic)
 	}
-	return fmt.Sprintf("ingest has not come past it yet (it was offset %d of partition %d of %s, ingest is at %d)", e.Offset, e.Partition, e.Topic, e.Next)
+	return fmt.Sprintf("ingest has not passed it yet (offset %d of partition %d of %s, ingest is at %d)", e.Offset, e.Partition, e.Topic, e.Next)
 }
 
-// store stores the tick of a record within a transaction, and says whether it was
-// new: a tick of its seq counts as the same, whatever its ts.
+// store stores the tick of a record within a transaction, and reports whether it
+// was new: ticks of one feed with equal seq are the same, whatever their ts.
 //
-// A letter's seq is mostly below the position of its feed, so that ingest would
-// take it for a duplicate. It therefore goes straight to the database.
+// The seq of a dead letter is mostly below its feed position, so that ingest would
+// drop it as a duplicate. It is therefore written to the database directly.
 func store(ctx context.Context, q *db.Queries, t *feed.Tick, from Source) (bool, error) {
-	// Where the symbol has many ticks this takes a while, so ingest does not wait meanwhile.
+	// This is slow for a symbol with many ticks, so it comes before the lock.
 	last := int64(0)
 	rows, err := q.FeedPositions(ctx, db.FeedPositionsParams{Venues: []string{t.Venue}, Symbols: []string{t.Symbol}})
 	if err != nil {
@@ -50,11 +50,11 @@ func store(ctx context.Context, q *db.Queries, t *feed.Tick, from Source) (bool,
 	}
 	searched := t.Seq <= last
 	if searched {
-		if there, err := anywhere(ctx, q, t); there || err != nil {
+		if found, err := stored(ctx, q, t); found || err != nil {
 			return false, err
 		}
 	}
-	// From here on ingest waits with the feed: what it has stored is seen.
+	// Ingest now waits for the lock, and all that it has stored is visible.
 	locked, err := q.LockFeeds(ctx, db.LockFeedsParams{Venues: []string{t.Venue}, Symbols: []string{t.Symbol}, Tss: []time.Time{t.Time()}})
 	if err != nil {
 		return false, fmt.Errorf("lock feed: %w", err)
@@ -62,13 +62,13 @@ func store(ctx context.Context, q *db.Queries, t *feed.Tick, from Source) (bool,
 	last = locked[0].LastSeq
 	switch {
 	case t.Seq > last:
-		// Ingest takes a partition in order. So when it has committed the record, it
-		// has committed the feed's ticks before it.
-		if err := past(ctx, q, t, from, last); err != nil {
+		// Ingest reads a partition in order: if it has committed the record, it has
+		// committed the ticks of the feed before it.
+		if err := checkIngested(ctx, q, t, from, last); err != nil {
 			return false, err
 		}
-	case !searched: // ingest has come past its seq meanwhile
-		if there, err := anywhere(ctx, q, t); there || err != nil {
+	case !searched: // ingest has passed its seq since the search
+		if found, err := stored(ctx, q, t); found || err != nil {
 			return false, err
 		}
 	}
@@ -83,19 +83,19 @@ func store(ctx context.Context, q *db.Queries, t *feed.Tick, from Source) (bool,
 	return n > 0, nil
 }
 
-// anywhere says whether a tick with the seq of t is there.
-func anywhere(ctx context.Context, q *db.Queries, t *feed.Tick) (bool, error) {
+// stored reports whether a tick with the seq of t is stored.
+func stored(ctx context.Context, q *db.Queries, t *feed.Tick) (bool, error) {
 	rows, err := q.NearestStored(ctx, db.NearestStoredParams{
 		Venues: []string{t.Venue}, Symbols: []string{t.Symbol}, Seqs: []int64{t.Seq}, Tss: []time.Time{t.Time()},
 	})
 	if err != nil {
-		return false, fmt.Errorf("look for the tick: %w", err)
+		return false, fmt.Errorf("search for the tick: %w", err)
 	}
 	return len(rows) > 0, nil
 }
 
-// past wants ingest to be done with the record.
-func past(ctx context.Context, q *db.Queries, t *feed.Tick, from Source, last int64) error {
+// checkIngested returns an AheadError unless ingest has committed the record.
+func checkIngested(ctx context.Context, q *db.Queries, t *feed.Tick, from Source, last int64) error {
 	ahead := &AheadError{Source: from, Next: -1, Seq: t.Seq, LastSeq: last}
 	if !from.known() {
 		return ahead

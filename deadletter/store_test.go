@@ -12,18 +12,18 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// TestStoreBesideIngest: ingest commits a batch of the feed, and moves past the
-// letter's record, while the letter waits for the feed.
+// TestStoreBesideIngest: while a dead letter waits for the lock of its feed, ingest
+// commits a batch of the feed and passes the record of the dead letter.
 func TestStoreBesideIngest(t *testing.T) {
 	d := dbtest.New(t)
 	pool := writer(t, d)
 	now := time.Now().UTC().Truncate(time.Second)
 	d.Commit(t, []dbtest.Tick{{TS: now, Symbol: "A", Venue: "V", Price: 1, Size: 1, Seq: 4}}, nil) // next_offset of dbtest/0 is 1
-	letter := &feed.Tick{TS: now.UnixMicro(), Symbol: "A", Venue: "V", Price: 1, Size: 1, Seq: 7}
+	late := &feed.Tick{TS: now.UnixMicro(), Symbol: "A", Venue: "V", Price: 1, Size: 1, Seq: 7}
 	from := Source{Topic: "dbtest", Partition: 0, Offset: 5}
 	inTx := func() (fresh bool, err error) {
 		err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-			fresh, err = store(t.Context(), db.New(tx), letter, from)
+			fresh, err = store(t.Context(), db.New(tx), late, from)
 			return err
 		})
 		return fresh, err
@@ -51,7 +51,7 @@ func TestStoreBesideIngest(t *testing.T) {
 	go func() {
 		fresh, err := inTx()
 		if err == nil && !fresh {
-			err = errors.New("it was there already")
+			err = errors.New("the tick was already stored")
 		}
 		stored <- err
 	}()

@@ -34,7 +34,7 @@ func ProgressBar(label string, bytes bool) func(done, total int64) {
 			size = total
 			bar.ChangeMax64(total)
 		}
-		// A bar that cannot be drawn is no reason to stop.
+		// An error of the terminal does not stop the work.
 		_ = bar.Set64(done)
 	}
 }

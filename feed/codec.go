@@ -8,13 +8,13 @@ import (
 )
 
 // Decoder reads ticks from the values of the topic. It is not safe for
-// concurrent use; keep one per goroutine, it remembers what it has seen.
+// concurrent use; keep one per goroutine, since it caches strings and dates.
 //
 // What a value means is defined by encoding/json: keys match without regard to
 // case, of equal keys the last one counts, unknown keys are ignored. Decoder
 // reads the common form with a scanner of its own (any order of keys, any white
 // space) and hands everything else to encoding/json, errors included; a fuzz
-// test holds the two together.
+// test compares the two.
 type Decoder struct {
 	venue   string // of the last tick: almost always that of the next
 	date    uint64 // the first 8 bytes of the last date seen
@@ -26,7 +26,7 @@ type Decoder struct {
 
 const (
 	internSlots = 1 << 11
-	// internMax bounds what a stream of random symbols can make a Decoder hold.
+	// internMax bounds the strings that a Decoder caches.
 	internMax = 1 << 16
 )
 
@@ -36,8 +36,8 @@ func NewDecoder() *Decoder {
 }
 
 // Decode sets *t to the tick in b. If b does not hold one it returns a
-// *FieldError and leaves *t alone. It keeps no reference to b. It judges form
-// only; a tick is in the contract when Validate says so too, see DecodeValid.
+// *FieldError and leaves *t unchanged. It keeps no reference to b. It checks the
+// form only; Validate checks the values, see DecodeValid.
 func (d *Decoder) Decode(b []byte, t *Tick) error {
 	if d.scan(b, t) {
 		return nil
@@ -89,8 +89,8 @@ var plain = func() (p [256]bool) {
 	return p
 }()
 
-// scan reads a tick in the common form. False means only that encoding/json
-// must decide.
+// scan reads a tick in the common form. False means that encoding/json must
+// decode it.
 func (d *Decoder) scan(b []byte, t *Tick) bool {
 	var (
 		v    Tick
@@ -190,7 +190,7 @@ func load(b []byte, i int) uint64 {
 	return binary.LittleEndian.Uint64(pad[:])
 }
 
-// text reads a string without escapes. guess is what it probably is.
+// text reads a string without escapes. guess is the likely value.
 func (d *Decoder) text(b []byte, i int, guess string) (string, int, bool) {
 	if i >= len(b) || b[i] != '"' {
 		return "", i, false

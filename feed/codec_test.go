@@ -22,8 +22,8 @@ var canonicalTick = feed.Tick{
 	Symbol: "AAPL", Venue: "SIM", TS: 1795546800123456, Price: 189.37, Size: 100, Seq: 123,
 }
 
-// oracle decodes with encoding/json alone. It says what Decode must say, short
-// of the words of an error.
+// oracle decodes with encoding/json alone. Decode must return the same, apart from
+// the text of an error.
 func oracle(b []byte) (feed.Tick, bool) {
 	var m struct {
 		Symbol, TS, Venue *string
@@ -51,8 +51,8 @@ func sameTick(a, b feed.Tick) bool {
 	return a == b && math.Signbit(a.Price) == math.Signbit(b.Price) && math.Signbit(a.Size) == math.Signbit(b.Size)
 }
 
-// checkDecode holds Decode against the oracle. d is shared between calls on
-// purpose: what it remembers must never show.
+// checkDecode compares Decode with the oracle. d is shared between calls on
+// purpose: its caches must not change a result.
 func checkDecode(t testing.TB, d *feed.Decoder, b []byte) {
 	t.Helper()
 	untouched := feed.Tick{Symbol: "untouched", Seq: -7}

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// AppendJSON appends t in the form it has on the topic:
+// AppendJSON appends t as the JSON of a record's value:
 //
 //	{"symbol":"AAPL","ts":"2026-11-24T19:00:00.123456Z","price":189.37,"size":100,"seq":123,"venue":"SIM"}
 //
 // The time is UTC with as many digits as it needs (none to six), the numbers
-// are the shortest that read back as the same float64. It is exactly what
-// encoding/json writes, without the cost. A tick that does not Validate may
-// come out as JSON that no decoder accepts: NaN and infinities become null.
+// are the shortest that parse to the same float64. The output is that of
+// encoding/json, at a lower cost. An invalid tick may become JSON that no decoder
+// accepts: NaN and infinities become null.
 func AppendJSON(dst []byte, t *Tick) []byte {
 	dst = append(dst, `{"symbol":`...)
 	dst = appendString(dst, t.Symbol)

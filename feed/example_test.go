@@ -24,7 +24,7 @@ func ExampleAppendJSON() {
 	// AAPL 2026-11-24T19:00:00.123456Z 189.37 100 123 SIM
 }
 
-// What is wrong with a record is said of its field.
+// An error names the field that is invalid.
 func ExampleDecoder_DecodeValid() {
 	value := []byte(`{"symbol":"AAPL","ts":"2026-11-24T19:00:00Z","price":-1,"size":100,"seq":123,"venue":"SIM"}`)
 	var t feed.Tick

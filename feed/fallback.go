@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// message is the tick as encoding/json sees it. Pointers tell 0 from absent.
+// message is the tick for encoding/json. Pointers distinguish 0 from absent.
 type message struct {
 	Symbol *string  `json:"symbol"`
 	TS     *string  `json:"ts"`
@@ -29,7 +29,7 @@ var expected = map[string]string{
 	"venue":  "a string",
 }
 
-// decodeSlow defines what a value means, and words every error.
+// decodeSlow is the reference decoder, and the source of every error.
 func decodeSlow(b []byte, t *Tick) error {
 	switch text := bytes.TrimLeft(b, " \t\r\n"); {
 	case len(text) == 0:
@@ -87,7 +87,7 @@ func explain(b []byte, err error) error {
 	return fieldErrorf("value", "want one JSON object: %v", err)
 }
 
-// broken returns the field whose value is not JSON, such as NaN, if it is that.
+// broken returns the field whose value is not JSON, such as NaN, if there is one.
 func broken(b []byte) string {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	if _, err := dec.Token(); err != nil {

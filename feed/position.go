@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// tailWindow is how many of a partition's newest records Positions reads
-	// first. It is wide enough for what a producer may have sent twice last.
+	// tailWindow is the number of newest records of a partition that Positions
+	// reads first. It covers the duplicates that a producer may have sent last.
 	tailWindow = 4096
 	tailGrowth = 8
-	// tailPatience bounds the wait for a broker that stops answering.
-	tailPatience = 30 * time.Second
+	// tailTimeout is the timeout for a broker that stops answering.
+	tailTimeout = 30 * time.Second
 )
 
 // Positions returns the last tick, by seq, of each symbol of venue in the
-// topic, so that a source can go on behind it. Given symbols, it looks for
-// these only, from the newest records backwards until it has them all; without,
-// it reads the whole topic. Records that do not decode are skipped. A topic
+// topic, so that a source can resume after it. With symbols, it reads backwards
+// from the newest records until it has found these; without, it reads the whole
+// topic. Records that do not decode are skipped. A topic
 // that does not exist has no positions.
 func Positions(ctx context.Context, brokers []string, security Security, topic, venue string, symbols ...string) (map[string]Tick, error) {
 	s := newScan(security, topic, venue, symbols)
@@ -44,7 +44,7 @@ type scan struct {
 	missing      map[string]bool // the wanted symbols, true while not found; nil wants all
 	last         map[string]Tick
 	decoder      *Decoder
-	taken        int // records looked at
+	taken        int // records read
 }
 
 func newScan(security Security, topic, venue string, symbols []string) *scan {
@@ -63,7 +63,7 @@ func (s *scan) run(ctx context.Context, brokers []string) error {
 	if err != nil {
 		return err
 	}
-	read := make(map[int32]int64, len(end)) // everything from here on is read
+	read := make(map[int32]int64, len(end)) // the offset from which each partition has been read
 	for p, to := range end {
 		read[p] = to
 	}
@@ -133,7 +133,7 @@ func (s *scan) bounds(ctx context.Context, brokers []string) (first, end map[int
 	return first, end, err
 }
 
-// read takes in the records of the spans.
+// read reads the records of the spans.
 func (s *scan) read(ctx context.Context, brokers []string, spans map[int32]span) error {
 	at := make(map[int32]kgo.Offset, len(spans))
 	for p, sp := range spans {
@@ -141,14 +141,14 @@ func (s *scan) read(ctx context.Context, brokers []string, spans map[int32]span)
 	}
 	client, err := s.security.Client(brokers,
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.topic: at}),
-		kgo.KeepControlRecords(), // a span may end in them
+		kgo.KeepControlRecords(), // a span may end with one
 	)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	for len(spans) > 0 {
-		waiting, cancel := context.WithTimeout(ctx, tailPatience)
+		waiting, cancel := context.WithTimeout(ctx, tailTimeout)
 		fetches := client.PollFetches(waiting)
 		cancel()
 		if ctx.Err() != nil {

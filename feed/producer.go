@@ -18,18 +18,17 @@ import (
 // DefaultDeliveryTimeout is the default of ProducerConfig.DeliveryTimeout.
 const DefaultDeliveryTimeout = 30 * time.Second
 
-// ProducerConfig says where ticks go.
+// ProducerConfig configures a Producer.
 type ProducerConfig struct {
 	Brokers  []string // host:port of the first brokers to ask; required
 	Security Security // how to connect to them
 	Topic    string   // default Topic
-	ClientID string   // what the broker's logs call this client; default hypertick
-	// DeliveryTimeout is how long the broker may acknowledge nothing at all,
-	// while ticks wait, before the producer gives up. Default
-	// DefaultDeliveryTimeout.
+	ClientID string   // name of this client in the broker's logs; default hypertick
+	// DeliveryTimeout is how long ticks may wait without any acknowledgement
+	// by the broker before the producer fails. Default DefaultDeliveryTimeout.
 	DeliveryTimeout time.Duration
-	// MaxBuffered is how many unacknowledged ticks may wait before Produce
-	// blocks. Default 65,536.
+	// MaxBuffered is the maximum number of unacknowledged ticks; Produce blocks
+	// when it is reached. Default 65,536.
 	MaxBuffered int
 	Log         *slog.Logger // default slog.Default()
 }
@@ -42,13 +41,13 @@ var ErrProducerClosed = errors.New("producer is closed")
 // Its methods are safe for concurrent use, but ticks of one symbol keep their
 // order only if one goroutine produces them.
 //
-// An idempotent client retries a dead broker without end, or it could not
-// promise order. Producer bounds that: see ProducerConfig.DeliveryTimeout.
-// After an error it is of no more use; a new one goes on from Positions.
+// An idempotent client retries without limit, to keep the order. Producer limits
+// that: see ProducerConfig.DeliveryTimeout. After an error it cannot be used any
+// more; a new one resumes from Positions.
 type Producer struct {
 	cfg    ProducerConfig
 	client *kgo.Client
-	// ctx ends when the producer has failed or was closed; its cause is why.
+	// ctx ends when the producer has failed or was closed, with the cause.
 	ctx      context.Context
 	fail     context.CancelCauseFunc
 	watching sync.WaitGroup
@@ -62,7 +61,7 @@ type Producer struct {
 	dialErr                      atomic.Pointer[error] // of the newest attempt to connect
 }
 
-// ProducerStats counts what a Producer has done.
+// ProducerStats counts the ticks of a Producer.
 type ProducerStats struct {
 	Produced   int64 // ticks accepted by Produce
 	Delivered  int64 // of these, acknowledged by the broker
@@ -71,8 +70,8 @@ type ProducerStats struct {
 	WireBytes  int64 // bytes of record batches acknowledged, compressed
 }
 
-// NewProducer returns a Producer. It does not wait for the broker: a broker
-// that is not there shows in EnsureTopic, Produce or Flush.
+// NewProducer returns a Producer. It does not wait for the broker: EnsureTopic,
+// Produce and Flush report one that is unavailable.
 func NewProducer(cfg ProducerConfig) (*Producer, error) {
 	if len(cfg.Brokers) == 0 {
 		return nil, errors.New("producer: no broker address given")
@@ -104,15 +103,16 @@ func NewProducer(cfg ProducerConfig) (*Producer, error) {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.SnappyCompression(), kgo.NoCompression()),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
-		// Long enough to fill batches at a high rate, too short to be seen on a chart.
+		// Long enough to fill batches at a high rate, too short to be visible in a
+		// chart.
 		kgo.ProducerLinger(5*time.Millisecond),
-		// Produce blocks at MaxBuffered itself, where it can also see p.ctx; the
-		// client's limit only has to be out of the way.
+		// Produce itself blocks at MaxBuffered, where it also watches p.ctx; the
+		// limit of the client must not be reached.
 		kgo.MaxBufferedRecords(cfg.MaxBuffered+1<<20),
-		// A broker that dies while greeting is one that may come back;
-		// DeliveryTimeout bounds the wait.
+		// A broker that closes a new connection may be restarting; DeliveryTimeout
+		// bounds the wait.
 		kgo.AlwaysRetryEOF(),
-		// A topic just created, or a broker just back, is seen this soon.
+		// A topic just created, or a broker just restarted, is noticed this soon.
 		kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.WithHooks(producerHooks{p}),
 	)
@@ -123,10 +123,9 @@ func NewProducer(cfg ProducerConfig) (*Producer, error) {
 	return p, nil
 }
 
-// Produce queues t, which should Validate. It blocks while MaxBuffered ticks
-// wait, until ctx ends. It returns the first error of any tick before, so that
-// a caller who just goes on producing does not go on in vain; only after Flush
-// without an error are all ticks known to be stored.
+// Produce queues t, which must be valid. It blocks while MaxBuffered ticks wait,
+// until ctx ends. It returns the first error of any earlier tick. Only a Flush
+// without an error means that all ticks are acknowledged.
 func (p *Producer) Produce(ctx context.Context, t *Tick) error {
 	if p.waiting.Load() >= int64(p.cfg.MaxBuffered) {
 		if err := p.wait(ctx); err != nil {
@@ -139,8 +138,8 @@ func (p *Producer) Produce(ctx context.Context, t *Tick) error {
 	r := p.records.Get().(*kgo.Record)
 	buf := AppendJSON(r.Value[:0], t)
 	n := len(buf)
-	buf = append(buf, t.Symbol...) // the key shares the value's buffer
-	// Value keeps the capacity, so that the buffer comes back with it.
+	buf = append(buf, t.Symbol...) // the key shares the buffer of the value
+	// Value keeps the capacity, so that the buffer can be reused.
 	*r = kgo.Record{Value: buf[:n], Key: buf[n:], Timestamp: t.Time()}
 	p.produced.Add(1)
 	p.waiting.Add(1)
@@ -157,7 +156,8 @@ func (p *Producer) finished(r *kgo.Record, err error) {
 		p.fail(p.explain(err))
 	}
 	p.records.Put(r)
-	// Half empty, not one free place: waking a producer for one tick is dear.
+	// At half the limit, not at one free place: waking a producer for each tick is
+	// expensive.
 	if p.waiting.Add(-1) == int64(p.cfg.MaxBuffered/2) {
 		p.signal()
 	}
@@ -184,8 +184,8 @@ func (p *Producer) wait(ctx context.Context) error {
 	return nil
 }
 
-// Flush waits until every tick produced before is acknowledged, and returns
-// the first error of any.
+// Flush waits until every tick produced so far is acknowledged, and returns the
+// first error of any.
 func (p *Producer) Flush(ctx context.Context) error {
 	flushing, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -211,15 +211,15 @@ func (p *Producer) Stats() ProducerStats {
 	}
 }
 
-// Close gives the connections back. Ticks that still wait are lost: call Flush
-// before.
+// Close closes the connections. Ticks that are not acknowledged may be lost: call
+// Flush before.
 func (p *Producer) Close() {
 	p.fail(ErrProducerClosed)
 	p.client.Close()
 	p.watching.Wait()
 }
 
-// watch ends the producer when ticks wait and none gets through any more.
+// watch fails the producer when ticks wait and none is acknowledged any more.
 func (p *Producer) watch() {
 	tick := time.NewTicker(min(max(p.cfg.DeliveryTimeout/20, 5*time.Millisecond), time.Second))
 	defer tick.Stop()
@@ -234,7 +234,7 @@ func (p *Producer) watch() {
 				seen, since = n, now
 				if warned {
 					warned = false
-					p.cfg.Log.Info("broker answers again", slog.Any("brokers", p.cfg.Brokers))
+					p.cfg.Log.Info("broker acknowledges ticks again", slog.Any("brokers", p.cfg.Brokers))
 				}
 			case now.Sub(since) >= p.cfg.DeliveryTimeout:
 				p.fail(p.silent())
@@ -257,7 +257,7 @@ func (p *Producer) lastDialErr() error {
 
 func (p *Producer) addr() string { return strings.Join(p.cfg.Brokers, ",") }
 
-// silent is the error of a broker that does not answer.
+// silent returns the error of a broker that does not answer.
 func (p *Producer) silent() error {
 	hint := "is it running, and is the address right?"
 	if err := p.lastDialErr(); err != nil {
@@ -268,7 +268,7 @@ func (p *Producer) silent() error {
 		p.addr(), p.cfg.DeliveryTimeout, p.waiting.Load(), hint)
 }
 
-// explain adds where and what to do to an error of a record.
+// explain adds the topic, the broker and what to do to the error of a record.
 func (p *Producer) explain(err error) error {
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return fmt.Errorf("topic %s does not exist on broker %s, create it first: %w", p.cfg.Topic, p.addr(), err)
@@ -276,10 +276,10 @@ func (p *Producer) explain(err error) error {
 	return fmt.Errorf("produce to topic %s on broker %s: %w", p.cfg.Topic, p.addr(), err)
 }
 
-// producerHooks keeps the methods the client calls out of Producer's own.
+// producerHooks keeps the hooks of the client out of the methods of Producer.
 type producerHooks struct{ p *Producer }
 
-// OnBrokerConnect remembers why a broker cannot be reached.
+// OnBrokerConnect stores the error of the last attempt to connect.
 func (h producerHooks) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	if err == nil {
 		h.p.dialErr.Store(nil)
@@ -288,7 +288,7 @@ func (h producerHooks) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ 
 	h.p.dialErr.Store(&err)
 }
 
-// OnProduceBatchWritten counts what went over the wire.
+// OnProduceBatchWritten counts the bytes sent.
 func (h producerHooks) OnProduceBatchWritten(_ kgo.BrokerMetadata, _ string, _ int32, m kgo.ProduceBatchMetrics) {
 	h.p.wireBytes.Add(int64(m.CompressedBytes))
 }

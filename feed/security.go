@@ -13,27 +13,27 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
-// SASL mechanisms that a broker may ask for.
+// SASL mechanisms.
 const (
 	SASLPlain       = "plain"
 	SASLScramSHA256 = "scram-sha-256"
 	SASLScramSHA512 = "scram-sha-512"
 )
 
-// SecurityConfig says what a broker asks of those who connect.
+// SecurityConfig configures TLS and authentication of broker connections.
 type SecurityConfig struct {
 	TLS      bool
 	CAFile   string // certificates to trust instead of the system's, PEM
-	CertFile string // this client's certificate, where the broker wants one, PEM
-	KeyFile  string // and its key
+	CertFile string // client certificate, PEM; empty for none
+	KeyFile  string // key of the client certificate
 	// SASL is the mechanism, empty for none.
 	SASL     string
 	Username string
 	Password string
 }
 
-// Security is how to connect to a broker. The zero value is plain text,
-// without a name or password.
+// Security is how to connect to a broker. The zero value is plain text without
+// authentication.
 type Security struct {
 	tls       *tls.Config
 	mechanism sasl.Mechanism
@@ -88,7 +88,7 @@ func NewSecurity(cfg SecurityConfig) (Security, error) {
 	return s, nil
 }
 
-// Client makes a client of the brokers that connects as s says.
+// Client returns a client of the brokers that connects with s.
 func (s Security) Client(brokers []string, opts ...kgo.Opt) (*kgo.Client, error) {
 	all := []kgo.Opt{kgo.SeedBrokers(brokers...)}
 	if s.tls != nil {
@@ -100,7 +100,7 @@ func (s Security) Client(brokers []string, opts ...kgo.Opt) (*kgo.Client, error)
 	return kgo.NewClient(append(all, opts...)...)
 }
 
-// String says how a connection is secured, and nothing secret.
+// String describes the security without secrets.
 func (s Security) String() string {
 	out := "plain text"
 	if s.tls != nil {

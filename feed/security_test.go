@@ -224,7 +224,7 @@ func TestSecurityErrors(t *testing.T) {
 	}
 }
 
-// TestSecurityIsNotPrinted sees that no form of fmt shows the password.
+// TestSecurityIsNotPrinted checks that no verb of fmt prints the password.
 func TestSecurityIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	s, err := feed.NewSecurity(feed.SecurityConfig{TLS: true, SASL: feed.SASLScramSHA256, Username: brokerUser, Password: brokerSecret})

@@ -12,8 +12,9 @@ import (
 const (
 	MaxSymbolLen = 32
 	MaxVenueLen  = 16
-	// MaxFuture is how far ahead of the clock a tick may be stamped: feeds run
-	// a little fast, but a tick from tomorrow would poison every window.
+	// MaxFuture is how far ahead of the clock the trade time of a tick may be:
+	// the clocks of feeds run a little fast, but a tick of tomorrow would
+	// corrupt every window.
 	MaxFuture = 5 * time.Minute
 )
 
@@ -34,9 +35,9 @@ type Tick struct {
 // Time returns the trade time in UTC.
 func (t *Tick) Time() time.Time { return time.UnixMicro(t.TS).UTC() }
 
-// FieldError says which field of a record is wrong and what was expected of it.
+// FieldError names the field of a record that is invalid and what was expected.
 type FieldError struct {
-	Field string // the JSON name, or "value" when the record as a whole is wrong
+	Field string // the JSON name, or "value" if the whole record is invalid
 	Want  string // what was expected, and what was found instead
 }
 
@@ -46,8 +47,8 @@ func fieldErrorf(field, format string, args ...any) error {
 	return &FieldError{Field: field, Want: fmt.Sprintf(format, args...)}
 }
 
-// Validate reports the first field of t outside the contract, as a *FieldError.
-// now bounds how far in the future TS may lie.
+// Validate returns a *FieldError for the first invalid field of t. TS may be at
+// most MaxFuture after now.
 func (t *Tick) Validate(now time.Time) error {
 	if !validSymbol(t.Symbol) {
 		return fieldErrorf("symbol", "want 1 to %d of A-Z 0-9 . _ : -, got %q", MaxSymbolLen, clip(t.Symbol))

@@ -13,20 +13,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Topic is the topic of the ticks where no other is named. A record's key is its
-// symbol, so that all ticks of one symbol share a partition and keep their order.
+// Topic is the default topic of the ticks. The key of a record is its symbol, so
+// that all ticks of one symbol are in one partition and keep their order.
 const Topic = "market.ticks"
 
-// DefaultPartitions is how many partitions the topic of the ticks gets where no
-// other number is given.
+// DefaultPartitions is the default number of partitions of the topic of the ticks.
 const DefaultPartitions = 8
 
-// DeadLetterTopic names the topic of the records of topic that ingest could not
-// store.
+// DeadLetterTopic returns the name of the dead-letter topic of topic.
 func DeadLetterTopic(topic string) string { return topic + ".dlq" }
 
-// TopicSpec says how a topic of the stream is created. Whoever creates one, a
-// producer, ingest, the command or the embedded broker, takes it from here.
+// TopicSpec specifies a topic of the stream. Producers, ingest, the command and the
+// embedded broker create topics from it.
 type TopicSpec struct {
 	Name       string
 	Partitions int32
@@ -35,38 +33,37 @@ type TopicSpec struct {
 	// SegmentBytes is the size of the files of a partition. Retention deletes
 	// whole files.
 	SegmentBytes int64
-	// MaxMessageBytes bounds a batch of records, compressed, as it comes from a
-	// producer.
+	// MaxMessageBytes bounds a batch of records as the producer compressed it.
 	MaxMessageBytes int64
 }
 
-// TickTopicSpec is the topic of the ticks.
+// TickTopicSpec returns the specification of a topic of ticks.
 func TickTopicSpec(topic string, partitions int32) TopicSpec {
 	return TopicSpec{Name: topic, Partitions: partitions, RetentionBytes: 4 << 30, SegmentBytes: 128 << 20, MaxMessageBytes: 1 << 20}
 }
 
-// DeadLetterTopicSpec is the topic of the dead letters of topic. It has one
-// partition, so that an offset names a letter, and room in a batch for the
-// largest record of topic and the headers that a letter has besides.
+// DeadLetterTopicSpec returns the specification of the dead-letter topic of topic.
+// It has one partition, so that an offset identifies a dead letter. A batch has
+// room for the largest record of topic and the headers of a dead letter.
 func DeadLetterTopicSpec(topic string) TopicSpec {
 	s := TickTopicSpec(DeadLetterTopic(topic), 1)
 	s.MaxMessageBytes *= 2
 	return s
 }
 
-// TopicSpecs are the topics of a stream: its ticks and its dead letters.
+// TopicSpecs returns the topics of a stream: the ticks and the dead letters.
 func TopicSpecs(topic string, partitions int32) []TopicSpec {
 	return []TopicSpec{TickTopicSpec(topic, partitions), DeadLetterTopicSpec(topic)}
 }
 
-// Config is the configuration of the topic in the broker's names.
+// Config returns the configuration of the topic by the broker's names.
 func (s TopicSpec) Config() map[string]string {
 	return map[string]string{
 		"cleanup.policy":   "delete",
 		"compression.type": "producer",
-		// A record's timestamp is the time of its trade. So the usual seven days of
-		// retention would delete a month of history as soon as it is produced: size
-		// bounds the topic instead.
+		// The timestamp of a record is the trade time. The usual retention of seven
+		// days would delete a month of history as soon as it is produced, so the
+		// topic is bounded by size.
 		"message.timestamp.type": "CreateTime",
 		"retention.ms":           "-1",
 		"retention.bytes":        strconv.FormatInt(s.RetentionBytes, 10),
@@ -75,10 +72,10 @@ func (s TopicSpec) Config() map[string]string {
 	}
 }
 
-// Ensure creates the topic if it does not exist, and says whether it did.
-// An existing topic is left as it is. replicas of -1 is the broker's default.
+// Ensure creates the topic if it does not exist, and reports whether it did. An
+// existing topic is left as it is. replicas of -1 is the broker's default.
 func (s TopicSpec) Ensure(ctx context.Context, admin *kadm.Client, replicas int16) (created bool, err error) {
-	// Ask first: to see a topic takes fewer rights than to create one.
+	// Listing first: it takes fewer rights than creating.
 	topics, err := admin.ListTopics(ctx, s.Name)
 	if err != nil || topics.Has(s.Name) {
 		return false, err
@@ -95,8 +92,8 @@ func (s TopicSpec) Ensure(ctx context.Context, admin *kadm.Client, replicas int1
 }
 
 // EnsureTopic creates the producer's topic if it does not exist, with the
-// broker's default replication. An existing topic is left as it is. A broker
-// that is not there yet is waited for, up to the delivery timeout.
+// broker's default replication. An existing topic is left as it is. It waits for
+// a broker that is not available yet, up to the delivery timeout.
 func (p *Producer) EnsureTopic(ctx context.Context, partitions int32) error {
 	if p.ctx.Err() != nil {
 		return context.Cause(p.ctx)
@@ -128,38 +125,38 @@ func (p *Producer) EnsureTopic(ctx context.Context, partitions int32) error {
 	}
 }
 
-// TopicsConfig says which topics CreateTopics makes.
+// TopicsConfig configures CreateTopics.
 type TopicsConfig struct {
 	Brokers    []string
 	Security   Security
 	Topic      string // of the ticks; see DeadLetterTopic for the other
-	Partitions int32  // of the ticks; the dead letters get one
-	Replicas   int16  // -1: what the broker thinks right
-	// Patience is how long to wait for a broker that is not there yet.
-	Patience time.Duration
+	Partitions int32  // of the ticks; the dead-letter topic has one
+	Replicas   int16  // -1: the broker's default
+	// Timeout is how long to wait for a broker that is not available yet.
+	Timeout time.Duration
 }
 
-// TopicInfo is what a topic is like.
+// TopicInfo describes a topic.
 type TopicInfo struct {
 	Name        string
-	Created     bool // just now
+	Created     bool // by this call
 	Partitions  int
-	Replicas    int    // of the partition that has the fewest
-	RetentionMS string // empty when the broker does not tell
+	Replicas    int    // of the partition with the fewest
+	RetentionMS string // empty if the broker does not report it
 }
 
-// CreateTopics creates the topics of the stream where they are missing, and
-// says what is there.
+// CreateTopics creates the topics of the stream that do not exist, and describes
+// all of them.
 func CreateTopics(ctx context.Context, cfg TopicsConfig) ([]TopicInfo, error) {
-	// The client remembers what topics there are: not for long, or it would
-	// not see those it has made.
+	// The client caches metadata: briefly, so that it sees the topics it has just
+	// created.
 	client, err := cfg.Security.Client(cfg.Brokers, kgo.MetadataMinAge(100*time.Millisecond))
 	if err != nil {
-		return nil, fmt.Errorf("make broker client: %w", err)
+		return nil, fmt.Errorf("create broker client: %w", err)
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	waiting, cancel := context.WithTimeout(ctx, cfg.Patience)
+	waiting, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
 	var infos []TopicInfo
 	for _, t := range TopicSpecs(cfg.Topic, cfg.Partitions) {
@@ -173,8 +170,8 @@ func CreateTopics(ctx context.Context, cfg TopicsConfig) ([]TopicInfo, error) {
 			if err == nil {
 				break
 			}
-			// What the broker refuses for good is told at once; a broker that
-			// is starting may refuse connections, or know of no controller yet.
+			// A permanent error is returned at once. A broker that is starting may
+			// refuse connections or have no controller yet.
 			var refused *kerr.Error
 			if errors.As(err, &refused) && !refused.Retriable {
 				return nil, fmt.Errorf("create topic %s on broker %s: %w", t.Name, strings.Join(cfg.Brokers, ","), err)
@@ -200,7 +197,7 @@ func describeTopic(ctx context.Context, admin *kadm.Client, info *TopicInfo) err
 		return detail.Err
 	}
 	if len(detail.Partitions) == 0 {
-		return kerr.UnknownTopicOrPartition // made, and not told to this broker yet
+		return kerr.UnknownTopicOrPartition // created, and not yet known to this broker
 	}
 	info.Partitions = len(detail.Partitions)
 	for _, p := range detail.Partitions {
@@ -222,21 +219,21 @@ func describeTopic(ctx context.Context, admin *kadm.Client, info *TopicInfo) err
 	return nil
 }
 
-// TopicState is how a topic is.
+// TopicState is the state of a topic.
 type TopicState struct {
 	Partitions int
 	Records    int64
-	Fresh      bool // a tick is younger than was asked for
+	Fresh      bool // the newest record is not older than maxAge
 }
 
-// CheckTopic asks a broker for a topic. A topic that is missing, or has a
-// partition without a leader, is an error. State says Fresh when a record is
-// not older than maxAge.
+// CheckTopic reads the state of a topic. A topic that does not exist, or has a
+// partition without a leader, is an error. Fresh is set if a record is not older
+// than maxAge.
 func CheckTopic(ctx context.Context, brokers []string, security Security, topic string, maxAge time.Duration) (TopicState, error) {
 	var state TopicState
 	client, err := security.Client(brokers)
 	if err != nil {
-		return state, fmt.Errorf("make broker client: %w", err)
+		return state, fmt.Errorf("create broker client: %w", err)
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
@@ -264,7 +261,7 @@ func CheckTopic(ctx context.Context, brokers []string, security Security, topic 
 	if err != nil {
 		return state, err
 	}
-	// Asked for before the ends: a tick that comes in between counts as fresh.
+	// Listed before the ends: a tick that arrives in between counts as fresh.
 	var after kadm.ListedOffsets
 	if maxAge > 0 {
 		after, err = admin.ListOffsetsAfterMilli(ctx, time.Now().Add(-maxAge).UnixMilli(), topic)
@@ -286,7 +283,7 @@ func CheckTopic(ctx context.Context, brokers []string, security Security, topic 
 		start, _ := starts.Lookup(topic, end.Partition)
 		state.Records += end.Offset - start.Offset
 	})
-	// Where there is no such record the broker's answer is the end.
+	// If there is no such record, the broker returns the end offset.
 	after.Each(func(o kadm.ListedOffset) {
 		if end, ok := ends.Lookup(topic, o.Partition); ok && o.Offset < end.Offset {
 			state.Fresh = true

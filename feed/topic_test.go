@@ -18,7 +18,7 @@ func TestCreateTopics(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	cfg := feed.TopicsConfig{Brokers: c.ListenAddrs(), Topic: "ticks", Partitions: 6, Replicas: 3, Patience: 10 * time.Second}
+	cfg := feed.TopicsConfig{Brokers: c.ListenAddrs(), Topic: "ticks", Partitions: 6, Replicas: 3, Timeout: 10 * time.Second}
 	for _, created := range []bool{true, false} {
 		infos, err := feed.CreateTopics(t.Context(), cfg)
 		if err != nil {
@@ -31,7 +31,7 @@ func TestCreateTopics(t *testing.T) {
 		if len(infos) != 2 || infos[0] != want[0] || infos[1] != want[1] {
 			t.Errorf("got %+v\nwant %+v", infos, want)
 		}
-		cfg.Partitions = 12 // of no effect on a topic that is there
+		cfg.Partitions = 12 // no effect on a topic that exists
 	}
 }
 
@@ -43,7 +43,7 @@ func TestCreateTopicsReportsRetention(t *testing.T) {
 	}
 	t.Cleanup(c.Close)
 	infos, err := feed.CreateTopics(t.Context(), feed.TopicsConfig{
-		Brokers: c.ListenAddrs(), Topic: feed.Topic, Partitions: 2, Replicas: 1, Patience: 10 * time.Second,
+		Brokers: c.ListenAddrs(), Topic: feed.Topic, Partitions: 2, Replicas: 1, Timeout: 10 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -53,11 +53,11 @@ func TestCreateTopicsReportsRetention(t *testing.T) {
 	}
 }
 
-// TestCreateTopicsGivesUp looks for a broker that is not there.
+// TestCreateTopicsGivesUp tries to reach a broker that is down.
 func TestCreateTopicsGivesUp(t *testing.T) {
 	t.Parallel()
 	_, err := feed.CreateTopics(t.Context(), feed.TopicsConfig{
-		Brokers: []string{"127.0.0.1:1"}, Topic: feed.Topic, Partitions: 1, Replicas: 1, Patience: 300 * time.Millisecond,
+		Brokers: []string{"127.0.0.1:1"}, Topic: feed.Topic, Partitions: 1, Replicas: 1, Timeout: 300 * time.Millisecond,
 	})
 	if err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("got %v, want an error that names the broker", err)

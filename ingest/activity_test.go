@@ -8,8 +8,8 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// TestActivity: what the database says of ingest is what ingest counts itself,
-// over restarts too.
+// TestActivity compares the counts in the database with those of ingest, over
+// restarts too.
 func TestActivity(t *testing.T) {
 	r := newRig(t)
 	pool := openPool(t, r.db.URLAs(t, "hypertick_writer"))

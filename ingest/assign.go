@@ -16,17 +16,18 @@ import (
 	"github.com/hypertick/hypertick/db"
 )
 
-// errRecreated ends ingest: to go on would be to guess.
+// errRecreated stops ingest: it cannot know which records are new.
 var errRecreated = errors.New("the topic ends before the position in the database")
 
-// adjust is asked, for partitions newly assigned, where to begin.
+// adjust sets the offsets at which newly assigned partitions are read, from the
+// database.
 func (m *member) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	ids := slices.Sorted(maps.Keys(offsets[m.in.cfg.Topic]))
 	if len(ids) == 0 {
 		return offsets, nil
 	}
 	var at map[int32]int64
-	err := m.in.patiently(ctx, "read offsets", func(ctx context.Context) (err error) {
+	err := m.in.retry(ctx, "read offsets", func(ctx context.Context) (err error) {
 		at, err = m.in.locate(ctx, ids)
 		m.failing.Store(err != nil)
 		if errors.Is(err, errRecreated) {
@@ -36,7 +37,7 @@ func (m *member) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	})
 	if err != nil {
 		if errors.Is(err, errRecreated) {
-			m.die(err)
+			m.fail(err)
 		}
 		return nil, err
 	}
@@ -57,7 +58,8 @@ func (m *member) assigned(context.Context, *kgo.Client, map[string][]int32) {
 	m.mu.Unlock()
 }
 
-// revoked lets what is in hand reach the database before others may begin.
+// revoked waits until the batches in flight are written, before other members
+// begin to read the partitions.
 func (m *member) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]int32) {
 	if len(gone[m.in.cfg.Topic]) == 0 {
 		return
@@ -65,7 +67,7 @@ func (m *member) revoked(ctx context.Context, _ *kgo.Client, gone map[string][]i
 	ctx, cancel := context.WithTimeout(ctx, drainFor)
 	defer cancel()
 	if err := m.flight.wait(ctx); err != nil {
-		m.log.Warn("partitions are given up with a batch in hand", slog.Any("error", err))
+		m.log.Warn("partitions revoked while a batch is in flight", slog.Any("error", err))
 	}
 	m.drop(gone[m.in.cfg.Topic])
 }
@@ -84,29 +86,29 @@ func (m *member) drop(ids []int32) {
 	for _, id := range ids {
 		gone[id] = true
 		delete(m.parts, id)
-		delete(m.holes, id)
+		delete(m.offsetGaps, id)
 		m.in.metrics.dropPartition(id)
 	}
-	m.positions.forget(gone)
+	m.positions.evict(gone)
 }
 
-// reset starts all partitions again from what the database says.
+// reset reads the offsets of all partitions from the database again.
 func (m *member) reset(ctx context.Context) error {
 	if err := m.flight.wait(ctx); err != nil {
-		return nil // the loop sees that ctx has ended
+		return nil // ctx has ended, and ends the loop
 	}
 	m.mu.Lock()
 	m.epoch.Add(1)
 	m.positions = newPositions()
 	m.mu.Unlock()
-	if m.resets.Add(1) > 1 { // another one fights for the same feeds
+	if m.resets.Add(1) > 1 { // another member moves the same feeds
 		m.pause(ctx, time.Duration(min(m.resets.Load(), 20))*50*time.Millisecond)
 	}
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	wait := newBackOff()
 	for ctx.Err() == nil {
-		m.cl.PollRecords(ended, 1) // takes nothing, but blocks rebalances
+		m.cl.PollRecords(ended, 1) // returns nothing, but blocks rebalances
 		err := m.seek(ctx)
 		m.cl.AllowRebalance()
 		m.failing.Store(err != nil)
@@ -115,7 +117,7 @@ func (m *member) reset(ctx context.Context) error {
 		}
 		d := wait.NextBackOff()
 		m.in.metrics.retries.Inc()
-		m.log.Warn("cannot read offsets, trying again", slog.Any("error", err), slog.Duration("in", d))
+		m.log.Warn("failed to read offsets, retrying", slog.Any("error", err), slog.Duration("in", d))
 		m.pause(ctx, d)
 	}
 	return nil
@@ -151,12 +153,12 @@ func (m *member) seek(ctx context.Context) error {
 	}
 	m.mu.Unlock()
 	m.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{m.in.cfg.Topic: set})
-	m.poisoned.Store(false)
+	m.resetNeeded.Store(false)
 	return nil
 }
 
-// locate returns where to read the given partitions, and checks that the
-// broker still has it.
+// locate returns the offsets at which to read the given partitions, and checks
+// that the broker still has them.
 func (in *Ingester) locate(ctx context.Context, ids []int32) (map[int32]int64, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -169,7 +171,7 @@ func (in *Ingester) locate(ctx context.Context, ids []int32) (map[int32]int64, e
 	for i, id := range ids {
 		o, ok := starts.Lookup(in.cfg.Topic, id)
 		if !ok {
-			return nil, fmt.Errorf("partition %d: the broker does not list it", id)
+			return nil, fmt.Errorf("partition %d: not listed by the broker", id)
 		}
 		begin[i] = o.Offset
 	}
@@ -201,7 +203,7 @@ func (in *Ingester) locate(ctx context.Context, ids []int32) (map[int32]int64, e
 				return nil, fmt.Errorf("partition %d: another member moved its offset", id)
 			}
 			in.metrics.lost.Add(float64(start.Offset - next))
-			in.log.Error("the broker has dropped records before they were ingested: raise the retention of the topic, or ingest faster",
+			in.log.Error("records deleted by the broker before they were ingested: raise the retention of the topic or ingest faster",
 				slog.Int("partition", int(id)), slog.Int64("from", next), slog.Int64("to", start.Offset-1))
 			next = start.Offset
 		}
@@ -211,8 +213,8 @@ func (in *Ingester) locate(ctx context.Context, ids []int32) (map[int32]int64, e
 	return at, nil
 }
 
-// confirmEnd gives the broker time to show an end at or beyond next: the
-// leader just elected may not know it at once.
+// confirmEnd waits until the end offset is at least next: a leader that was just
+// elected may report an older one at first.
 func (in *Ingester) confirmEnd(ctx context.Context, id int32, next int64) error {
 	var end int64
 	for range 10 {
@@ -230,8 +232,8 @@ func (in *Ingester) confirmEnd(ctx context.Context, id int32, next int64) error 
 			return ctx.Err()
 		}
 	}
-	return fmt.Errorf("%w: partition %d of %s ends at offset %d, the database has it ingested up to %d. Was the topic made anew? "+
-		"If so, and all it holds is to be ingested: DELETE FROM ingest_offsets WHERE topic = '%s'; ticks already stored are recognised by seq and not stored twice",
+	return fmt.Errorf("%w: partition %d of %s ends at offset %d, and the database has ingested it up to %d. Was the topic recreated? "+
+		"If so, ingest all of it with: DELETE FROM ingest_offsets WHERE topic = '%s'; ticks already stored are recognised by seq and not stored twice",
 		errRecreated, id, in.cfg.Topic, end, next, in.cfg.Topic)
 }
 
@@ -252,7 +254,7 @@ func (in *Ingester) ends(ctx context.Context) (starts, ends kadm.ListedOffsets, 
 	return starts, ends, nil
 }
 
-// readEnds refreshes the lag of partitions nothing has come from.
+// readEnds updates the lag of partitions without new records.
 func (in *Ingester) readEnds(ctx context.Context) error {
 	ends, err := kadm.NewClient(in.admin).ListEndOffsets(ctx, in.cfg.Topic)
 	if err != nil {

@@ -9,37 +9,37 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// partition is what a member knows of a partition while it is assigned. A new
-// assignment, and every reset, makes a new one: records polled for an older
-// one are dropped and polled again.
+// partition is the state of an assigned partition. Each assignment and each
+// reset creates a new one: records polled for an older one are dropped and
+// polled again.
 type partition struct {
 	id   int32
-	next int64 // the next offset, as if all that is planned were committed
+	next int64 // the next offset, once all planned parts are committed
 	lane lane
 }
 
 type feedKey struct{ symbol, venue string }
 
-// position is the cached row of feed_positions, as if all that is planned were
-// committed.
+// position caches a row of feed_positions, with the values it has once all
+// planned parts are committed.
 type position struct {
 	feedKey
-	home   int32 // the partition that last brought it
-	stored bool  // whether the database has a row
+	home   int32 // the partition of the feed's last tick
+	stored bool  // the database has a row
 	seq    int64
 	ts     int64
 
-	part  uint64 // the part that last moved it
-	delta int    // and where in it
+	part  uint64 // the last part that moves it
+	delta int    // its index in the part's deltas
 }
 
-// delta moves one feed position in one part.
+// delta is the change of one feed position by one part.
 type delta struct {
 	pos      *position
 	stored   bool
 	expected int64
 	seq, ts  int64
-	oldest   int64 // of the rows for ticks
+	oldest   int64 // oldest row written to ticks
 }
 
 type gap struct {
@@ -48,11 +48,11 @@ type gap struct {
 	before, after int64
 }
 
-// part is a run of records of one partition that is committed as a whole.
+// part is a range of records of one partition that is committed as a whole.
 type part struct {
-	id        uint64 // never used twice: parts themselves are
+	id        uint64 // unique, while parts are reused
 	partition *partition
-	from, to  int64 // compare, set
+	from, to  int64 // offsets: expected, next
 	direct    span
 	rows      []byte // for ticks
 	lateRows  []byte // for late_ticks
@@ -72,13 +72,13 @@ func (p *part) reset(id uint64, of *partition) {
 	}
 }
 
-// batch is what became of one poll.
+// batch holds the records of one poll and what is planned for them.
 type batch struct {
 	epoch  uint64
 	chunks []chunk
 	parts  []*part
 	spare  []*part
-	groups [][]int // of parts, one transaction each, in order
+	groups [][]int // indexes into parts; one transaction each, in order
 }
 
 // chunk is the polled records of one partition, decoded.
@@ -86,7 +86,7 @@ type chunk struct {
 	partition *partition
 	records   []*kgo.Record
 	ticks     []tick
-	dead      []deadLetter // in record order, the reason a tick has no position
+	dead      []deadLetter // in record order, one for each tick without a position
 }
 
 type tick struct {
@@ -131,8 +131,8 @@ func (b *batch) addPart(id uint64, of *partition) *part {
 
 const recentSlots = 1 << 11
 
-// positions caches feed positions. The decoder hands out the same string for
-// the same symbol, so its address finds most of them without hashing.
+// positions caches feed positions. The decoder returns the same string for the
+// same symbol, so most lookups go by the address of the string, without hashing.
 type positions struct {
 	byKey  map[feedKey]*position
 	recent [recentSlots]*position
@@ -154,8 +154,9 @@ func (c *positions) get(symbol, venue string) *position {
 
 func (c *positions) put(p *position) { c.byKey[p.feedKey] = p }
 
-// forget drops what the given partitions brought: another member may move it.
-func (c *positions) forget(gone map[int32]bool) {
+// evict removes the positions whose last tick came from the given partitions:
+// another member may move them.
+func (c *positions) evict(gone map[int32]bool) {
 	for k, p := range c.byKey {
 		if gone[p.home] {
 			delete(c.byKey, k)
@@ -166,19 +167,19 @@ func (c *positions) forget(gone map[int32]bool) {
 
 // planner turns decoded chunks into parts.
 type planner struct {
-	now, head, horizon int64
-	after              int64
-	loose              map[string]bool
-	parts              uint64 // made so far
+	now, newest, horizon int64
+	after                int64
+	notContiguous        map[string]bool
+	parts                uint64 // created so far
 }
 
-// plan decides about every tick of b: stored, late, duplicate or dead. It
-// moves partitions and positions as if the batch were committed.
+// plan decides for every tick of b whether it is stored, late, a duplicate or a
+// dead letter. It moves partitions and positions as if the batch were committed.
 func (pl *planner) plan(b *batch) {
-	head := min(pl.head, pl.now)
-	border := head - pl.after
+	newest := min(pl.newest, pl.now)
+	border := newest - pl.after
 	first := pl.parts + 1
-	shared := false // a feed in two partitions ties their parts together
+	shared := false // a feed in two partitions: its parts need one transaction
 	for i := range b.chunks {
 		shared = pl.planChunk(b, &b.chunks[i], border, first) || shared
 	}
@@ -206,7 +207,7 @@ func (pl *planner) planChunk(b *batch, c *chunk, border int64, first uint64) (sh
 			if t.pos == nil {
 				dead = dead[1:]
 			}
-			continue // polled twice; the database has it
+			continue // polled twice, already planned
 		}
 		pos := t.pos
 		if pos == nil {
@@ -218,7 +219,7 @@ func (pl *planner) planChunk(b *batch, c *chunk, border int64, first uint64) (sh
 			p.dups++
 			continue
 		}
-		if pos.stored && t.Seq > pos.seq+1 && !pl.loose[pos.venue] {
+		if pos.stored && t.Seq > pos.seq+1 && !pl.notContiguous[pos.venue] {
 			p.gaps = append(p.gaps, gap{pos.feedKey, pos.seq + 1, t.Seq - 1, pos.ts, t.TS})
 		}
 		tooOld := t.TS < pl.horizon
@@ -228,7 +229,7 @@ func (pl *planner) planChunk(b *batch, c *chunk, border int64, first uint64) (sh
 			gaps := p.gaps
 			next := pl.addPart(b, c.partition)
 			if n := len(gaps); n > 0 && gaps[n-1].feedKey == pos.feedKey && gaps[n-1].to == t.Seq-1 {
-				p.gaps, next.gaps = gaps[:n-1], append(next.gaps, gaps[n-1]) // it belongs to this tick
+				p.gaps, next.gaps = gaps[:n-1], append(next.gaps, gaps[n-1]) // the gap belongs to this tick
 			}
 			p = next
 		}
@@ -242,7 +243,7 @@ func (pl *planner) planChunk(b *batch, c *chunk, border int64, first uint64) (sh
 		pos.seq, pos.ts, pos.stored, pos.home = t.Seq, t.TS, true, c.partition.id
 		switch {
 		case tooOld:
-			p.dead = append(p.dead, tooOldLetter(c.records[i], pl.horizon))
+			p.dead = append(p.dead, newTooOld(c.records[i], pl.horizon))
 			continue
 		case late:
 			p.lateRows = appendRow(p.lateRows, &t.Tick)

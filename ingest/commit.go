@@ -11,31 +11,32 @@ import (
 	"github.com/hypertick/hypertick/db"
 )
 
-// errFenced means that the database stands elsewhere than this member
-// believes: another one has moved on, or a commit whose answer was lost did
-// succeed.
+// errFenced means that the positions in the database are not those that this
+// member expects: another member has moved them, or a commit succeeded whose
+// answer was lost.
 var errFenced = errors.New("positions in the database have moved")
 
-// begin does not wait for the disk at commit: that is a fifth of the time of a
-// batch. A server that crashes may forget the last transactions, but it forgets
-// rows and offsets together, and the topic still has the records: the next
-// batch is fenced, and ingest reads on from where the database really stands.
+// begin commits asynchronously: waiting for the disk takes a fifth of the time
+// of a batch. A server that crashes may lose the last transactions, but it loses
+// rows and offsets together, and the topic still has the records: the next batch
+// is fenced, and ingest resumes from the offsets in the database.
 const (
-	begin     = "begin; set local synchronous_commit = off"
-	beginPack = begin + "; set local timescaledb.enable_direct_compress_copy = on"
+	begin           = "begin; set local synchronous_commit = off"
+	beginCompressed = begin + "; set local timescaledb.enable_direct_compress_copy = on"
 )
 
-// packRows is how many rows a feed must bring, on average, to be worth a
-// compressed batch of its own.
-const packRows = 100
+// minCompressedRows is the number of rows of a feed, on average, from which a compressed
+// batch is worth it.
+const minCompressedRows = 100
 
 // begin chooses where the rows go. History that the columnstore policy would
-// take within the hour anyway goes there at once, for two thirds of the CPU and
-// a tenth of the WAL; the policy still joins the pieces. Younger rows go to the
-// row store: of a symbol's loose pieces, the newest tick is found by sorting all.
+// compress within the hour is compressed at once, for two thirds of the CPU and
+// a tenth of the WAL; the policy still merges the small batches. Younger rows go
+// to the row store: to find the newest tick of a symbol in many small compressed
+// batches, the server sorts all of them.
 func (w *writer) begin(parts []*part) string {
-	pack := w.in.pack.Load()
-	if pack == 0 {
+	age := w.in.compressAge.Load()
+	if age == 0 {
 		return begin
 	}
 	rows, newest := 0, int64(never)
@@ -45,10 +46,10 @@ func (w *writer) begin(parts []*part) string {
 			newest = max(newest, p.direct.newest)
 		}
 	}
-	if rows < packRows*len(w.merged) || rows < 10*packRows || newest > w.in.cfg.Now().UnixMicro()-pack {
+	if rows < minCompressedRows*len(w.merged) || rows < 10*minCompressedRows || newest > w.in.cfg.Now().UnixMicro()-age {
 		return begin
 	}
-	return beginPack
+	return beginCompressed
 }
 
 // writer commits groups of parts. Its buffers are reused.
@@ -67,12 +68,13 @@ func newWriter(in *Ingester) *writer {
 	return &writer{in: in, indexOf: make(map[*position]int)}
 }
 
-// commit stores a group: rows, offsets and positions in one transaction.
+// commit stores a group of parts: rows, offsets and feed positions in one
+// transaction.
 func (w *writer) commit(ctx context.Context, parts []*part) error {
 	w.collect(parts)
 	conn, err := w.in.cfg.Pool.Acquire(ctx)
 	if err != nil {
-		return fmt.Errorf("get connection: %w", err)
+		return fmt.Errorf("acquire connection: %w", err)
 	}
 	defer conn.Release()
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: w.begin(parts)})
@@ -85,7 +87,7 @@ func (w *writer) commit(ctx context.Context, parts []*part) error {
 		defer cancel()
 		_ = tx.Rollback(done)
 	}()
-	// Positions first: a zombie must stop before it copies anything.
+	// Positions first: a zombie must be fenced before it copies rows.
 	q := w.in.queries.WithTx(tx)
 	moved, err := q.AdvanceIngest(ctx, w.args)
 	if err != nil {
@@ -109,7 +111,7 @@ func (w *writer) commit(ctx context.Context, parts []*part) error {
 	if err := w.copy(ctx, tx, copyLate, late, parts, func(p *part) []byte { return p.lateRows }); err != nil {
 		return err
 	}
-	// Last, so that the time between the look at the clock and the commit is short.
+	// Last, so that the clock is read shortly before the commit.
 	if w.collectLate(); len(w.late.Symbols) > 0 {
 		if err := q.NoteArrivals(ctx, w.late); err != nil {
 			return fmt.Errorf("note late arrivals: %w", err)
@@ -121,11 +123,11 @@ func (w *writer) commit(ctx context.Context, parts []*part) error {
 	return nil
 }
 
-// clockSkew is how far this clock may be behind the database's.
+// clockSkew is how far the clock of this process may be behind the database's.
 const clockSkew = 3 * time.Second
 
-// collectLate fills the arguments for what comes after its minute: it may
-// change bars that are closed. The database looks again, by its own clock.
+// collectLate fills the arguments for ticks that arrive after their minute has
+// ended: they may change closed bars. The database checks by its own clock.
 func (w *writer) collectLate() {
 	a := &w.late
 	*a = db.NoteArrivalsParams{
@@ -163,7 +165,7 @@ func (w *writer) copy(ctx context.Context, tx pgx.Tx, sql string, want int, part
 	return nil
 }
 
-// collect fills the arguments from parts, which are in planning order.
+// collect fills the arguments from parts, which are in the order of planning.
 func (w *writer) collect(parts []*part) {
 	a := &w.args
 	*a = db.AdvanceIngestParams{
@@ -180,7 +182,7 @@ func (w *writer) collect(parts []*part) {
 	w.merged = w.merged[:0]
 	clear(w.indexOf)
 	for i, p := range parts {
-		// Parts of one partition are neighbours and follow each other.
+		// Parts of one partition are adjacent and in the order of offsets.
 		if n := len(a.Partitions); i > 0 && parts[i-1].partition == p.partition {
 			a.NextOffsets[n-1] = p.to
 		} else {

@@ -18,42 +18,42 @@ const (
 	DefaultLateAfter = 5 * time.Minute
 )
 
-// Config says what to ingest, and how.
+// Config configures an Ingester.
 type Config struct {
 	Brokers  []string      // host:port of the first brokers to ask; required
 	Security feed.Security // how to connect to them
-	// Topic of the ticks, default feed.Topic. Dead letters go to
-	// feed.DeadLetterTopic of it.
+	// Topic of the ticks, default feed.Topic. Dead letters are published to its
+	// feed.DeadLetterTopic.
 	Topic string
 	Group string // consumer group, default DefaultGroup
-	// Instance names this process for good in the group, so that after a crash
-	// its successor of the same name takes over at once, not when the session
-	// has timed out. No two live processes may share it. Default: none.
+	// Instance is the static member ID of this process in the group. After a
+	// crash, a process of the same instance takes over at once and not when the
+	// session has timed out. No two live processes may share it. Default: none.
 	Instance string
-	// SessionTimeout is how long the broker waits for a silent member before
-	// it gives its partitions to others. Default 10 s.
+	// SessionTimeout is how long the broker waits for the heartbeat of a member
+	// before it assigns the member's partitions to others. Default 10 s.
 	SessionTimeout time.Duration
-	// Pool reaches the database; required. Each worker uses up to two
-	// connections, and one more serves all.
+	// Pool of the database; required. Each worker uses up to two connections,
+	// and all workers share one more.
 	Pool *pgxpool.Pool
-	// MaxBatch is the most rows a batch holds, default DefaultMaxBatch.
+	// MaxBatch is the maximum number of rows of a batch, default DefaultMaxBatch.
 	MaxBatch int
-	// LateAfter is how much older than its partition's newest a tick may be
-	// before it takes the late lane, default DefaultLateAfter.
+	// LateAfter is how much older than the newest tick of its partition a tick
+	// may be before it goes to the late lane, default DefaultLateAfter.
 	LateAfter time.Duration
-	// Workers is how many members of the group this process runs, each with
-	// its share of the partitions. Default 1.
+	// Workers is the number of group members in this process. Each has a share
+	// of the partitions. Default 1.
 	Workers int
 	// MetricsListen is the address of /metrics, /livez and /readyz. Empty:
 	// not served.
 	MetricsListen string
-	// Hooks see what the consumers do; for traces.
+	// Hooks of the consumers' clients, for traces.
 	Hooks []kgo.Hook
 	Log   *slog.Logger     // default slog.Default()
 	Now   func() time.Time // default time.Now
 }
 
-// ConfigError says which field of a Config is wrong and what was expected of it.
+// ConfigError names the field of a Config that is invalid and what was expected.
 type ConfigError struct {
 	Field string
 	Want  string // what was expected, and what was given instead
@@ -61,7 +61,7 @@ type ConfigError struct {
 
 func (e *ConfigError) Error() string { return e.Field + ": " + e.Want }
 
-// check reports the first field that is wrong, as a *ConfigError.
+// check returns a *ConfigError for the first invalid field.
 func (c *Config) check() error {
 	switch {
 	case len(c.Brokers) == 0:
@@ -80,8 +80,7 @@ func (c *Config) check() error {
 	return nil
 }
 
-// withDefaults is the configuration with a value for everything that has a
-// default.
+// withDefaults returns the configuration with the defaults filled in.
 func (c Config) withDefaults() Config {
 	if c.Topic == "" {
 		c.Topic = feed.Topic

@@ -8,8 +8,8 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// The binary COPY format of PostgreSQL, written by hand: pgx's own row
-// interface costs several times the CPU.
+// The binary COPY format of PostgreSQL, encoded here: the row interface of pgx
+// takes several times the CPU.
 
 const (
 	copyTicks = `COPY public.ticks (ts, symbol, price, size, seq, venue) FROM STDIN WITH (FORMAT binary)`

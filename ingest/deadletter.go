@@ -29,28 +29,29 @@ func newDeadLetter(r *kgo.Record, err error) deadLetter {
 
 var errNoValue = &feed.FieldError{Field: "value", Want: "want a JSON object, got none (a tombstone)"}
 
-func tooOldLetter(r *kgo.Record, horizon int64) deadLetter {
+func newTooOld(r *kgo.Record, horizon int64) deadLetter {
 	return newDeadLetter(r, deadletter.TooOld(fromMicros(horizon)))
 }
 
-// publishDeadLetters publishes the dead letters of b, and returns when the broker has
-// acknowledged all: only then may their offsets pass. If ingest dies in between
-// they are published again, so the dead-letter topic holds each at least once.
+// publishDeadLetters publishes the dead letters of b and returns when the broker
+// has acknowledged all: only then may their offsets be committed. If ingest dies
+// in between they are published again, so the dead-letter topic has each at
+// least once.
 func (in *Ingester) publishDeadLetters(ctx, writing context.Context, b *batch) error {
-	var letters []*deadletter.Letter
+	var dead []*deadletter.DeadLetter
 	for _, p := range b.parts {
 		for i := range p.dead {
-			letters = append(letters, deadletter.New(p.dead[i].record, p.dead[i].reason))
+			dead = append(dead, deadletter.New(p.dead[i].record, p.dead[i].reason))
 		}
 	}
-	if len(letters) == 0 {
+	if len(dead) == 0 {
 		return nil
 	}
-	return in.patiently(ctx, "publish dead letters", func(context.Context) error {
-		try, cancel := context.WithTimeout(writing, 30*time.Second)
+	return in.retry(ctx, "publish dead letters", func(context.Context) error {
+		attempt, cancel := context.WithTimeout(writing, 30*time.Second)
 		defer cancel()
 		var err error
-		letters, err = in.letters.Publish(try, letters)
+		dead, err = in.deadLetters.Publish(attempt, dead)
 		return err
 	})
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/hypertick/hypertick/internal/wait"
 )
 
-// bad makes the i-th malformed record and says what its error must begin with.
+// bad returns the i-th malformed record and the field its error must begin with.
 func bad(i int) (value []byte, field string) {
 	const good = `{"symbol":"S00","ts":"2026-01-02T03:04:05Z","price":1.5,"size":1,"seq":%d,"venue":"SIM"}`
 	v := fmt.Sprintf(good, 1_000_000+i)
@@ -78,25 +78,25 @@ func TestDeadLetters(t *testing.T) {
 		t.Errorf("dead_letters_total: %v", got)
 	}
 
-	letters := r.consume(feed.DeadLetterTopic(feed.Topic), 1000)
+	dead := r.consume(feed.DeadLetterTopic(feed.Topic), 1000)
 	source := map[string]*kgo.Record{}
 	for _, rec := range recs {
 		source[fmt.Sprint(rec.Partition, "/", rec.Offset)] = rec
 	}
-	for _, l := range letters {
+	for _, l := range dead {
 		h := headers(l)
 		id := h["id"]
 		if want := wantField[id]; !strings.HasPrefix(h[deadletter.HeaderError], want+": ") {
-			t.Errorf("letter %s: error %q, want one of %s", id, h[deadletter.HeaderError], want)
+			t.Errorf("dead letter %s: error %q, want one of %s", id, h[deadletter.HeaderError], want)
 		}
 		if !bytes.Equal(l.Value, values[id]) || (l.Value == nil) != (values[id] == nil) || string(l.Key) != "k"+id {
-			t.Errorf("letter %s: key %q value %q", id, l.Key, l.Value)
+			t.Errorf("dead letter %s: key %q value %q", id, l.Key, l.Value)
 		}
 		src := source[h[deadletter.HeaderSourcePartition]+"/"+h[deadletter.HeaderSourceOffset]]
 		if src == nil || headers(src)["id"] != id || h[deadletter.HeaderSourceTopic] != feed.Topic {
-			t.Errorf("letter %s: wrong source %v", id, h)
+			t.Errorf("dead letter %s: wrong source %v", id, h)
 		} else if !l.Timestamp.Equal(src.Timestamp) {
-			t.Errorf("letter %s: timestamp %v, want %v", id, l.Timestamp, src.Timestamp)
+			t.Errorf("dead letter %s: timestamp %v, want %v", id, l.Timestamp, src.Timestamp)
 		}
 		delete(wantField, id)
 	}
@@ -133,8 +133,8 @@ func (r *rig) consume(topic string, n int) []*kgo.Record {
 	return out
 }
 
-// A topic for dead letters that does not exist, or refuses large records,
-// must not stall anything either.
+// A dead-letter topic that does not exist, or rejects large records, must not
+// block ingest.
 func TestDeadLetterTopic(t *testing.T) {
 	r := newRig(t)
 	if err := r.broker.DeleteTopic(feed.DeadLetterTopic(feed.Topic)); err != nil {
@@ -151,8 +151,8 @@ func TestDeadLetterTopic(t *testing.T) {
 	}
 }
 
-// Bad records of which one poll has more than the topic of the dead letters takes in
-// a batch, and which do not compress, must not stall anything.
+// Malformed records that do not compress, more in one poll than the dead-letter
+// topic accepts in a batch, must not block ingest.
 func TestDeadLetterFlood(t *testing.T) {
 	r := newRig(t)
 	random := rand.NewChaCha8([32]byte{7})

@@ -18,7 +18,7 @@ import (
 	"github.com/hypertick/hypertick/internal/wait"
 )
 
-// trickle produces ticks in pieces, concurrently with what the test does.
+// trickle produces ticks in small batches while the test runs.
 func (r *rig) trickle(ticks []feed.Tick, piece int, between time.Duration) (wait func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -35,8 +35,8 @@ func (r *rig) trickle(ticks []feed.Tick, piece int, between time.Duration) (wait
 	return wg.Wait
 }
 
-// Every third transaction or so fails, at its first statement, in the middle
-// or at its commit.
+// About every third transaction fails, at its first statement, in the middle or
+// at its commit.
 func TestRollbacks(t *testing.T) {
 	r := newRig(t)
 	for _, sql := range []string{
@@ -71,8 +71,7 @@ func TestRollbacks(t *testing.T) {
 	}
 }
 
-// Backends die at any moment, so a commit may succeed without ingest hearing
-// of it.
+// Backends die at any moment, so a commit may succeed without an answer.
 func TestTerminatedBackends(t *testing.T) {
 	r := newRig(t)
 	if r.db.Embedded != nil {
@@ -103,8 +102,7 @@ func TestTerminatedBackends(t *testing.T) {
 	}
 }
 
-// Two that both believe to own all partitions: each group hands them to its
-// only member.
+// Two members that both own all partitions: each is the only one of its group.
 func TestZombies(t *testing.T) {
 	r := newRig(t)
 	ticks := series(10, 300, 1)
@@ -122,7 +120,7 @@ func TestZombies(t *testing.T) {
 	t.Logf("fenced %v and %v times", a.metric("fenced_total"), b.metric("fenced_total"))
 }
 
-// Members come and go under load.
+// Members join and leave under load.
 func TestRebalances(t *testing.T) {
 	r := newRig(t)
 	ticks := series(10, 400, 1)
@@ -185,8 +183,8 @@ func TestRetentionOvertakes(t *testing.T) {
 	}
 }
 
-// A server that crashes may forget transactions it has confirmed, all of
-// their rows and positions at once.
+// A server that crashes may lose transactions it has confirmed: their rows and
+// positions together.
 func TestForgottenCommits(t *testing.T) {
 	r := newRig(t)
 	ticks := series(10, 200, 1)
@@ -213,7 +211,7 @@ func TestForgottenCommits(t *testing.T) {
 	}
 }
 
-// Stopping takes less than 5 s whatever is down.
+// Ingest stops within 5 s, whatever is down.
 func TestStopWhileDown(t *testing.T) {
 	t.Run("broker", func(t *testing.T) {
 		r := newRig(t)
@@ -223,7 +221,7 @@ func TestStopWhileDown(t *testing.T) {
 		r.broker.Close()
 		x.stop()
 	})
-	t.Run("broker, with a dead letter in hand", func(t *testing.T) {
+	t.Run("broker, with a dead letter in flight", func(t *testing.T) {
 		r := newRig(t)
 		r.broker.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: feed.DeadLetterTopic(feed.Topic), Err: kerr.TopicAuthorizationFailed, Count: -1})
 		x := r.start(nil)

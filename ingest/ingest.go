@@ -1,6 +1,6 @@
-// Package ingest carries ticks from the topic into the hypertable, exactly
-// once: the consumer group assigns partitions, the database remembers
-// positions, in the same transaction as the rows.
+// Package ingest stores the ticks of the topic in the hypertable, exactly once:
+// the consumer group assigns partitions, and the database stores the offsets in
+// the transaction of the rows.
 package ingest
 
 import (
@@ -19,23 +19,23 @@ import (
 	"github.com/hypertick/hypertick/deadletter"
 )
 
-// Ingester is made by New and runs once.
+// Ingester ingests one topic. New creates it, and it runs once.
 type Ingester struct {
-	cfg      Config
-	log      *slog.Logger
-	queries  *db.Queries
-	metrics  *metrics
-	listener net.Listener
-	admin    *kgo.Client // publishes dead letters and asks for offsets
-	letters  *deadletter.Publisher
+	cfg         Config
+	log         *slog.Logger
+	queries     *db.Queries
+	metrics     *metrics
+	listener    net.Listener
+	admin       *kgo.Client // publishes dead letters and lists offsets
+	deadLetters *deadletter.Publisher
 
-	head    atomic.Int64                    // newest ts known
-	horizon atomic.Int64                    // older ticks are dead letters
-	loose   atomic.Pointer[map[string]bool] // venues in which a jump is no gap
-	pack    atomic.Int64                    // age in µs at which ticks go to the columnstore, 0: never
+	newest        atomic.Int64                    // newest trade time known
+	horizon       atomic.Int64                    // retention horizon: older ticks are dead letters
+	notContiguous atomic.Pointer[map[string]bool] // venues whose seq is not contiguous: a jump is no gap
+	compressAge   atomic.Int64                    // age in µs from which ticks are written to the columnstore, 0: never
 }
 
-// New checks cfg and takes the listener. It does not wait for broker or
+// New checks cfg and opens the listener. It does not wait for the broker or the
 // database: Run does.
 func New(cfg Config) (*Ingester, error) {
 	if err := cfg.check(); err != nil {
@@ -43,15 +43,15 @@ func New(cfg Config) (*Ingester, error) {
 	}
 	cfg = cfg.withDefaults()
 	in := &Ingester{cfg: cfg, log: cfg.Log.With(slog.String("topic", cfg.Topic)), queries: db.New(cfg.Pool)}
-	in.head.Store(never)
-	in.loose.Store(&map[string]bool{})
+	in.newest.Store(never)
+	in.notContiguous.Store(&map[string]bool{})
 	in.metrics = newMetrics(in)
 
 	admin, err := cfg.Security.Client(cfg.Brokers, append(deadletter.ClientOptions(), kgo.ClientID("hypertick-ingest"))...)
 	if err != nil {
-		return nil, fmt.Errorf("make broker client: %w", err)
+		return nil, fmt.Errorf("create broker client: %w", err)
 	}
-	in.letters = deadletter.NewPublisher(admin, cfg.Topic, cfg.Log)
+	in.deadLetters = deadletter.NewPublisher(admin, cfg.Topic, cfg.Log)
 	in.admin = admin
 	if cfg.MetricsListen != "" {
 		in.listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", cfg.MetricsListen)
@@ -71,18 +71,18 @@ func (in *Ingester) Addr() net.Addr {
 	return in.listener.Addr()
 }
 
-// Run ingests until ctx ends, and then returns nil within 5 s. An error means
-// that it cannot go on without a human: it says what to do.
+// Run ingests until ctx ends, and then returns nil within 5 s. It returns an
+// error only where an operator has to act; the error says how.
 func (in *Ingester) Run(ctx context.Context) error {
 	defer in.admin.Close()
 	g, gctx := errgroup.WithContext(ctx)
 	if in.listener != nil {
 		g.Go(func() error { return in.serve(gctx) })
 	}
-	g.Go(func() error { in.beat(gctx); return nil })
+	g.Go(func() error { in.heartbeat(gctx); return nil })
 	g.Go(func() error {
 		if err := in.prepare(gctx); err != nil {
-			return nil // only ever because ctx ended
+			return nil // ctx has ended
 		}
 		var ready sync.WaitGroup
 		for i := range in.cfg.Workers {

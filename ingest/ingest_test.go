@@ -51,7 +51,7 @@ func TestIngest(t *testing.T) {
 
 func TestGaps(t *testing.T) {
 	r := newRig(t)
-	if _, err := r.db.Pool.Exec(r.ctx, "INSERT INTO feed_venues (venue, contiguous) VALUES ('LOOSE', false)"); err != nil {
+	if _, err := r.db.Pool.Exec(r.ctx, "INSERT INTO feed_venues (venue, contiguous) VALUES ('GAPPY', false)"); err != nil {
 		t.Fatal(err)
 	}
 	x := r.start(nil)
@@ -59,7 +59,7 @@ func TestGaps(t *testing.T) {
 	mk := func(venue string, seq int64) feed.Tick {
 		return feed.Tick{Symbol: "A", Venue: venue, TS: now + seq, Price: 1, Size: 1, Seq: seq}
 	}
-	want := []feed.Tick{mk("V", 7), mk("V", 8), mk("V", 12), mk("LOOSE", 1), mk("LOOSE", 9)}
+	want := []feed.Tick{mk("V", 7), mk("V", 8), mk("V", 12), mk("GAPPY", 1), mk("GAPPY", 9)}
 	r.produce(want...)
 	r.untilIngested()
 	x.stop()

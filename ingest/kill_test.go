@@ -189,7 +189,7 @@ func (l *load) end(t testing.TB) sum {
 	return l.sum
 }
 
-// watched asks how far ingest has come; 0 while the database is down.
+// watched returns the offset of ingest; 0 while the database is down.
 func watched(ctx context.Context, d *dbtest.DB) (offset int64, stored int) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -271,9 +271,9 @@ func TestKillAll(t *testing.T) {
 	wantSum(t, ctx, d, l.end(t))
 }
 
-// TestBrokerKillsKeepOrder kills the broker under load and expects the topic to
-// bring each symbol's ticks in the order of seq, repeats aside: ingest takes
-// what comes behind a newer tick for a repeat.
+// TestBrokerKillsKeepOrder kills the broker under load and expects the ticks of
+// each symbol in the order of seq, apart from duplicates: ingest drops a tick
+// that comes after a newer one as a duplicate.
 func TestBrokerKillsKeepOrder(t *testing.T) {
 	ctx := wait.Context(t, 4*time.Minute)
 	broker := newProcess(t, childEnv+"=broker", "CHILD_DIR="+t.TempDir(), "CHILD_LISTEN=127.0.0.1:0")
@@ -291,7 +291,7 @@ func TestBrokerKillsKeepOrder(t *testing.T) {
 	decoder, newest := feed.NewDecoder(), map[string]int64{}
 	read, distinct, late := 0, 0, 0
 	l := startLoad(t, []string{addr})
-	// poll reads on until ok, and notes what comes out of order.
+	// poll reads until ok, and records ticks that are out of order.
 	poll := func(what string, ok func() bool) {
 		t.Helper()
 		wait.Until(t, what, func() bool {

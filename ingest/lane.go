@@ -12,17 +12,18 @@ const never = math.MinInt64 / 4
 // noRow is newer than any tick.
 const noRow = math.MaxInt64
 
-// lane decides, for one partition, which ticks are late. TimescaleDB
-// invalidates everything between the oldest and the newest row of a
-// transaction, so one old tick among live ones costs a refresh of all between.
-// A tick is late when the partition itself has been much further already;
-// history that comes in order is never late, however sparse.
+// lane decides which ticks of one partition are late. TimescaleDB invalidates
+// everything between the oldest and the newest row of a transaction, so one old
+// tick among live ones causes a refresh of the whole range. A tick is late if
+// the partition has already delivered much newer ones; history in order is never
+// late, however sparse.
 type lane struct {
 	newest int64 // the running maximum of ts in this partition
 }
 
 // late reports whether a tick of the given ts goes to the late lane. now bounds
-// what a feed that runs fast can do to the ticks of all others.
+// the newest ts, so that a feed with a fast clock does not make the ticks of all
+// others late.
 func (l *lane) late(ts, after, now int64) bool {
 	if ts < l.newest-after {
 		return true
@@ -31,7 +32,7 @@ func (l *lane) late(ts, after, now int64) bool {
 	return false
 }
 
-// span is the range of ts of rows that go straight to the hypertable.
+// span is the range of ts of rows that are written directly to the hypertable.
 type span struct {
 	oldest, newest int64
 	rows           int
@@ -46,18 +47,18 @@ func (s *span) add(ts int64) {
 	s.rows++
 }
 
-// crosses reports whether a chunk must be cut before a direct row of ts: what
-// it holds so far is history, and ts is live. border lies between the two.
+// crosses reports whether a part must end before a direct row of ts: all rows of
+// the part are history, and ts is live. border separates the two.
 func (s *span) crosses(ts, border int64) bool {
 	return s.rows > 0 && s.newest < border && ts >= border
 }
 
-// group says which parts share a transaction: those whose spans overlap or
-// lie within slack of each other, for joined they invalidate no more than
-// apart. The result holds indexes into spans, oldest group first, each in
-// rising order. Parts without rows join the last group. As the parts of a
-// partition follow each other in time where they do not overlap, a later part
-// is never in an earlier group.
+// group returns which parts share a transaction: those whose spans overlap or
+// lie within slack of each other, since together they invalidate no more than
+// apart. The result holds indexes into spans, the oldest group first, in rising
+// order within a group. Parts without rows join the last group. Parts of one
+// partition that do not overlap are in the order of time, so a later part is
+// never in an earlier group.
 func group(spans []span, slack int64) [][]int {
 	order := make([]int, 0, len(spans))
 	for i := range spans {

@@ -14,39 +14,39 @@ import (
 )
 
 const (
-	// drainFor is how long a member that must give up partitions waits for
-	// what it has in hand. Past it the compare-and-set decides.
+	// drainFor is how long a member waits for its batches in flight when
+	// partitions are revoked. After that, compare-and-set fences them.
 	drainFor = 5 * time.Second
-	// stopFor is how long a member that stops works on.
+	// stopFor is how long a stopping member may still write.
 	stopFor = 3 * time.Second
 )
 
 // member is one member of the consumer group. One goroutine polls, decodes and
-// plans; another writes. What is planned is written in order; when a write
-// finds the database elsewhere, all that was planned behind it is dropped and
-// the member starts again from what the database says.
+// plans; another writes the planned batches in order. When a batch is fenced,
+// the batches after it are dropped and the member resumes from the offsets in
+// the database.
 type member struct {
 	in  *Ingester
 	log *slog.Logger
 	cl  *kgo.Client
 
-	mu        sync.Mutex // guards what rebalance callbacks also touch
+	mu        sync.Mutex // guards the fields that rebalance callbacks also use
 	parts     map[int32]*partition
 	positions *positions
 	planner   planner
 	decoder   *feed.Decoder
 	joined    bool
-	wake      context.CancelFunc // ends the current poll
+	wake      context.CancelFunc // cancels the current poll
 
-	epoch    atomic.Uint64 // of plans; batches of another one are dropped
-	poisoned atomic.Bool   // the writer was fenced: plan anew
-	failing  atomic.Bool   // the last try of something needed did not succeed
-	resets   atomic.Int64  // in a row, without a commit between
-	holes    map[int32]int64
-	fatal    chan error
+	epoch       atomic.Uint64 // incremented by each reset; batches of an older epoch are dropped
+	resetNeeded atomic.Bool   // offsets and positions must be read from the database again
+	failing     atomic.Bool   // the last attempt at a required operation failed
+	resets      atomic.Int64  // since the last commit
+	offsetGaps  map[int32]int64
+	fatal       chan error
 
-	told   map[int32]kgo.EpochOffset // what to commit to the group next
-	toldAt time.Time
+	groupOffsets     map[int32]kgo.EpochOffset // to be committed to the group next
+	groupCommittedAt time.Time
 
 	work   chan *batch
 	free   chan *batch
@@ -57,8 +57,8 @@ func newMember(in *Ingester, n int) (*member, error) {
 	m := &member{
 		in: in, log: in.log.With(slog.Int("worker", n)),
 		parts: make(map[int32]*partition), positions: newPositions(), decoder: feed.NewDecoder(),
-		holes: make(map[int32]int64), told: make(map[int32]kgo.EpochOffset), fatal: make(chan error, 1),
-		// One batch is written, one waits, one is being made.
+		offsetGaps: make(map[int32]int64), groupOffsets: make(map[int32]kgo.EpochOffset), fatal: make(chan error, 1),
+		// One batch is being written, one is queued, one is being planned.
 		work: make(chan *batch, 1), free: make(chan *batch, 3),
 	}
 	for range cap(m.free) {
@@ -72,13 +72,13 @@ func newMember(in *Ingester, n int) (*member, error) {
 		kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(in.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, in.cfg.SessionTimeout/4)),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // only the database says where to read
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // offsets come from the database only
 		kgo.AdjustFetchOffsetsFn(m.adjust),
 		kgo.OnPartitionsAssigned(m.assigned),
 		kgo.OnPartitionsRevoked(m.revoked),
 		kgo.OnPartitionsLost(m.lost),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(),   // or each would look like a hole in the offsets
+		kgo.KeepControlRecords(),   // without them, each would be a gap in the offsets
 		kgo.FetchMaxBytes(4 << 20), // of compressed records: memory is bounded by a multiple of it
 		kgo.FetchMaxPartitionBytes(1 << 20),
 		kgo.FetchMaxWait(500 * time.Millisecond),
@@ -91,15 +91,15 @@ func newMember(in *Ingester, n int) (*member, error) {
 	}
 	cl, err := in.cfg.Security.Client(in.cfg.Brokers, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("make broker client: %w", err)
+		return nil, fmt.Errorf("create broker client: %w", err)
 	}
 	m.cl = cl
 	return m, nil
 }
 
 func (m *member) run(ctx context.Context) error {
-	// Writes go on for a moment after ctx has ended, so that what is in hand
-	// need not be read again.
+	// Writes continue for a moment after ctx has ended, so that the batches in
+	// flight need not be read again.
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	unhook := context.AfterFunc(ctx, func() { time.AfterFunc(stopFor, stop) })
 	done := make(chan struct{})
@@ -116,7 +116,7 @@ func (m *member) run(ctx context.Context) error {
 	leave, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if lerr := m.cl.LeaveGroupContext(leave); lerr != nil {
-		m.log.Debug("could not leave the group", slog.Any("error", lerr))
+		m.log.Debug("failed to leave the consumer group", slog.Any("error", lerr))
 	}
 	m.cl.CloseAllowingRebalance()
 	return err
@@ -125,8 +125,8 @@ func (m *member) run(ctx context.Context) error {
 // poll is the loop of the polling goroutine.
 func (m *member) poll(ctx context.Context) error {
 	for {
-		// Wait for a batch to fill before polling, not after: while the
-		// database is behind, nothing is fetched and rebalances go on.
+		// Wait for a free batch before polling, not after: while the database
+		// is behind, nothing is fetched and rebalances are not blocked.
 		var b *batch
 		select {
 		case b = <-m.free:
@@ -135,7 +135,7 @@ func (m *member) poll(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if m.poisoned.Load() {
+		if m.resetNeeded.Load() {
 			m.free <- b
 			if err := m.reset(ctx); err != nil {
 				return err
@@ -168,13 +168,13 @@ func (m *member) pollOnce(ctx context.Context) kgo.Fetches {
 	m.mu.Lock()
 	m.wake = cancel
 	m.mu.Unlock()
-	if m.poisoned.Load() || len(m.fatal) > 0 {
+	if m.resetNeeded.Load() || len(m.fatal) > 0 {
 		cancel()
 	}
 	return m.cl.PollRecords(ctx, m.in.cfg.MaxBatch)
 }
 
-// interrupt ends the poll that is under way.
+// interrupt cancels the current poll.
 func (m *member) interrupt() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -183,8 +183,8 @@ func (m *member) interrupt() {
 	}
 }
 
-// die makes run return err.
-func (m *member) die(err error) {
+// fail makes run return err.
+func (m *member) fail(err error) {
 	select {
 	case m.fatal <- err:
 	default:
@@ -192,17 +192,18 @@ func (m *member) die(err error) {
 	m.interrupt()
 }
 
-// poison makes the polling goroutine plan anew from what the database says.
-func (m *member) poison() {
-	m.poisoned.Store(true)
+// requestReset makes the polling goroutine read offsets and positions from the
+// database again.
+func (m *member) requestReset() {
+	m.resetNeeded.Store(true)
 	m.interrupt()
 }
 
-// flight counts the batches between plan and database.
+// flight counts the batches that are planned and not yet written.
 type flight struct {
 	mu   sync.Mutex
 	n    int
-	zero chan struct{} // closed when n is 0, nil when nobody waits
+	zero chan struct{} // closed when n is 0, nil when nothing waits
 }
 
 func (f *flight) add() {

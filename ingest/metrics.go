@@ -33,17 +33,17 @@ func newMetrics(in *Ingester) *metrics {
 		return c
 	}
 	m.rows = counter("rows_total", "Ticks stored, late ones included.")
-	m.late = counter("late_total", "Of these, ticks that took the late lane.")
+	m.late = counter("late_total", "Of these, ticks written to the late lane.")
 	m.batches = counter("batches_total", "Transactions committed.")
-	m.bytes = counter("bytes_total", "Bytes of the record values that were stored.")
-	m.dups = counter("duplicates_total", "Ticks dropped because their seq was stored before.")
-	m.gaps = counter("gaps_total", "Ranges of seq that never came.")
-	m.lost = counter("lost_records_total", "Records the broker dropped before they were ingested.")
-	m.fenced = counter("fenced_total", "Batches rolled back because another member had moved on.")
-	m.retries = counter("retries_total", "Tries that failed and were repeated.")
-	m.fetchErrors = counter("fetch_errors_total", "Errors of the broker while fetching.")
+	m.bytes = counter("bytes_total", "Bytes of record values stored.")
+	m.dups = counter("duplicates_total", "Ticks dropped because their seq is not above the feed position.")
+	m.gaps = counter("gaps_total", "Ranges of seq that a contiguous feed skipped.")
+	m.lost = counter("lost_records_total", "Records deleted by the broker before they were ingested.")
+	m.fenced = counter("fenced_total", "Batches rolled back because another member had moved the positions.")
+	m.retries = counter("retries_total", "Attempts that failed and were retried.")
+	m.fetchErrors = counter("fetch_errors_total", "Errors returned by the broker to fetches.")
 	m.dead = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Namespace: "hypertick", Subsystem: "ingest", Name: "dead_letters_total", Help: "Records sent to the dead-letter topic, by the field that was wrong.",
+		Namespace: "hypertick", Subsystem: "ingest", Name: "dead_letters_total", Help: "Records published to the dead-letter topic, by invalid field.",
 	}, []string{"field"})
 	m.seconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Namespace: "hypertick", Subsystem: "ingest", Name: "batch_seconds", Help: "Time to commit a batch, retries included.",
@@ -53,9 +53,9 @@ func newMetrics(in *Ingester) *metrics {
 		Namespace: "hypertick", Subsystem: "ingest", Name: "lag_records", Help: "Records of a partition that are not ingested yet.",
 	}, []string{"partition"})
 	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: "hypertick", Subsystem: "ingest", Name: "last_tick_age_seconds", Help: "How long ago the newest tick known was traded; -1 before the first.",
+		Namespace: "hypertick", Subsystem: "ingest", Name: "last_tick_age_seconds", Help: "Seconds since the trade time of the newest tick; -1 before the first.",
 	}, func() float64 {
-		if h := in.head.Load(); h != never {
+		if h := in.newest.Load(); h != never {
 			return in.cfg.Now().Sub(time.UnixMicro(h)).Seconds()
 		}
 		return -1
@@ -87,7 +87,7 @@ func (m *metrics) committed(parts []*part, took time.Duration) {
 	}
 }
 
-// advance ignores partitions that have been given up since.
+// advance ignores partitions that have been revoked.
 func (m *metrics) advance(id int32, next int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -109,7 +109,7 @@ func (m *metrics) setNext(id int32, next int64) {
 	m.lag.WithLabelValues(strconv.Itoa(int(id))).Set(float64(max(0, p.end-p.next)))
 }
 
-// setEnd ignores partitions that are not assigned here.
+// setEnd ignores partitions that are not assigned to this process.
 func (m *metrics) setEnd(id int32, end int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -119,8 +119,8 @@ func (m *metrics) setEnd(id int32, end int64) {
 	}
 }
 
-// behind is how many records of a partition lie past next, as of the newest
-// fetch.
+// behind returns the number of records of a partition from next on, as of the
+// last fetch.
 func (m *metrics) behind(id int32, next int64) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,8 +130,8 @@ func (m *metrics) behind(id int32, next int64) int64 {
 	return 0
 }
 
-// Lag is how many records of its partitions are not ingested yet, as of the
-// newest fetch; -1 while it has no partitions.
+// Lag returns the number of records that are not ingested yet in the assigned
+// partitions, as of the last fetch; -1 while none is assigned.
 func (in *Ingester) Lag() int64 {
 	m := in.metrics
 	m.mu.Lock()

@@ -28,7 +28,7 @@ func (in *Ingester) Handler() http.Handler {
 	return mux
 }
 
-// Ready says what keeps ticks from flowing: nil when nothing does.
+// Ready returns what prevents ticks from being ingested, or nil.
 func (in *Ingester) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

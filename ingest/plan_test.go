@@ -71,7 +71,7 @@ func TestAppendRow(t *testing.T) {
 	})
 }
 
-// model is what the database would hold.
+// model is a model of the database.
 type model struct {
 	offsets map[int32]int64
 	seqs    map[feedKey]int64
@@ -79,13 +79,13 @@ type model struct {
 }
 
 // TestPlan plans random batches and applies them to a model of the database,
-// which compares and sets as the real one does.
+// which does the same compare-and-set.
 func TestPlan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const minute = 60_000_000
 		const now = 1_800_000_000_000_000
 		db := model{map[int32]int64{}, map[feedKey]int64{}, map[string]int{}}
-		pl := planner{now: now, head: never, after: 5 * minute, horizon: now - 30*24*60*minute}
+		pl := planner{now: now, newest: never, after: 5 * minute, horizon: now - 30*24*60*minute}
 		cache := newPositions()
 		in := &Ingester{}
 		in.metrics = newMetrics(in)
@@ -134,7 +134,7 @@ func TestPlan(t *testing.T) {
 			if len(b.chunks) == 0 {
 				continue
 			}
-			// What must come of it, from the records alone.
+			// The expected result, from the records alone.
 			for _, c := range b.chunks {
 				for _, x := range c.ticks {
 					if x.pos != nil && x.Seq > seen[x.pos.feedKey] {
@@ -145,12 +145,12 @@ func TestPlan(t *testing.T) {
 					}
 				}
 			}
-			border := min(pl.head, pl.now) - pl.after
+			border := min(pl.newest, pl.now) - pl.after
 			pl.plan(b)
 			apply(t, &db, w, b)
 			check(t, &pl, b, border, stray)
 			for _, p := range b.parts {
-				pl.head = max(pl.head, p.newest)
+				pl.newest = max(pl.newest, p.newest)
 			}
 			b.reset()
 		}
@@ -211,9 +211,9 @@ func apply(t *rapid.T, db *model, w *writer, b *batch) {
 	}
 }
 
-// check holds the promise of the late lane: no transaction spans more than
-// its partitions would have spanned one by one, and live rows never share a
-// part with history.
+// check checks what the late lane guarantees: no transaction spans more than its
+// partitions would span one by one, and live rows never share a part with
+// history.
 func check(t *rapid.T, pl *planner, b *batch, border int64, stray bool) {
 	t.Helper()
 	for _, p := range b.parts {
@@ -258,7 +258,7 @@ func check(t *rapid.T, pl *planner, b *batch, border int64, stray bool) {
 	}
 }
 
-// TestLaneOrderedHistory: what comes in order is never late, however sparse.
+// TestLaneOrderedHistory: history in order is never late, however sparse.
 func TestLaneOrderedHistory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := lane{newest: never}
@@ -279,7 +279,7 @@ func TestLaneOrderedHistory(t *testing.T) {
 	})
 }
 
-// A feed that runs fast must not make everybody else late.
+// A feed with a fast clock must not make the ticks of others late.
 func TestLaneIgnoresTheFuture(t *testing.T) {
 	l := lane{newest: never}
 	if l.late(1_300, 100, 1_000) || l.late(950, 100, 1_000) || !l.late(850, 100, 1_000) {

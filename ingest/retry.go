@@ -15,20 +15,20 @@ func newBackOff() *backoff.ExponentialBackOff {
 	return b
 }
 
-// patiently repeats f with back-off and jitter until it succeeds, returns
-// something wrapped in backoff.Permanent, or ctx ends. Each try has 30 s.
-func (in *Ingester) patiently(ctx context.Context, what string, f func(context.Context) error) error {
+// retry calls f, with exponential backoff and jitter, until f succeeds or
+// returns a backoff.Permanent error, or ctx ends. An attempt times out after 30 s.
+func (in *Ingester) retry(ctx context.Context, what string, f func(context.Context) error) error {
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		try, cancel := context.WithTimeout(ctx, 30*time.Second)
+		attempt, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
-		return struct{}{}, f(try)
+		return struct{}{}, f(attempt)
 	}, backoff.WithBackOff(newBackOff()), backoff.WithMaxElapsedTime(0),
 		backoff.WithNotify(func(err error, wait time.Duration) {
 			if ctx.Err() != nil {
 				return
 			}
 			in.metrics.retries.Inc()
-			in.log.Warn("cannot "+what+", trying again", slog.Any("error", err), slog.Duration("in", wait))
+			in.log.Warn("failed to "+what+", retrying", slog.Any("error", err), slog.Duration("in", wait))
 		}))
 	return err
 }

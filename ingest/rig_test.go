@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// rig is a database, a broker in process, and what was produced.
+// rig is a database, an in-process broker, and the ticks produced.
 type rig struct {
 	t       testing.TB
 	ctx     context.Context
@@ -62,7 +62,7 @@ func newRig(t testing.TB) *rig {
 	return r
 }
 
-// partitioner lets a test name the partition; -1 goes by key.
+// partitioner uses the partition that a test sets; -1 partitions by key.
 type partitioner struct{}
 
 func (partitioner) build() kgo.Partitioner {
@@ -139,7 +139,7 @@ func (r *rig) start(change func(*Config)) *run {
 	return x
 }
 
-// stop ends the ingester and wants a clean end in time.
+// stop stops the ingester, which must end without an error and in time.
 func (x *run) stop() {
 	x.rig.t.Helper()
 	begin := time.Now()
@@ -179,7 +179,7 @@ func value(m *dto.Metric) float64 {
 	return m.Gauge.GetValue()
 }
 
-// untilIngested waits until the database has gone through all of the topic.
+// untilIngested waits until the whole topic is ingested.
 func (r *rig) untilIngested() {
 	r.t.Helper()
 	ends, err := kadm.NewClient(r.client).ListEndOffsets(r.ctx, feed.Topic)
@@ -222,7 +222,7 @@ func sorted(ticks []feed.Tick) []feed.Tick {
 	})
 }
 
-// wantStored compares what both tables hold with want, in any order.
+// wantStored compares the rows of both tables with want, in any order.
 func (r *rig) wantStored(want []feed.Tick) {
 	r.t.Helper()
 	got := append(readTicks(r.ctx, r.t, r.db.Pool, "ticks"), readTicks(r.ctx, r.t, r.db.Pool, "late_ticks")...)

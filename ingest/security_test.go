@@ -17,7 +17,7 @@ import (
 
 const brokerSecret = "not-to-be-shown-51d0"
 
-// lockedBuffer is what several goroutines log into.
+// lockedBuffer is a buffer that several goroutines may log to.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -35,8 +35,8 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// TestPasswordForBroker ingests from a broker that asks for one, dead letters
-// included, and shows it nowhere.
+// TestPasswordForBroker ingests from a broker that requires a password, dead
+// letters included, and checks that the password is in no log line.
 func TestPasswordForBroker(t *testing.T) {
 	ctx := wait.Context(t, 3*time.Minute)
 	r := &rig{t: t, ctx: ctx, db: dbtest.New(t)}
@@ -68,8 +68,8 @@ func TestPasswordForBroker(t *testing.T) {
 	var logged lockedBuffer
 	log := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	wrong := r.start(func(c *Config) { c.Security, c.Log = secure(brokerSecret+"x"), log })
-	// It goes on trying, and says why it is not ready.
-	wait.Until(t, "a word about the broker", func() bool { return strings.Contains(logged.String(), "cannot reach the brokers") })
+	// It keeps retrying, and reports why it is not ready.
+	wait.Until(t, "a log line about the broker", func() bool { return strings.Contains(logged.String(), "failed to reach the brokers") })
 	if err := wrong.Ready(ctx); err == nil {
 		t.Error("ready with the wrong password")
 	}

@@ -2,21 +2,21 @@ package ingest
 
 import "context"
 
-// prepare reads what must be known before the first batch, for as long as it
-// takes the database to come up.
+// prepare reads the settings that the first batch needs. It retries until the
+// database is up.
 func (in *Ingester) prepare(ctx context.Context) error {
-	return in.patiently(ctx, "read settings", func(ctx context.Context) error {
+	return in.retry(ctx, "read settings", func(ctx context.Context) error {
 		head, err := in.queries.FeedHead(ctx)
 		if err != nil {
 			return err
 		}
 		if us := head.UnixMicro(); us > 0 {
-			in.raiseHead(us)
+			in.raiseNewest(us)
 		}
 		if err := in.readHorizon(ctx); err != nil {
 			return err
 		}
-		if err := in.readPack(ctx); err != nil {
+		if err := in.readCompressAge(ctx); err != nil {
 			return err
 		}
 		return in.readVenues(ctx)
@@ -31,10 +31,10 @@ func (in *Ingester) readHorizon(ctx context.Context) error {
 	return err
 }
 
-func (in *Ingester) readPack(ctx context.Context) error {
+func (in *Ingester) readCompressAge(ctx context.Context) error {
 	seconds, err := in.queries.DirectCompress(ctx)
 	if err == nil {
-		in.pack.Store(int64(seconds * 1e6))
+		in.compressAge.Store(int64(seconds * 1e6))
 	}
 	return err
 }
@@ -44,19 +44,19 @@ func (in *Ingester) readVenues(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	loose := make(map[string]bool, len(venues))
+	skipping := make(map[string]bool, len(venues))
 	for _, v := range venues {
-		loose[v] = true
+		skipping[v] = true
 	}
-	in.loose.Store(&loose)
+	in.notContiguous.Store(&skipping)
 	return nil
 }
 
-// raiseHead notes a ts that may be the newest.
-func (in *Ingester) raiseHead(ts int64) {
+// raiseNewest raises the newest trade time known to ts, if ts is newer.
+func (in *Ingester) raiseNewest(ts int64) {
 	for {
-		h := in.head.Load()
-		if ts <= h || in.head.CompareAndSwap(h, ts) {
+		h := in.newest.Load()
+		if ts <= h || in.newest.CompareAndSwap(h, ts) {
 			return
 		}
 	}

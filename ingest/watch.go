@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// watch re-reads settings, and the lag of partitions nothing comes from.
+// watch reads settings again, and the lag of partitions without new records,
+// until ctx ends.
 func (in *Ingester) watch(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
@@ -23,17 +24,17 @@ func (in *Ingester) watch(ctx context.Context) {
 		}
 		if n%12 == 0 {
 			in.note("read venues", in.readVenues(step))
-			in.note("read columnstore policy", in.readPack(step))
+			in.note("read columnstore policy", in.readCompressAge(step))
 		}
-		in.note("read ends of partitions", in.readEnds(step))
+		in.note("list end offsets", in.readEnds(step))
 		in.note("reach the brokers", in.reach(step))
 		cancel()
 	}
 }
 
-// reach asks the brokers for a sign of life while this process is in no group.
-// The consumer itself retries without a word, also what time does not mend,
-// such as a wrong password or an authority that is not trusted.
+// reach pings the brokers while no member of this process is in the group. The
+// consumer logs nothing when it retries, not even permanent errors such as a
+// wrong password or an untrusted certificate authority.
 func (in *Ingester) reach(ctx context.Context) error {
 	in.metrics.mu.Lock()
 	members := in.metrics.members
@@ -53,6 +54,6 @@ func (in *Ingester) reach(ctx context.Context) error {
 
 func (in *Ingester) note(what string, err error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
-		in.log.Warn("cannot "+what+", trying again", slog.Any("error", err))
+		in.log.Warn("failed to "+what+", retrying", slog.Any("error", err))
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/hypertick/hypertick/db"
 )
 
-// take decodes what was polled into b and returns the feeds whose position is
-// not in the cache.
+// take decodes the polled records into b and returns the feeds whose position
+// is not cached.
 func (m *member) take(b *batch, fetches kgo.Fetches) []feedKey {
 	now := m.in.cfg.Now()
 	b.epoch = m.epoch.Load()
@@ -61,8 +61,8 @@ func (m *member) take(b *batch, fetches kgo.Fetches) []feedKey {
 	return unknown
 }
 
-// skipped stands in for the position of a record that is not a tick: its seq
-// makes every one of them a duplicate.
+// skipped is the position of control records: its seq makes each of them a
+// duplicate.
 var skipped = &position{seq: 1<<63 - 1}
 
 func (m *member) fetchError(id int32, err error) {
@@ -77,23 +77,23 @@ func (m *member) fetchError(id int32, err error) {
 		default:
 		}
 	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &lost):
-		log.Error("the broker does not have the offset to read next, comparing with the database")
-		m.poisoned.Store(true)
+		log.Error("offset out of range at the broker, reading offsets from the database")
+		m.resetNeeded.Store(true)
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
-		log.Warn("the topic does not exist yet, waiting")
+		log.Warn("topic does not exist yet, waiting")
 	default:
 		m.in.metrics.fetchErrors.Inc()
-		log.Warn("cannot fetch, trying again")
+		log.Warn("fetch failed, retrying")
 	}
 }
 
-// learn reads the positions of feeds from the database.
+// learn reads feed positions from the database into the cache.
 func (m *member) learn(ctx context.Context, unknown []feedKey) error {
 	arg := db.FeedPositionsParams{Symbols: make([]string, len(unknown)), Venues: make([]string, len(unknown))}
 	for i, k := range unknown {
 		arg.Symbols[i], arg.Venues[i] = k.symbol, k.venue
 	}
-	return m.in.patiently(ctx, "read feed positions", func(ctx context.Context) error {
+	return m.in.retry(ctx, "read feed positions", func(ctx context.Context) error {
 		rows, err := m.in.queries.FeedPositions(ctx, arg)
 		m.failing.Store(err != nil)
 		if err != nil {
@@ -102,7 +102,7 @@ func (m *member) learn(ctx context.Context, unknown []feedKey) error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		for _, r := range rows {
-			// One that is gone belonged to a partition that is gone.
+			// A position is evicted when its partition is revoked.
 			if p := m.positions.byKey[feedKey{r.Symbol, r.Venue}]; p != nil && p.seq == 0 {
 				p.stored, p.seq, p.ts = true, r.LastSeq, r.LastTs.UnixMicro()
 			}
@@ -111,12 +111,12 @@ func (m *member) learn(ctx context.Context, unknown []feedKey) error {
 	})
 }
 
-// plan decides about all ticks of b and reports whether there is something to
-// write. Chunks whose partition has been given up or reset since are dropped.
+// plan plans all ticks of b and reports whether there is something to write. It
+// drops chunks whose partition was revoked or reset after the poll.
 func (m *member) plan(b *batch) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.poisoned.Load() || b.epoch != m.epoch.Load() {
+	if m.resetNeeded.Load() || b.epoch != m.epoch.Load() {
 		return false
 	}
 	kept := b.chunks[:0]
@@ -124,13 +124,13 @@ func (m *member) plan(b *batch) bool {
 		if m.parts[c.partition.id] != c.partition {
 			continue
 		}
-		// A hole in the offsets may be a transaction that was aborted. So that
-		// it is never records this member has skipped, it looks twice.
-		if first := c.records[0].Offset; first > c.partition.next && m.holes[c.partition.id] != first {
-			m.holes[c.partition.id] = first
-			m.log.Warn("offsets are not contiguous, reading them again", slog.Int("partition", int(c.partition.id)),
+		// A gap in the offsets may be an aborted transaction. It is read twice,
+		// to rule out that this member has skipped records.
+		if first := c.records[0].Offset; first > c.partition.next && m.offsetGaps[c.partition.id] != first {
+			m.offsetGaps[c.partition.id] = first
+			m.log.Warn("gap in the offsets, reading them again", slog.Int("partition", int(c.partition.id)),
 				slog.Int64("want", c.partition.next), slog.Int64("got", first))
-			m.poisoned.Store(true)
+			m.resetNeeded.Store(true)
 			return false
 		}
 		kept = append(kept, c)
@@ -139,22 +139,22 @@ func (m *member) plan(b *batch) bool {
 	if len(b.chunks) == 0 {
 		return false
 	}
-	m.planner.now, m.planner.head = m.in.cfg.Now().UnixMicro(), m.in.head.Load()
+	m.planner.now, m.planner.newest = m.in.cfg.Now().UnixMicro(), m.in.newest.Load()
 	m.planner.after, m.planner.horizon = micros(m.in.cfg.LateAfter), m.in.horizon.Load()
-	m.planner.loose = *m.in.loose.Load()
+	m.planner.notContiguous = *m.in.notContiguous.Load()
 	m.planner.plan(b)
 	for _, p := range b.parts {
-		m.in.raiseHead(p.newest)
+		m.in.raiseNewest(p.newest)
 	}
 	return true
 }
 
-// write is the loop of the writing goroutine. ctx ends patience, writing ends
-// the tries that are under way a little later.
+// write is the loop of the writing goroutine. It stops retrying when ctx ends;
+// writing, which ends a little later, cancels the attempt in flight.
 func (m *member) write(ctx, writing context.Context) {
 	w := newWriter(m.in)
 	for b := range m.work {
-		if !m.poisoned.Load() && b.epoch == m.epoch.Load() {
+		if !m.resetNeeded.Load() && b.epoch == m.epoch.Load() {
 			m.store(ctx, writing, w, b)
 		}
 		b.reset()
@@ -165,7 +165,7 @@ func (m *member) write(ctx, writing context.Context) {
 
 func (m *member) store(ctx, writing context.Context, w *writer, b *batch) {
 	if err := m.in.publishDeadLetters(ctx, writing, b); err != nil {
-		m.poison() // ctx has ended: nothing behind it may be written either
+		m.requestReset() // ctx has ended: no later batch may be written either
 		return
 	}
 	parts := make([]*part, 0, len(b.parts))
@@ -175,10 +175,10 @@ func (m *member) store(ctx, writing context.Context, w *writer, b *batch) {
 			parts = append(parts, b.parts[i])
 		}
 		begin := time.Now()
-		err := m.in.patiently(ctx, "write batch", func(context.Context) error {
-			try, cancel := context.WithTimeout(writing, 60*time.Second)
+		err := m.in.retry(ctx, "write batch", func(context.Context) error {
+			attempt, cancel := context.WithTimeout(writing, 60*time.Second)
 			defer cancel()
-			err := w.commit(try, parts)
+			err := w.commit(attempt, parts)
 			m.failing.Store(err != nil && !errors.Is(err, errFenced))
 			if errors.Is(err, errFenced) {
 				return backoff.Permanent(err)
@@ -188,28 +188,28 @@ func (m *member) store(ctx, writing context.Context, w *writer, b *batch) {
 		if err != nil {
 			if errors.Is(err, errFenced) {
 				m.in.metrics.fenced.Inc()
-				m.log.Info("fenced: reading positions again", slog.Any("error", err))
+				m.log.Info("batch fenced, reading positions again", slog.Any("error", err))
 			}
-			m.poison()
+			m.requestReset()
 			return
 		}
 		m.resets.Store(0)
 		m.in.metrics.committed(parts, time.Since(begin))
-		m.tellBroker(parts)
+		m.commitGroupOffsets(parts)
 	}
 }
 
-// tellBroker commits offsets to the group now and then. Nothing here reads
-// them; tools that show lag do.
-func (m *member) tellBroker(parts []*part) {
+// commitGroupOffsets commits offsets to the consumer group, at most once a second.
+// Ingest does not read them; tools that show lag do.
+func (m *member) commitGroupOffsets(parts []*part) {
 	for _, p := range parts {
-		m.told[p.partition.id] = kgo.EpochOffset{Epoch: -1, Offset: p.to}
+		m.groupOffsets[p.partition.id] = kgo.EpochOffset{Epoch: -1, Offset: p.to}
 	}
-	if time.Since(m.toldAt) < time.Second {
+	if time.Since(m.groupCommittedAt) < time.Second {
 		return
 	}
-	m.toldAt = time.Now()
-	offsets := map[string]map[int32]kgo.EpochOffset{m.in.cfg.Topic: m.told}
-	m.told = make(map[int32]kgo.EpochOffset)
+	m.groupCommittedAt = time.Now()
+	offsets := map[string]map[int32]kgo.EpochOffset{m.in.cfg.Topic: m.groupOffsets}
+	m.groupOffsets = make(map[int32]kgo.EpochOffset)
 	m.cl.CommitOffsets(context.Background(), offsets, nil)
 }

@@ -44,7 +44,7 @@ func TestBars(t *testing.T) {
 	}
 }
 
-// candle is what a database would keep of a stretch of time.
+// candle is a candle as the database computes it.
 type candle struct{ open, high, low, close, volume float64 }
 
 // candles folds ticks by (ts, seq) with no regard to the order they come in.

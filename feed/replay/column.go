@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Kind says what a row is.
+// Kind is the kind of the rows.
 type Kind string
 
 // The kinds of rows.
@@ -15,8 +15,8 @@ const (
 	Bars   Kind = "bars"
 )
 
-// known are the usual names of each field, the better one first, as header()
-// leaves them.
+// known are the usual names of each field, normalized by header, the preferred
+// one first.
 var known = map[string][]string{
 	"ts": {
 		"ts", "timestamp", "datetime", "opentime", "tradetime", "transacttime", "time", "date",
@@ -36,7 +36,7 @@ var known = map[string][]string{
 
 var prices = [4]string{"open", "high", "low", "close"}
 
-// header reduces a column's name to what matters: `Open_Time` is `opentime`.
+// header normalizes the name of a column: `Open_Time` is `opentime`.
 func header(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -49,7 +49,7 @@ func header(name string) string {
 	}, name)
 }
 
-// columns says where in a row each field is, -1 for nowhere.
+// columns holds the column of each field, -1 for none.
 type columns struct {
 	kind                            Kind
 	names                           []string
@@ -58,7 +58,7 @@ type columns struct {
 	bar                             [4]int // open, high, low, close
 }
 
-// find looks for the fields in a header. mapped overrides what it finds.
+// find finds the columns of the fields in a header. mapped overrides them.
 func find(names []string, kind Kind, mapped map[string]string) (*columns, error) {
 	c := &columns{kind: kind, names: names, clock: -1}
 	for field := range mapped {
@@ -116,7 +116,7 @@ func find(names []string, kind Kind, mapped map[string]string) (*columns, error)
 	return c, failed
 }
 
-// findClock looks for a date and a time in columns of their own.
+// findClock finds date and time of day in separate columns.
 func (c *columns) findClock(mapped string) error {
 	date, clock := "date", "time"
 	if first, second, two := strings.Cut(mapped, "+"); c.ts < 0 && two {
@@ -163,7 +163,7 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// String tells a user which column was taken for what.
+// String describes which column is used for which field.
 func (c *columns) String() string {
 	var b strings.Builder
 	b.WriteString(string(c.kind) + ":")

@@ -21,8 +21,8 @@ type File struct {
 	close []func() error
 }
 
-// Open opens a file for New. Whether it is plain, gzip or zstd is told from its
-// first bytes, not from its name. The name - is standard input.
+// Open opens a file for New. Its first bytes, not its name, determine whether it
+// is plain, gzip or zstd. The name - is standard input.
 func Open(path string) (*File, error) {
 	if path == "-" {
 		return open(os.Stdin, "standard input", 0)
@@ -74,11 +74,11 @@ func open(r io.Reader, name string, size int64) (*File, error) {
 	return f, nil
 }
 
-// Name is what errors call the file.
+// Name returns the name of the file for errors.
 func (f *File) Name() string { return f.name }
 
 // Progress returns how many bytes of the file, as it lies on the disk, have
-// been read, and how many there are: 0 where that is not known.
+// been read, and their total: 0 if it is not known.
 func (f *File) Progress() (done, total int64) { return f.read.Load(), f.size }
 
 // Close closes the file, except standard input.

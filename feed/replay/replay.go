@@ -1,6 +1,6 @@
-// Package replay turns a CSV file of trades or of bars into ticks: one row at a
-// time, in the order of the file, always with the same sequence numbers, so
-// that what the topic has already can be left out.
+// Package replay reads a CSV file of trades or bars as ticks: row by row, in the
+// order of the file, always with the same seq, so that ticks that are already in
+// the topic can be skipped.
 package replay
 
 import (
@@ -17,13 +17,13 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// Venue is what ticks carry where neither file nor Config says.
+// Venue is the venue of ticks if neither file nor Config has one.
 const Venue = "FILE"
 
-// Config says how to read a file. The zero value suits a file whose header has
-// usual names, with a column for the symbol.
+// Config configures a Replay. The zero value reads a file whose header has usual
+// names and a column for the symbol.
 type Config struct {
-	Name   string // what errors call the file; default File.Name
+	Name   string // name of the file in errors; default File.Name
 	Symbol string // of rows without one
 	Venue  string // of rows without one; default Venue
 	// Columns maps a field (ts, price, size, seq, symbol, venue, open, high,
@@ -35,34 +35,35 @@ type Config struct {
 	Header     []string
 	Kind       Kind           // default: bars if there are open, high, low and close
 	TimeFormat string         // a layout of package time; default: the usual ones
-	Zone       *time.Location // of times that do not tell; default UTC
-	// SkipBad counts bad rows and goes on. Otherwise the first ends the replay.
+	Zone       *time.Location // of times without a zone; default UTC
+	// SkipBad counts invalid rows and continues. Otherwise the first one ends the
+	// replay.
 	SkipBad bool
-	// OnBad is told of each row skipped.
+	// OnBad is called for each invalid row.
 	OnBad func(*RowError)
-	// Speed is how many times faster than real time to go, 0 for no waiting.
+	// Speed is a multiple of real time, 0 for as fast as possible.
 	Speed float64
-	// Positions returns the seq of the last tick the topic has of a source, 0
-	// for none: ticks up to it are left out. Default: nothing is.
+	// Positions returns the seq of the last tick of a source in the topic, 0 for
+	// none: ticks up to it are skipped. Default: none is skipped.
 	Positions func(venue, symbol string) (int64, error)
 
-	// Clock and Sleep are the time of tests.
+	// Clock and Sleep replace the time in tests.
 	Clock func() time.Time
 	Sleep func(context.Context, time.Duration) error
 }
 
-// Stats counts what a replay has done.
+// Stats counts the rows and ticks of a Replay.
 type Stats struct {
 	Rows    int64 // read, without the header
 	Ticks   int64 // emitted
-	Skipped int64 // ticks left out, because the topic has them
-	Bad     int64 // rows skipped, because something is wrong with them
+	Skipped int64 // ticks that are already in the topic
+	Bad     int64 // invalid rows
 }
 
 // Replay reads one file. It is not safe for concurrent use.
 type Replay struct {
 	cfg     Config
-	file    *File // where the bytes are counted, if that is where they come from
+	file    *File // counts the bytes read; nil if the input is not a File
 	csv     *csv.Reader
 	columns *columns
 	times   timeParser
@@ -106,7 +107,7 @@ func (r *Replay) begin(in io.Reader) error {
 	if !(r.cfg.Speed >= 0) {
 		return fmt.Errorf("speed: want 0 or more, got %v", r.cfg.Speed)
 	}
-	// A symbol or venue from a flag is wrong once, not in every row.
+	// An invalid symbol or venue of a flag is one error, not one in every row.
 	probe := feed.Tick{Symbol: r.cfg.Symbol, Venue: r.cfg.Venue, Price: 1, Seq: 1}
 	if probe.Symbol == "" {
 		probe.Symbol = "X"
@@ -115,7 +116,7 @@ func (r *Replay) begin(in io.Reader) error {
 		return err
 	}
 	buffered := bufio.NewReaderSize(in, 1<<16)
-	// What one read brings, not more: a pipe may be slow.
+	// The result of one read, not more: a pipe may be slow.
 	if _, err := buffered.Peek(1); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -162,21 +163,21 @@ func delimiter(start []byte) rune {
 	return best
 }
 
-// Mapping says which columns were taken for what, for the user to see.
+// Mapping describes which columns are used for which fields.
 func (r *Replay) Mapping() string { return r.columns.String() }
 
-// Kind says what the rows are.
+// Kind returns the kind of the rows.
 func (r *Replay) Kind() Kind { return r.columns.kind }
 
 // Stats returns counters since New.
 func (r *Replay) Stats() Stats { return r.stats }
 
-// checkEvery is how many rows go by between looks at context and clock.
+// checkEvery is the number of rows between checks of the context and the clock.
 const checkEvery = 1024
 
 // Run emits the ticks of the file until its end, the first bad row, an error of
-// emit, or the end of ctx. emit must not keep its argument. progress (which may
-// be nil) is told how many bytes of how many are read, where that is known.
+// emit, or the end of ctx. emit must not keep its argument. It calls progress,
+// which may be nil, with the bytes read and the total, if known.
 func (r *Replay) Run(ctx context.Context, emit func(*feed.Tick) error, progress func(done, total int64)) error {
 	now := r.cfg.Clock()
 	for {
@@ -229,7 +230,8 @@ func (r *Replay) Run(ctx context.Context, emit func(*feed.Tick) error, progress 
 	}
 }
 
-// bad places an error in the file. It returns nil if the row may be skipped.
+// bad adds the position in the file to an error. It returns nil if the row is
+// skipped.
 func (r *Replay) bad(err error) error {
 	row := &RowError{File: r.cfg.Name}
 	if e, ok := errors.AsType[*csv.ParseError](err); ok {
@@ -253,13 +255,14 @@ func (r *Replay) bad(err error) error {
 	return nil
 }
 
-// pace waits until a tick of time ts is due. Times that jump back do not wait.
+// pace waits until a tick of time ts is due. It does not wait for times that jump
+// back.
 func (r *Replay) pace(ctx context.Context, ts int64) error {
 	if r.started.IsZero() {
 		r.first, r.started = ts, r.cfg.Clock()
 	}
 	due := r.started.Add(time.Duration(float64(ts-r.first) * 1000 / r.cfg.Speed))
-	// Shorter waits would cost more than they are worth.
+	// Shorter waits are not worth a timer.
 	if wait := due.Sub(r.cfg.Clock()); wait > time.Millisecond {
 		return r.cfg.Sleep(ctx, wait)
 	}
@@ -278,7 +281,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // FromTopic returns Config.Positions for a topic. The first symbol of a venue
-// is looked for from the topic's end; for a second one the whole topic is read.
+// is searched for from the end of the topic; for a second one the whole topic is
+// read.
 func FromTopic(ctx context.Context, brokers []string, security feed.Security, topic string) func(venue, symbol string) (int64, error) {
 	type scanned struct {
 		all  bool

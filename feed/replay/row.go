@@ -10,11 +10,11 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// RowError says what is wrong with a row.
+// RowError is the error of an invalid row.
 type RowError struct {
 	File   string
 	Line   int
-	Column string // "" where the row as a whole is wrong
+	Column string // "" if the whole row is invalid
 	Want   string // what was expected, and what was found instead
 }
 
@@ -25,7 +25,7 @@ func (e *RowError) Error() string {
 	return fmt.Sprintf("%s:%d: column %q: %s", e.File, e.Line, e.Column, e.Want)
 }
 
-// source is where the rows of one symbol and venue have got to.
+// source is the progress of the rows of one symbol and venue.
 type source struct {
 	symbol, venue string
 	rows          int64 // read so far
@@ -54,8 +54,8 @@ func (r *Replay) parse(row []string, now time.Time) ([]feed.Tick, *source, error
 	if err != nil {
 		return nil, nil, err
 	}
-	// Counted before anything can be wrong with it: a row keeps its number
-	// whether or not the rows before it are good.
+	// Counted before it is checked: the number of a row does not depend on
+	// whether the rows before it are valid.
 	src.rows++
 	ts, err := r.timestamp(row)
 	if err != nil {
@@ -101,10 +101,10 @@ func (r *Replay) parseTrade(row []string, src *source, ts int64, size float64) e
 	return nil
 }
 
-// parseBar makes a bar four ticks, the volume on the last. All lie within its
+// parseBar converts a bar to four ticks, with the volume on the last. All lie within its
 // first 3 µs: so they are inside the bar however short it is, in the order
 // open, high, low, close by time and by seq, and the candles of its own and of
-// every longer interval come out as if made from bars.
+// every longer interval are those computed from bars.
 func (r *Replay) parseBar(row []string, src *source, ts int64, volume float64) error {
 	var v [4]float64
 	for i, at := range r.columns.bar {
@@ -130,7 +130,7 @@ func (r *Replay) parseBar(row []string, src *source, ts int64, volume float64) e
 	return nil
 }
 
-// source finds who a row belongs to.
+// source returns the source of a row.
 func (r *Replay) source(row []string) (*source, error) {
 	symbol, venue := "", ""
 	if at := r.columns.symbol; at >= 0 {
@@ -154,8 +154,8 @@ func (r *Replay) source(row []string) (*source, error) {
 	if place == "" {
 		place = r.cfg.Venue
 	}
-	// Two spellings may mean the same source, whose rows share one count. What
-	// it is called in the end is a spelling too, so one map holds both.
+	// Two spellings may mean the same source, whose rows share one count. The
+	// final name is one of the spellings, so one map holds both.
 	final := [2]string{name, place}
 	if src, ok := r.sources[final]; ok {
 		r.sources[[2]string{strings.Clone(symbol), strings.Clone(venue)}] = src
@@ -186,7 +186,7 @@ func (r *Replay) timestamp(row []string) (int64, error) {
 	return ts, nil
 }
 
-// number reads a cell; a column that is not there is 0.
+// number parses a cell; a missing column is 0.
 func number(row []string, at int) (float64, error) {
 	if at < 0 {
 		return 0, nil
@@ -199,7 +199,7 @@ func number(row []string, at int) (float64, error) {
 	return v, nil
 }
 
-// blame turns an error of tick i of a row into one of a column.
+// blame converts an error of tick i of a row to one of a column.
 func (r *Replay) blame(err error, i int) error {
 	e, ok := errors.AsType[*feed.FieldError](err)
 	if !ok {
@@ -210,7 +210,7 @@ func (r *Replay) blame(err error, i int) error {
 	if c.kind == Bars && e.Field == "price" {
 		at = c.bar[i]
 	}
-	if at < 0 { // not a column but a flag, or a number of ours
+	if at < 0 { // a flag, or a seq numbered by row
 		return &cellError{-1, e.Error()}
 	}
 	return &cellError{at, e.Want}

@@ -9,8 +9,8 @@ import (
 	_ "time/tzdata" // --timezone must work in an image that has no zone files
 )
 
-// layouts are the forms of time that can be told apart. 01/02/2006 is not
-// among them: nobody knows which of the two is the month.
+// layouts are the layouts of time that are unambiguous. 01/02/2006 is not: either
+// number may be the month.
 var layouts = []string{
 	"2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05 Z07:00",
 	"2006-01-02 15:04:05 Z0700", "2006-01-02 15:04:05 UTC", "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04",
@@ -21,7 +21,7 @@ var layouts = []string{
 
 // timeParser reads the times of one column.
 type timeParser struct {
-	format string // what the user says, if anything
+	format string // layout set by the user, or empty
 	zone   *time.Location
 	layout int // of the last time: most likely that of the next
 }

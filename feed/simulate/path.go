@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// Randomness here is a hash of a counter: any value can be had again at any
-// time, in any order, from nothing but the seed.
+// Randomness here is a hash of a counter: any value can be computed again at any
+// time, in any order, from the seed alone.
 
 // mix is a bijective hash of 64 bits (the finalizer of splitmix64).
 func mix(x uint64) uint64 {
@@ -36,9 +36,9 @@ const (
 	blocksPerYear = 365.25 * 86400e6 / (1 << blockBits)
 )
 
-// uneven is, level by level, how unevenly the variance of a stretch of time is
-// dealt to its halves: strongly over days and hours, which makes calm and
-// nervous spells, weakly below.
+// uneven is, level by level, how unevenly the variance of a range of time is
+// divided between its halves: strongly over days and hours, which makes calm and
+// volatile periods, weakly below.
 var uneven = func() (u [levels]float64) {
 	for l := range u {
 		switch {
@@ -53,23 +53,22 @@ var uneven = func() (u [levels]float64) {
 	return u
 }()
 
-// path is a random walk as a function of time: at(t) is the same whenever it
-// is asked. Over a year it has variance 1; in the long run it stays near 0,
+// path is a random walk as a function of time: at(t) always returns the same. Over a year it has variance 1; in the long run it stays near 0,
 // because each shock fades within memory blocks.
 //
 // Values at the ends of blocks are weighted sums of hashed shocks. Inside a
 // block the walk is a Brownian bridge, halved level by level down to a leaf,
-// then a straight line. With each halving the variance is dealt to the halves
-// unevenly, so volatility clusters on every scale. The nodes above the last
-// time asked are kept: the next one usually needs only the lowest few.
+// then a straight line. Each halving divides the variance unevenly, so volatility
+// clusters on every scale. The nodes above the last t are cached: the next t
+// usually needs only the lowest few.
 type path struct {
 	key   uint64
-	last  int64 // the time the nodes are of
+	last  int64 // the time of the nodes
 	block uint64
 	nodes [levels + 1]node
 }
 
-// node is a stretch of time: the walk at both ends, its variance, and the walk
+// node is a range of time: the walk at both ends, its variance, and the walk
 // at the middle with the share of the variance before it.
 type node struct {
 	left, right, variance, middle, share float64

@@ -28,13 +28,13 @@ func (s *Simulator) newSymbol(c Company, total float64) symbol {
 	return sym
 }
 
-// resume puts sym behind its last tick.
+// resume sets sym to the state after its last tick.
 func (s *Simulator) resume(sym *symbol, last feed.Tick) {
 	d := sym.dice(last.Seq)
 	sym.seq = last.Seq
 	sym.from = last.TS
 	if sym.price(d, &s.market, last.TS) == last.Price {
-		// Our own tick: if it was late, it was sent later than it says.
+		// A tick of this simulation: if it was late, it was sent after its ts.
 		sym.from = min(last.TS+d.late(s.cfg.Late), max(last.TS, s.cfg.Clock().UnixMicro()))
 	} else {
 		sym.offset = math.Log(last.Price) - sym.logPrice(&s.market, last.TS)
@@ -43,7 +43,7 @@ func (s *Simulator) resume(sym *symbol, last feed.Tick) {
 	sym.left = sym.wait(sym.dice(last.Seq + 1))
 }
 
-// setRate begins a phase, live or history, and schedules every symbol anew.
+// setRate begins a phase, live or history, and reschedules every symbol.
 func (s *Simulator) setRate(live bool) {
 	s.live, s.rate = live, s.cfg.HistoryRate/1e6
 	if live {
@@ -57,7 +57,7 @@ func (s *Simulator) setRate(live bool) {
 	s.queue.init()
 }
 
-// change goes from one phase to the other at the present simulated time.
+// change switches the phase at the current simulated time.
 func (s *Simulator) change(live bool) {
 	for i := range s.symbols {
 		s.symbols[i].spend(s.now, s.rate, s.live)
@@ -65,13 +65,13 @@ func (s *Simulator) change(live bool) {
 	s.setRate(live)
 }
 
-// Run produces the history up to now as fast as emit takes it, then goes on
-// live at cfg.Rate until ctx ends or emit fails, and returns that error. Ticks
-// come in the order of sending; emit must not keep its argument. While there
-// is history left, progress (which may be nil) is told how many of about how
-// many ticks are done; at its end the two are equal.
+// Run produces the history up to now as fast as emit accepts it, then continues
+// live at cfg.Rate until ctx ends or emit fails, and returns that error. It calls
+// emit in the order of sending; emit must not keep its argument. During the
+// history it calls progress, which may be nil, with the number of ticks done and
+// an estimate of the total; at the end the two are equal.
 //
-// After Run has returned, make a new Simulator from the positions then reached.
+// After Run has returned, create a new Simulator from the positions then reached.
 func (s *Simulator) Run(ctx context.Context, emit func(*feed.Tick) error, progress func(done, total int64)) error {
 	if err := s.history(ctx, emit, progress); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (s *Simulator) Run(ctx context.Context, emit func(*feed.Tick) error, progre
 	for {
 		now := s.cfg.Clock().UnixMicro()
 		if behind := now - s.now; behind > catchUp {
-			s.cfg.Log.Warn("simulation fell behind the clock, filling the gap at the rate of history",
+			s.cfg.Log.Warn("simulation is behind the clock, catching up at the rate of history",
 				slog.Duration("behind", time.Duration(behind)*time.Microsecond))
 			s.change(false)
 			if err := s.history(ctx, emit, nil); err != nil {
@@ -97,7 +97,7 @@ func (s *Simulator) Run(ctx context.Context, emit func(*feed.Tick) error, progre
 	}
 }
 
-// history produces up to now, and goes live there.
+// history produces ticks up to now, and then switches to live.
 func (s *Simulator) history(ctx context.Context, emit func(*feed.Tick) error, progress func(done, total int64)) error {
 	const near = int64(100e3) // the rest is for the live phase
 	done := int64(0)
@@ -121,7 +121,7 @@ func (s *Simulator) history(ctx context.Context, emit func(*feed.Tick) error, pr
 	return nil
 }
 
-// produce emits the ticks due until then, and returns how many.
+// produce emits the ticks that are due by until, and returns their number.
 func (s *Simulator) produce(ctx context.Context, until int64, emit func(*feed.Tick) error, report func(int64)) (int64, error) {
 	n := int64(0)
 	for s.queue[0].at <= until {
@@ -142,7 +142,7 @@ func (s *Simulator) produce(ctx context.Context, until int64, emit func(*feed.Ti
 	return n, ctx.Err()
 }
 
-// step emits the next tick of all.
+// step emits the next tick of all symbols.
 func (s *Simulator) step(emit func(*feed.Tick) error) error {
 	at := s.queue[0].at
 	s.now = at
@@ -154,7 +154,7 @@ func (s *Simulator) step(emit func(*feed.Tick) error) error {
 		active, _ := sym.active(at)
 		worth *= active
 	}
-	tick := &s.tick // emit's argument lives on the heap: once is enough
+	tick := &s.tick // the argument of emit escapes to the heap: reused
 	*tick = feed.Tick{Symbol: sym.Symbol, Venue: s.cfg.Venue, TS: at - d.late(s.cfg.Late), Seq: sym.seq}
 	tick.Price = sym.price(d, &s.market, tick.TS)
 	tick.Size = sym.shares(d, tick.Price, worth)

@@ -1,10 +1,10 @@
-// Package simulate makes up a market: many companies whose prices, volumes and
-// mishaps look like real ones, reproducible from a seed and endless.
+// Package simulate simulates a market: many companies with realistic prices,
+// volumes, late ticks and duplicates, reproducible from a seed, without end.
 //
-// Every random value is a hash of the seed and of what it is for: a tick's of
-// its symbol and sequence number, the market's of time. So the last tick of
-// each symbol is all there is to remember, and a simulator that is given these
-// goes on exactly as the one that was stopped would have.
+// Every random value is a hash of the seed and of its purpose: for a tick, of its
+// symbol and seq, for the market, of time. So the last tick of each symbol is the
+// whole state, and a simulator that is given these resumes exactly where the
+// stopped one was.
 package simulate
 
 import (
@@ -17,17 +17,17 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// Venue is what simulated ticks carry by default.
+// Venue is the default venue of simulated ticks.
 const Venue = "SIM"
 
-// Config says what to simulate. Defaults fills in the usual.
+// Config configures a Simulator. Defaults returns the usual values.
 type Config struct {
 	Seed    uint64
 	Symbols int    // how many companies, 1 to MaxSymbols
 	Venue   string // default Venue
-	// Rate is how many ticks a second there are in total once live, 1 to
-	// 500,000. HistoryRate is the same for the past; sizes make up for the
-	// difference, so that volume stays level.
+	// Rate is the number of ticks a second in total when live, 1 to 500,000.
+	// HistoryRate is that of the history; sizes compensate for the difference,
+	// so that the volume is the same.
 	Rate        float64
 	HistoryRate float64
 	// Late is the share of ticks stamped seconds to hours before they are sent.
@@ -40,8 +40,8 @@ type Config struct {
 
 	Log *slog.Logger // default slog.Default()
 
-	// Clock and Sleep are the time of tests. Sleep returns early with an error
-	// when its context ends.
+	// Clock and Sleep replace the time in tests. Sleep returns early with an
+	// error when its context ends.
 	Clock func() time.Time
 	Sleep func(context.Context, time.Duration) error
 }
@@ -57,12 +57,12 @@ func Defaults() Config {
 const (
 	maxRate = 500_000
 	// catchUp is how far the live simulation may fall behind the clock (a
-	// laptop slept, the broker was away) before the gap is filled at the
-	// rate of history instead.
+	// laptop slept, the broker was down) before the time is filled at the rate
+	// of history.
 	catchUp = int64(60e6)
-	// pause is the least time to sleep: ticks go out in batches of so long.
+	// pause is the minimum time to sleep, which makes batches of ticks.
 	pause = 2 * time.Millisecond
-	// checkEvery is how many ticks go by between looks at the clock.
+	// checkEvery is the number of ticks between checks of the context.
 	checkEvery = 4096
 )
 
@@ -77,13 +77,13 @@ type Simulator struct {
 	live  bool
 	rate  float64 // total ticks a µs
 	worth float64 // mean dollars of a tick at that rate
-	now   int64   // simulated time: everything before has been produced
+	now   int64   // simulated time: all ticks before it are produced
 
-	tick, again feed.Tick // what is being emitted
+	tick, again feed.Tick // arguments of emit
 }
 
-// New returns a Simulator that goes on behind positions, the last tick of each
-// symbol as of feed.Positions. Symbols without one begin at cfg.Start.
+// New returns a Simulator that resumes after positions, the last tick of each
+// symbol as returned by feed.Positions. Symbols without one begin at cfg.Start.
 func New(cfg Config, positions map[string]feed.Tick) (*Simulator, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now

@@ -46,8 +46,8 @@ var daily = func() (u [bucketsADay]float64) {
 	return u
 }()
 
-// symbol is one company at work. All it must remember to go on is its last
-// tick; the rest is a function of the seed, the sequence number and time.
+// symbol is the state of one company. It resumes from its last tick alone; the
+// rest is a function of the seed, seq and time.
 type symbol struct {
 	Company
 	key    uint64
@@ -55,7 +55,7 @@ type symbol struct {
 	logP   float64 // logarithm of Price
 	own    path
 	sector *path
-	offset float64 // carries on the price of a topic made with another seed
+	offset float64 // continues the price of a topic of another seed
 
 	seq int64 // of the last tick
 	// The next tick comes when, counted from the time from, the intensity has

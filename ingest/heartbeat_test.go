@@ -9,12 +9,12 @@ import (
 	"github.com/hypertick/hypertick/internal/wait"
 )
 
-// TestIngestBeats: the pipeline in the database knows that ingest works, that
-// the broker is gone, that it is back, and that ingest was stopped.
+// TestHeartbeat checks what the view pipeline shows while ingest runs, while the
+// broker is down, and after ingest has stopped.
 func TestIngestBeats(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	in := r.start(func(c *Config) { c.Instance = "beating" })
+	in := r.start(func(c *Config) { c.Instance = "alive" })
 	part := func(name string) db.PipelineRow {
 		rows, err := db.New(r.db.Pool).Pipeline(r.ctx)
 		if err != nil {
@@ -34,17 +34,17 @@ func TestIngestBeats(t *testing.T) {
 			return p, p.State == state && strings.Contains(p.Detail+p.Error, text)
 		})
 	}
-	await("/beating", "ok", "1 members, 4 partitions")
+	await("/alive", "ok", "1 members, 4 partitions")
 	await("broker ", "ok", "as ingest sees it")
 	r.broker.Close()
-	await("/beating", "failed", "broker: ")
+	await("/alive", "failed", "broker: ")
 	await("broker ", "failed", "broker: ")
 	in.cancel()
 	if err := <-in.done; err != nil {
 		t.Fatal(err)
 	}
-	if p := part("/beating"); p.Component != "" {
-		t.Errorf("after it was stopped: %+v, want nothing", p)
+	if p := part("/alive"); p.Component != "" {
+		t.Errorf("after ingest has stopped: got %+v, want no row", p)
 	}
 	in.done <- nil
 }

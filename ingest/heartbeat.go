@@ -8,9 +8,9 @@ import (
 	"github.com/hypertick/hypertick/db"
 )
 
-// beat tells the database that this process lives, and how the broker is: what
-// the view pipeline shows of both.
-func (in *Ingester) beat(ctx context.Context) {
+// heartbeat writes heartbeats, from which the view pipeline shows the state of this
+// process and of the broker.
+func (in *Ingester) heartbeat(ctx context.Context) {
 	db.Heartbeat(ctx, in.cfg.Pool, in.log, "ingest", db.InstanceName(in.cfg.Instance, in.cfg.MetricsListen), func(ctx context.Context) (string, error) {
 		if err := in.flowing(); err != nil {
 			return "", err
@@ -25,7 +25,8 @@ func (in *Ingester) beat(ctx context.Context) {
 	})
 }
 
-// flowing says what keeps records from coming in, as far as the members know.
+// flowing returns what prevents records from being ingested, as far as the
+// members know, or nil.
 func (in *Ingester) flowing() error {
 	in.metrics.mu.Lock()
 	members := in.metrics.members
@@ -43,7 +44,7 @@ func (in *Ingester) flowing() error {
 		case !joined:
 			return errors.New("broker: not a member of the consumer group yet")
 		case m.failing.Load():
-			return errors.New("the last batch could not be written, trying again")
+			return errors.New("the last batch could not be written, retrying")
 		}
 	}
 	if assigned == 0 {

@@ -13,14 +13,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// reread is a letter as it comes back from its topic.
-func reread(l *Letter) *Letter {
+// reread returns a dead letter as it is read back from its topic.
+func reread(l *DeadLetter) *DeadLetter {
 	r := l.Record("market.ticks.dlq")
 	r.Partition, r.Offset = l.Partition, l.Offset
 	return Parse(r)
 }
 
-func TestLetterRoundTrip(t *testing.T) {
+func TestRoundTrip(t *testing.T) {
 	record := func(headers ...kgo.RecordHeader) *kgo.Record {
 		return &kgo.Record{Topic: "market.ticks", Partition: 3, Offset: 42, Timestamp: time.UnixMilli(1_700_000_000_123).UTC(),
 			Key: []byte("AAPL"), Value: []byte("not json"), Headers: headers}
@@ -28,11 +28,11 @@ func TestLetterRoundTrip(t *testing.T) {
 	truncated := New(record(), "value: too large")
 	truncated.Truncated = 9_000_000
 	twice := New(record(truncated.Record("other.dlq").Headers...), "value: want a tick, got a dead letter")
-	for name, want := range map[string]*Letter{
+	for name, want := range map[string]*DeadLetter{
 		"plain":                    New(record(), "value: want a JSON object, got n"),
 		"headers of its own":       New(record(kgo.RecordHeader{Key: "trace", Value: []byte("1")}, kgo.RecordHeader{Key: "empty"}), "price: want a number"),
 		"headers of our names":     New(record(kgo.RecordHeader{Key: HeaderError, Value: []byte("theirs")}, kgo.RecordHeader{Key: HeaderTruncated, Value: []byte("7")}), "seq: want a number"),
-		"a letter of a letter":     twice,
+		"a nested dead letter":     twice,
 		"truncated":                truncated,
 		"no value":                 New(&kgo.Record{Topic: "t", Timestamp: time.UnixMilli(1).UTC()}, "value: want a JSON object, got none (a tombstone)"),
 		"an empty value":           New(&kgo.Record{Topic: "t", Timestamp: time.UnixMilli(1).UTC(), Key: []byte{}, Value: []byte{}}, "value: want a JSON object, got nothing"),
@@ -45,7 +45,7 @@ func TestLetterRoundTrip(t *testing.T) {
 	}
 }
 
-// TestParseForeignRecord reads records that no Publisher has written.
+// TestParseForeignRecord parses records that no Publisher has written.
 func TestParseForeignRecord(t *testing.T) {
 	h := func(key, value string) kgo.RecordHeader { return kgo.RecordHeader{Key: key, Value: []byte(value)} }
 	unknown := Source{Partition: -1, Offset: -1}
@@ -69,8 +69,8 @@ func TestParseForeignRecord(t *testing.T) {
 	}
 }
 
-// FuzzParse reads any record and writes what it has read: read again, it is the
-// same.
+// FuzzParse parses any record, encodes the dead letter and parses it again: both
+// dead letters are equal.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("k"), []byte("v"), []byte("error\x00why\x00source.topic\x00t\x00source.partition\x001\x00source.offset\x002\x00truncated\x003"))
 	f.Add([]byte(nil), []byte(nil), []byte("truncated\x009\x00error\x00a\x00error\x00b\x00source.partition\x00-1\x00source.offset\x009999999999999999999"))
@@ -103,8 +103,8 @@ func ExampleParse() {
 			{Key: HeaderSourceOffset, Value: []byte("42")},
 		},
 	})
-	fmt.Printf("letter %v was offset %d of partition %d of %s\n%s\n", l.Position, l.Source.Offset, l.Source.Partition, l.Source.Topic, l.Reason)
+	fmt.Printf("dead letter %v was offset %d of partition %d of %s\n%s\n", l.Position, l.Source.Offset, l.Source.Partition, l.Source.Topic, l.Reason)
 	// Output:
-	// letter 0/17 was offset 42 of partition 3 of market.ticks
+	// dead letter 0/17 was offset 42 of partition 3 of market.ticks
 	// seq: want a number, got "five"
 }
