@@ -32,7 +32,7 @@ type AlertRule struct {
 	AgainstParams    Params    `json:"against_params" doc:"Its parameters." example:"{\"period\":200}"`
 	AgainstSeries    *string   `json:"against_series" nullable:"true" doc:"Its series." example:"sma"`
 	Bars             int32     `json:"bars" doc:"For above, below and outside: bars in a row on which it must hold. For changes, rises and falls: how many bars the change may take." example:"1"`
-	Cooldown         string    `json:"cooldown" doc:"After an event a symbol has no other of this rule for so long, in the time of the bars." example:"5m"`
+	Cooldown         string    `json:"cooldown" doc:"For this long after an event the rule opens no other for the symbol, in the time of the bars." example:"5m"`
 	Severity         string    `json:"severity" enum:"info,warning,critical" doc:"How much it matters." example:"info"`
 	Channels         []string  `json:"channels" nullable:"false" doc:"Where notifications go; none means to all channels." example:"[\"desk\"]"`
 	NotifyResolved   bool      `json:"notify_resolved" doc:"Whether the end of an event is notified too." example:"false"`

@@ -90,9 +90,9 @@ func (s *Server) registerAlertEvents() {
 	huma.Register(s.api, huma.Operation{
 		OperationID: "list-alert-events", Method: http.MethodGet, Path: "/v1/alerts/events", Tags: []string{"alerts"},
 		Summary: "What alert rules found",
-		Description: "Events, newest bar first. Pages go on behind the last row of the one before, so what is found in between moves nothing. " +
+		Description: "Events, newest bar first. Each page begins after the last row of the previous one, so new events do not shift the rows. " +
 			"An event changes when it is resolved, and when a late tick changes its bar: it is revised or retracted, and its history keeps what it said. " +
-			"The stream tells each change as it comes.",
+			"The stream sends each change at once.",
 		Errors: tableErrors, Responses: tableResponses(pageSchema[AlertEvent](s.api, "AlertEvents")),
 	}, s.alertEvents)
 	huma.Register(s.api, huma.Operation{

@@ -47,7 +47,7 @@ func (Field[T]) Schema(r huma.Registry) *huma.Schema {
 // ParamsField are parameters of a body.
 type ParamsField struct{ Field[Params] }
 
-// encoded is the field as the column has it.
+// encoded returns the field as JSON, which its column stores.
 func (f ParamsField) encoded() Field[[]byte] {
 	b, err := json.Marshal(f.value)
 	if err != nil {
@@ -59,7 +59,7 @@ func (f ParamsField) encoded() Field[[]byte] {
 // IntervalField is an interval of a body.
 type IntervalField struct{ Field[IntervalName] }
 
-// text is the field as the column has it.
+// text returns the field as text, which its column stores.
 func (f IntervalField) text() Field[string] { return Field[string]{f.given, f.null, string(f.value)} }
 
 // set puts a given value into to; null is fallback.
@@ -97,7 +97,7 @@ type AlertTerms struct {
 	AgainstParams    ParamsField     `json:"against_params,omitzero" nullable:"true" maxProperties:"50" doc:"Its parameters." example:"{\"period\":200}"`
 	AgainstSeries    Field[string]   `json:"against_series,omitzero" nullable:"true" maxLength:"63" doc:"Its series." example:"sma"`
 	Bars             Field[int32]    `json:"bars,omitzero" nullable:"true" minimum:"1" maximum:"1000" doc:"For above, below and outside: bars in a row on which it must hold. For changes, rises and falls: how many bars the change may take. 1 by default." example:"1"`
-	Cooldown         Field[string]   `json:"cooldown,omitzero" nullable:"true" maxLength:"40" doc:"After an event a symbol has no other of this rule for so long, in the time of the bars: hours, minutes and seconds like 1h30m, at most 8784h. None by default." example:"30m"`
+	Cooldown         Field[string]   `json:"cooldown,omitzero" nullable:"true" maxLength:"40" doc:"For this long after an event the rule opens no other for the symbol, in the time of the bars: hours, minutes and seconds like 1h30m, at most 8784h. None by default." example:"30m"`
 	Severity         Field[string]   `json:"severity,omitzero" nullable:"true" enum:"info,warning,critical" doc:"How much it matters; warning by default." example:"info"`
 	Channels         Field[[]string] `json:"channels,omitzero" nullable:"true" maxItems:"100" doc:"Where notifications go, of the channels a notifier has listed; none, the default, means to all of them." example:"[]"`
 	NotifyResolved   Field[bool]     `json:"notify_resolved,omitzero" nullable:"true" doc:"Whether the end of an event is notified too; not by default." example:"false"`
@@ -187,12 +187,12 @@ func (in *AlertTerms) check() error {
 	return nil
 }
 
-// differs is whether a field names another value than the column has.
+// differs reports whether a field names another value than its column holds.
 func differs(f Field[string], column *string) bool {
 	return f.given && (column == nil || f.null || f.value != *column)
 }
 
-// texts is what of the parameters is text.
+// texts returns the names of the parameters and the values that are text.
 func (p Params) texts() []string {
 	out := slices.Collect(maps.Keys(p))
 	for _, v := range p {

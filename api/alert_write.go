@@ -66,7 +66,7 @@ func (s *Server) registerAlertWrites() {
 		OperationID: "change-alert-rule", Method: http.MethodPatch, Path: "/v1/alerts/rules/{id}", Tags: []string{"alerts"},
 		Summary: "Change an alert rule",
 		Description: "What is absent stays, null is the default or nothing. A changed rule has a higher version: what it found before is resolved, " +
-			"and it begins anew with the bar that is forming. A change that changes nothing leaves it alone.",
+			"and its evaluation restarts with the bar that is forming. A change that changes nothing leaves it as it is.",
 		Errors:      writeErrors(http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnsupportedMediaType),
 		Middlewares: huma.Middlewares{s.takesJSON, s.writes},
 	}, s.patchAlertRule)
@@ -221,7 +221,7 @@ func (s *Server) write(ctx context.Context, f func(*db.Queries) error) error {
 	return pgx.BeginFunc(ctx, s.operator, func(tx pgx.Tx) error { return f(db.New(tx)) })
 }
 
-// sameTerms is whether two rules say the same.
+// sameTerms reports whether the terms of two rules are equal.
 func sameTerms(a, b terms) bool {
 	same := func(x, y []byte) bool {
 		var p, q Params

@@ -1,6 +1,6 @@
-// Package api serves what the database knows over REST: huma operations on
-// Fiber, problem+json errors, cursor paging. It writes nothing but alert rules and
-// its own account of requests.
+// Package api serves the database over REST: huma operations on Fiber,
+// problem+json errors, cursor paging. It writes only alert rules and its request
+// statistics.
 package api
 
 import (
@@ -84,7 +84,7 @@ type Config struct {
 	MetricsListen string
 	// Tracer makes a span of each request; nil makes none.
 	Tracer trace.TracerProvider
-	// Now is the clock of the rate limit and of the account of requests; time.Now
+	// Now is the clock of the rate limit and of the request statistics; time.Now
 	// when nil.
 	Now func() time.Time
 
@@ -103,7 +103,7 @@ type Server struct {
 	keys     *keyring      // nil: no keys are needed
 	limit    *limiter      // nil: no limit
 	metrics  *metrics
-	account  *account // nil: requests are not written down
+	activity *activity // nil: requests are not counted
 	tracer   tracer
 	// metricsListener is nil when metrics are not served.
 	metricsListener net.Listener
@@ -175,7 +175,7 @@ func New(cfg Config) (*Server, error) {
 	if err := s.listen(); err != nil {
 		return nil, err
 	}
-	s.account = newAccount(cfg.Operator, cfg.Log, cfg.Now, db.InstanceName("", s.Addr()))
+	s.activity = newActivity(cfg.Operator, cfg.Log, cfg.Now, db.InstanceName("", s.Addr()))
 	s.base, s.cancel = context.WithCancel(context.Background())
 	cfg.Stream.Pool, cfg.Stream.Log = cfg.Pool, cfg.Log
 	s.hub = stream.New(cfg.Stream)
@@ -241,11 +241,11 @@ func (s *Server) Run(ctx context.Context) error {
 		stopped = time.Now()
 		return nil
 	})
-	g.Go(func() error { s.account.keep(ctx); return nil })
+	g.Go(func() error { s.activity.keep(ctx); return nil })
 	g.Go(func() error { return s.hub.Run(ctx) }) // its streams end with ctx, and not by themselves
 	g.Go(func() error { return s.serve(ctx) })
 	err := g.Wait()
-	s.account.end(stopped.Add(stopWhole))
+	s.activity.end(stopped.Add(stopWhole))
 	return err
 }
 
@@ -278,9 +278,9 @@ func setDefault(d *time.Duration, to time.Duration) {
 	}
 }
 
-// describing runs queries with their description cached but planned anew each
-// time. A cached plan cannot know which chunks of a hypertable its parameters
-// leave, and would look at all of them, every time.
+// describing caches the description of a query, but not its plan. A cached plan
+// cannot prune the chunks of a hypertable by its parameters: it would look at all
+// of them every time.
 type describing struct{ *pgxpool.Pool }
 
 func (d describing) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {

@@ -59,8 +59,8 @@ func presented(c *fiber.Ctx) (secret string, given bool) {
 }
 
 // remote is the network a request came from: behind trusted proxies, the
-// last address in X-Forwarded-For that is none of theirs. What stands left of
-// it is the client's own word. An IPv6 client has a whole /64 to itself.
+// last address in X-Forwarded-For that is none of theirs. What is left of
+// it is the client's claim. An IPv6 client has a whole /64 to itself.
 func (s *Server) remote(c *fiber.Ctx) string {
 	addr, _ := netip.AddrFromSlice(c.Context().RemoteIP())
 	addr = addr.Unmap()
@@ -104,7 +104,7 @@ func (cfg *Config) guardAddress(addr net.Addr) error {
 	return fmt.Errorf("listen on %s: beyond this machine the api wants API keys (api-keys-file), or to be told to go without (insecure)", addr)
 }
 
-// Loopback is whether only this machine can reach an address to listen on.
+// Loopback reports whether only this machine can reach an address to listen on.
 func Loopback(listen string) (bool, error) {
 	addr, err := net.ResolveTCPAddr("tcp", listen)
 	if err != nil {

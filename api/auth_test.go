@@ -181,7 +181,7 @@ func TestKeysFile(t *testing.T) {
 	}
 }
 
-// TestOpenAddress sees that nobody serves the world by mistake.
+// TestOpenAddress checks that nobody serves the world by accident.
 func TestOpenAddress(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "keys")
 	newKey(t, file, "a")

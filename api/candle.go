@@ -106,7 +106,7 @@ func (s *span) bars(limit int) bars {
 	return b
 }
 
-// cut takes the bar beyond the page off the table, and gives the cursor behind
+// cut takes the bar beyond the page off the table, and gives the cursor after
 // the page and the time it closed: when the last bar that belongs to it, there
 // or not, was over.
 func (s *span) cut(t *table, limit int, width interval.Width, c cursor) (next string, closed time.Time) {

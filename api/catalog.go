@@ -27,8 +27,8 @@ type Parameter struct {
 	Name        string       `json:"name" doc:"Name, for the query." example:"period"`
 	Type        string       `json:"type" enum:"integer,number,boolean,string" doc:"What its value is." example:"integer"`
 	Default     DefaultValue `json:"default" doc:"Its value when none is given, of its type; null where one must be given." example:"14"`
-	Min         *float64     `json:"min,omitempty" doc:"Least value." example:"2"`
-	Max         *float64     `json:"max,omitempty" doc:"Greatest value." example:"500"`
+	Min         *float64     `json:"min,omitempty" doc:"Minimum." example:"2"`
+	Max         *float64     `json:"max,omitempty" doc:"Maximum." example:"500"`
 	Description string       `json:"description,omitempty" doc:"What it does." example:"Bars."`
 }
 
@@ -57,7 +57,7 @@ func (s *Server) registerCatalog() {
 		OperationID: "list-indicators", Method: http.MethodGet, Path: "/v1/indicators", Tags: []string{"indicators"},
 		Summary: "Indicators",
 		Description: "Every indicator of the database by name, those added by a migration of yours included: " +
-			"the catalog is read anew for each request.",
+			"the catalog is read for each request.",
 		Errors: marketErrors[1:],
 	}, s.indicators)
 }

@@ -179,7 +179,7 @@ func object(v any) map[string]any {
 
 func escape(s string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(s) }
 
-// TestContract sees that the contract refuses what it should.
+// TestContract checks that the contract rejects what it must reject.
 func TestContract(t *testing.T) {
 	k := newContract(t, unreachable(t, Config{}))
 	id := http.Header{"X-Request-Id": {"a"}}

@@ -174,7 +174,7 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 	return nil
 }
 
-// isUnrouted is whether err is the router's own.
+// isUnrouted reports whether the router itself returned err.
 func isUnrouted(err error) bool {
 	var fe *fiber.Error
 	return errors.As(err, &fe) && (fe.Code == http.StatusNotFound || fe.Code == http.StatusMethodNotAllowed)

@@ -264,7 +264,7 @@ func testExampleInDocs(t *testing.T, m *market, c *client) {
 		t.Fatal(err)
 	}
 	if a := c.get(string(curl[1])); a.status != http.StatusNotFound {
-		t.Errorf("after it was taken away: %d %s", a.status, a.body)
+		t.Errorf("after it was dropped: %d %s", a.status, a.body)
 	}
 }
 

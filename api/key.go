@@ -83,7 +83,7 @@ func addLine(file, name, line string) error {
 }
 
 // parseKeys reads a keys file: NAME sha256:HEX on a line, empty lines, and
-// comments behind #.
+// comments after #.
 func parseKeys(b []byte) ([]key, error) {
 	var keys []key
 	names := map[string]bool{}
@@ -101,7 +101,7 @@ func parseKeys(b []byte) ([]key, error) {
 		digits, ok := strings.CutPrefix(fields[1], "sha256:")
 		hash, err := hex.DecodeString(digits)
 		if !ok || err != nil || len(hash) != len(k.hash) {
-			return nil, fmt.Errorf("line %d: want sha256: and 64 hexadecimal digits behind the name %s", n, k.name)
+			return nil, fmt.Errorf("line %d: want sha256: and 64 hexadecimal digits after the name %s", n, k.name)
 		}
 		if names[k.name] {
 			return nil, fmt.Errorf("line %d: the name %s is taken by a line above", n, k.name)
@@ -140,7 +140,7 @@ type keyring struct {
 	mu      sync.Mutex
 	info    fs.FileInfo // of the file when it was read; nil reads it again
 	keys    []key
-	failure string // of the last try to read it
+	failure string // of the last attempt to read it
 }
 
 func openKeyring(file string, log *slog.Logger) (*keyring, error) {
@@ -192,7 +192,7 @@ func (r *keyring) find(secret string) (name string, ok bool) {
 }
 
 // current reads the file again when it has changed. While it is missing or
-// broken, the keys that were read last stay: a slip in an editor shall not
+// broken, the keys that were read last stay: a slip in an editor must not
 // lock everybody out, nor let anybody in.
 func (r *keyring) current() []key {
 	r.mu.Lock()

@@ -60,10 +60,11 @@ func (l *limiter) spend(c *fiber.Ctx, who string) error {
 	}
 	wait := max(1, l.seconds(1-left))
 	c.Set(fiber.HeaderRetryAfter, strconv.Itoa(wait))
-	return problem(http.StatusTooManyRequests, fmt.Sprintf("Too many requests: %d at once and %v a second are allowed. Try again in %d s.", l.burst, float64(l.rate), wait))
+	return problem(http.StatusTooManyRequests, fmt.Sprintf("Too many requests: %d at once and %v a second are allowed. Retry in %d s.", l.burst, float64(l.rate), wait))
 }
 
-// take says whether who may ask, and how many more requests it has then.
+// take counts a request of who; it reports whether it is allowed and how many
+// more are left.
 func (l *limiter) take(who string) (allowed bool, left float64) {
 	now := l.now()
 	bucket, ok := l.buckets.Get(who)

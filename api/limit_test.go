@@ -51,7 +51,7 @@ func TestRateLimit(t *testing.T) {
 			t.Errorf("%d %v, want %d %s", a.status, a.header, status, limit)
 		}
 		if status == http.StatusTooManyRequests {
-			if p := problemOf(t, a); a.header.Get("Retry-After") != "1" || !strings.Contains(p.Detail, "Try again in 1 s") {
+			if p := problemOf(t, a); a.header.Get("Retry-After") != "1" || !strings.Contains(p.Detail, "Retry in 1 s") {
 				t.Errorf("%+v %v", p, a.header)
 			}
 		}

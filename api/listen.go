@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// paced gives every write of its connections the same time anew. fasthttp's own
-// timeout is for the whole answer, which would end a stream that goes well; a
-// client that stops reading is cut off all the same.
+// paced gives each write of its connections a timeout of its own. fasthttp's
+// timeout is for the whole answer and would end a healthy stream; a client that
+// stops reading is disconnected in both cases.
 type paced struct {
 	net.Listener
 	write time.Duration

@@ -53,7 +53,7 @@ func (s *Server) record(c *fiber.Ctx, x *exchange) {
 	if x.method == http.MethodHead {
 		sent = 0
 	}
-	s.account.add(methodLabel(x.method), x.route, status, took, sent)
+	s.activity.add(methodLabel(x.method), x.route, status, took, sent)
 	s.tracer.end(x, status)
 
 	level := slog.LevelInfo

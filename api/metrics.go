@@ -51,12 +51,12 @@ func newMetrics(pool *pgxpool.Pool) *metrics {
 // driftTimeout is below what a scrape may take; so is its double.
 const driftTimeout = 2 * time.Second
 
-// newDriftGauge asks the database what the samples of the self-audit found. It
+// newDriftGauge asks the database for the drift that verify's samples found. It
 // is NaN while the database does not answer.
 func newDriftGauge(pool *pgxpool.Pool) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: "hypertick", Subsystem: "audit", Name: "drift_buckets",
-		Help: "Candles and blocks that the self-audit's samples found not to be what they should be.",
+		Namespace: "hypertick", Subsystem: "verify", Name: "drift_buckets",
+		Help: "Candles and blocks in which the samples of verify found drift.",
 	}, func() float64 {
 		ctx, cancel := context.WithTimeout(context.Background(), driftTimeout)
 		defer cancel()
@@ -68,12 +68,12 @@ func newDriftGauge(pool *pgxpool.Pool) prometheus.Collector {
 	})
 }
 
-// qualityCollector asks the database what is odd about the ticks. It yields
+// qualityCollector asks the database for the data quality findings. It yields
 // nothing while the database does not answer.
 type qualityCollector struct{ pool *pgxpool.Pool }
 
 var qualityDesc = prometheus.NewDesc("hypertick_quality_findings",
-	"What is odd about the ticks: findings that last, and gaps and outliers of the last hour.", []string{"kind"}, nil)
+	"Data quality findings: those that last, and gaps and outliers of the last hour.", []string{"kind"}, nil)
 
 // Describe names what Collect yields.
 func (c qualityCollector) Describe(ch chan<- *prometheus.Desc) { ch <- qualityDesc }
@@ -118,11 +118,11 @@ func newPoolCollector(pool *pgxpool.Pool) *poolCollector {
 		func(s *pgxpool.Stat) float64 { return float64(s.AcquiredConns()) })
 	add("idle_connections", "Connections of the database that are open and idle.", prometheus.GaugeValue,
 		func(s *pgxpool.Stat) float64 { return float64(s.IdleConns()) })
-	add("max_connections", "Most connections the pool may open.", prometheus.GaugeValue,
+	add("max_connections", "Maximum number of connections of the pool.", prometheus.GaugeValue,
 		func(s *pgxpool.Stat) float64 { return float64(s.MaxConns()) })
-	add("acquires_total", "Times a connection was taken.", prometheus.CounterValue,
+	add("acquires_total", "Connections acquired.", prometheus.CounterValue,
 		func(s *pgxpool.Stat) float64 { return float64(s.AcquireCount()) })
-	add("waits_total", "Of these, times none was idle.", prometheus.CounterValue,
+	add("waits_total", "Acquisitions that waited because no connection was idle.", prometheus.CounterValue,
 		func(s *pgxpool.Stat) float64 { return float64(s.EmptyAcquireCount()) })
 	add("wait_seconds_total", "Time spent waiting because none was idle.", prometheus.CounterValue,
 		func(s *pgxpool.Stat) float64 { return s.EmptyAcquireWaitTime().Seconds() })

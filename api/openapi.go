@@ -52,7 +52,7 @@ func headers() map[string]*huma.Header {
 	text := func(doc string, example any) *huma.Header {
 		return &huma.Header{Description: doc, Schema: &huma.Schema{Type: huma.TypeString}, Example: example}
 	}
-	seconds := &huma.Header{Description: "Seconds to wait before the next try.", Schema: &huma.Schema{Type: huma.TypeInteger}, Example: 1}
+	seconds := &huma.Header{Description: "Seconds to wait before the next attempt.", Schema: &huma.Schema{Type: huma.TypeInteger}, Example: 1}
 	must := func(h *huma.Header) *huma.Header {
 		h.Required = true
 		return h

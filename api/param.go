@@ -14,7 +14,7 @@ type SymbolPath struct {
 	Symbol string `path:"symbol" minLength:"1" maxLength:"32" pattern:"^[A-Z0-9._:-]+$" doc:"Symbol, of A-Z 0-9 . _ : -" example:"AAPL"`
 }
 
-// RangeQuery is a page of a stretch of time.
+// RangeQuery asks for a page of a time range.
 type RangeQuery struct {
 	From   Time   `query:"from" doc:"Start, inclusive. With it, pages go forward in time; without it, the newest rows come first, and each next page lies before the last. RFC 3339; write the + of an offset as %2B." example:"2026-11-24T09:30:00Z"`
 	To     Time   `query:"to" doc:"End, exclusive. Without it, there is none." example:"2026-11-24T16:00:00Z"`
@@ -54,7 +54,7 @@ type page[T any] struct {
 	Next string `json:"next,omitempty" doc:"Pass it as cursor for the next page. Absent on the last one."`
 }
 
-// span is the stretch of time a query asks for and where in it to go on.
+// span is the time range of a query and the position in it to resume from.
 type span struct {
 	from, to *time.Time
 	at       *position
@@ -69,7 +69,7 @@ type position struct {
 
 func (p *position) time() time.Time { return time.UnixMicro(p.TS).UTC() }
 
-// forward is whether pages go forward in time.
+// forward reports whether pages go forward in time.
 func (s *span) forward() bool { return s.from != nil }
 
 // span reads the bounds and the cursor, which belongs to kind.
@@ -103,7 +103,7 @@ func (q *RangeQuery) span(kind, symbol, interval string) (span, error) {
 	return s, nil
 }
 
-// next is c, behind the row at.
+// next is c, after the row at.
 func (s *span) next(c cursor, at position) string {
 	c.At = &at
 	if s.from != nil {
@@ -125,7 +125,7 @@ func (p *SymbolPath) link(resource, interval string, limit int) string {
 	return "/v1/symbols/" + p.Symbol + "/" + resource + q + "limit=" + strconv.Itoa(limit) + "&"
 }
 
-// sameBound is whether a given bound is the cursor's; one not given is.
+// sameBound reports whether a bound equals the cursor's, or is not given.
 func sameBound(given *time.Time, cursor *int64) bool {
 	return given == nil || cursor != nil && given.UnixMicro() == *cursor
 }

@@ -12,16 +12,16 @@ import (
 
 // Part is one part of the pipeline.
 type Part struct {
-	Component string   `json:"component" doc:"What it is: database, broker, topic, ingest, feed, dead letters, quality, candles, blocks, job, audit, alerts, notify, outbox or api." example:"ingest"`
+	Component string   `json:"component" doc:"What it is: database, broker, topic, ingest, feed, dead letters, quality, candles, blocks, job, verify, alerts, notify, outbox or api." example:"ingest"`
 	Part      string   `json:"part" doc:"Which one of them: an instance, an interval, a job. Empty where there is one." example:"desk-1:9464"`
-	State     string   `json:"state" enum:"ok,warning,failed" doc:"How it is." example:"ok"`
-	Seconds   *float64 `json:"seconds" nullable:"true" doc:"How old its last sign of life is, or how far it is behind." example:"0.4"`
-	Detail    string   `json:"detail" doc:"What there is to say of it." example:"1 members, 8 partitions, 0 records behind"`
+	State     string   `json:"state" enum:"ok,warning,failed" doc:"Its state." example:"ok"`
+	Seconds   *float64 `json:"seconds" nullable:"true" doc:"Age of its last heartbeat, or how far it is behind." example:"0.4"`
+	Detail    string   `json:"detail" doc:"A summary in words." example:"1 members, 8 partitions, 0 records behind"`
 	Error     *string  `json:"error" nullable:"true" doc:"Its last error, while it matters." example:"broker: connection refused"`
-	Action    *string  `json:"action" nullable:"true" doc:"What to do about it." example:"Start it: hypertick ingest goes on where it stopped."`
+	Action    *string  `json:"action" nullable:"true" doc:"What to do about it." example:"Start it: hypertick ingest resumes where it stopped."`
 }
 
-// Pipeline is how everything is.
+// Pipeline is the state of every part.
 type Pipeline struct {
 	State string    `json:"state" enum:"ok,warning,failed" doc:"The worst of the states below." example:"ok"`
 	Time  time.Time `json:"time" doc:"When it was looked at, UTC." example:"2026-11-24T19:00:00.123456Z"`
@@ -36,7 +36,7 @@ type pipelineOutput struct {
 func (s *Server) registerPipeline() {
 	huma.Register(s.api, huma.Operation{
 		OperationID: "get-pipeline", Method: http.MethodGet, Path: "/v1/pipeline", Tags: []string{"health"},
-		Summary: "How every part of the pipeline is",
+		Summary: "State of the pipeline",
 		Description: "State, lag or age, last error and what to do, for the database, the broker as ingest sees it, ingest, the feed, candles and blocks of each interval, " +
 			"every job, alerts, notifiers and this API. The status is 200 whatever the states are; a database that does not answer is a part that has failed.",
 		Errors: []int{http.StatusInternalServerError},
@@ -55,7 +55,7 @@ func (s *Server) pipeline(ctx context.Context, _ *struct{}) (*pipelineOutput, er
 	if err != nil {
 		_ = s.failed(ctx, "read pipeline", err)
 		rows = []db.PipelineRow{{
-			Component: "database", State: "failed", Detail: "does not answer, or has not been migrated", Action: "Start it; everything else goes on by itself when it answers.",
+			Component: "database", State: "failed", Detail: "does not answer, or has not been migrated", Action: "Start it; the rest recovers by itself when it answers.",
 		}}
 	}
 	api := db.PipelineRow{Component: "api", State: "ok", Detail: "answers"}

@@ -32,7 +32,7 @@ func TestPipelineAnswer(t *testing.T) {
 	// Nothing but the database runs. Its first answer may take longer than a request may.
 	var p Pipeline
 	var parts map[string]Part
-	wait.For(t, "the pipeline as the database has it", func() (any, bool) {
+	wait.For(t, "the pipeline from the database", func() (any, bool) {
 		p, parts = look()
 		return p, parts["database"].State == "ok"
 	})

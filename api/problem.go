@@ -96,7 +96,7 @@ func (s *Server) failed(ctx context.Context, what string, err error) error {
 	s.cfg.Log.ErrorContext(ctx, what, slog.String("request_id", requestID(ctx)), slog.Any("error", err))
 	switch {
 	case isTimeout(err):
-		return problem(http.StatusGatewayTimeout, "The database took too long. Ask for less, or try again.")
+		return problem(http.StatusGatewayTimeout, "The database took too long. Ask for less, or retry.")
 	case errors.Is(err, context.Canceled):
 		return unavailable("The server is stopping.")
 	case isUnavailable(err):

@@ -39,11 +39,11 @@ func (s *Server) registerScreener() {
 	huma.Register(s.api, huma.Operation{
 		OperationID: "screen", Method: http.MethodGet, Path: "/v1/screener", Tags: []string{"indicators"},
 		Summary: "Screener",
-		Description: "One row per symbol with its last bar and its indicators, as the function indicator.latest of the database has them: " +
+		Description: "One row per symbol with its last bar and its indicators, as the function indicator.latest of the database returns them: " +
 			"change (since the close before, as a fraction), change_1d (since the close of the day before), sma_20, sma_50, sma_200, ema_12, ema_26, macd, rsi_14, " +
-			"atr_14, percent_b, zscore, volume_ratio, trend. A column that a migration adds there is here at once. Values are as of the last " +
-			"refresh, a minute or so ago. Pages go on behind the last row of the one before; a symbol whose value changes meanwhile may be seen " +
-			"twice or not at all.",
+			"atr_14, percent_b, zscore, volume_ratio, trend. A column that a migration adds there appears here at once. Values are as of the last " +
+			"refresh, a minute or so ago. Each page begins after the last row of the previous one; a symbol whose value changes meanwhile may " +
+			"appear twice or not at all.",
 		Errors: tableErrors, Responses: tableResponses(pageSchema[ScreenerRow](s.api, "Screener")),
 	}, s.screener)
 }
@@ -93,7 +93,7 @@ func (s *Server) screener(ctx context.Context, in *screenerInput) (*reply, error
 	next := ""
 	if t.rows() > in.Limit {
 		t.keep(0, in.Limit)
-		next = at.behind(t).String()
+		next = at.after(t).String()
 	}
 	t.drop(2)
 	return s.reply(ctx, &in.Conditions, t, in.link(), next, time.Time{})
@@ -125,8 +125,8 @@ func (in *screenerInput) position() (cursor, error) {
 	return at, nil
 }
 
-// behind is the cursor behind the last row of the table.
-func (c cursor) behind(t *table) cursor {
+// after returns the cursor of the page after the last row of the table.
+func (c cursor) after(t *table) cursor {
 	row := t.row(t.rows() - 1)
 	n := len(row)
 	c.Symbol, c.Number, c.Text = string(t.bytes(row[columnIndex(t.columns, "symbol")])), nil, nil
@@ -173,7 +173,7 @@ func columnNames(columns []column) string {
 	return b.String()
 }
 
-// drop takes the last n columns away.
+// drop removes the last n columns.
 func (t *table) drop(n int) {
 	w := len(t.columns)
 	cells := t.cells[:0]

@@ -35,11 +35,11 @@ func TestStreamSoak(t *testing.T) {
 	if os.Getenv(soakEnv) != "" {
 		s = soak{clients: 1000, symbols: 100, minutes: 12, commits: 100, rows: 250, paced: true}
 	}
-	beat := 100 * time.Millisecond
+	every := 100 * time.Millisecond
 	if s.paced {
-		beat = 250 * time.Millisecond
+		every = 250 * time.Millisecond
 	}
-	l := newLive(t, Config{Stream: stream.Config{Beat: beat, StatusEvery: time.Second}})
+	l := newLive(t, Config{Stream: stream.Config{Beat: every, StatusEvery: time.Second}})
 	names := make([]string, s.symbols)
 	for i := range names {
 		names[i] = fmt.Sprintf("SYM%02d", i)

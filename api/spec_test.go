@@ -86,7 +86,7 @@ func operations(s *Server) []*huma.Operation {
 	return out
 }
 
-// TestSpecIsComplete sees that everything is described.
+// TestSpecIsComplete checks that everything is described.
 func TestSpecIsComplete(t *testing.T) {
 	s := unreachable(t, Config{})
 	ids := map[string]bool{}

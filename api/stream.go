@@ -20,7 +20,7 @@ import (
 const (
 	// streamIdle is the time without an event after which a comment is sent.
 	streamIdle = 10 * time.Second
-	// streamRetry is the milliseconds after which a client shall reconnect.
+	// streamRetry asks clients to reconnect after 2000 ms.
 	streamRetry = "retry: 2000\n\n"
 )
 

@@ -46,7 +46,7 @@ func (s *Server) registerSymbols() {
 	huma.Register(s.api, huma.Operation{
 		OperationID: "list-symbols", Method: http.MethodGet, Path: "/v1/symbols", Tags: []string{"market"},
 		Summary:     "Symbols",
-		Description: "Every symbol a feed has brought, by name, with its venues and its newest tick.",
+		Description: "Every symbol with a tick, by name, with its venues and its newest tick.",
 		Errors:      marketErrors[1:],
 	}, s.symbols)
 }

@@ -39,7 +39,7 @@ type table struct {
 	data   []byte
 }
 
-// cell is a stretch of data; its length is -1 for null.
+// cell is a range of data; its length is -1 for null.
 type cell struct{ at, n int32 }
 
 func newTable(columns []column, rows int) *table {

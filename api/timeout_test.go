@@ -48,7 +48,7 @@ func (c *client) hear(conn net.Conn, method, path string) answer {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if resp.Close { // net/http takes the header away
+	if resp.Close { // net/http removes the header
 		resp.Header.Set("Connection", "close")
 	}
 	a := answer{resp.StatusCode, resp.Header, body}

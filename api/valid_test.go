@@ -67,7 +67,7 @@ func specFaults(t testing.TB, document []byte) (faults []string) {
 }
 
 // TestSpecIsValid holds the committed document against OpenAPI's own schema,
-// and sees that it would refuse another.
+// and checks that the schema rejects an invalid one.
 func TestSpecIsValid(t *testing.T) {
 	good, err := os.ReadFile(specFile)
 	if err != nil {

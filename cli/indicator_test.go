@@ -23,7 +23,7 @@ func TestIndicatorUsage(t *testing.T) {
 		{[]string{"indicator", "new"}, "<name>"},
 		{[]string{"indicator", "new", "Bad Name", "--dir", dir}, "lower-case letters"},
 		{[]string{"indicator", "new", "select", "--dir", dir}, "reserved word"},
-		{[]string{"indicator", "new", "rsi", "--dir", dir}, "there already"},
+		{[]string{"indicator", "new", "rsi", "--dir", dir}, "already exists"},
 		{[]string{"indicator", "new", "mine", "--dir", "/does/not/exist"}, "/does/not/exist"},
 		{[]string{"indicator", "check", "rsi"}, "--database-url"},
 		{[]string{"indicator", "check", "--database-url", url}, "<name>"},

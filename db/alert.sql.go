@@ -112,7 +112,7 @@ type AlertEventsRow struct {
 	ChangeID    int64
 }
 
-// A page of events, newest bar first, behind the position.
+// A page of events, newest bar first, after the position.
 func (q *Queries) AlertEvents(ctx context.Context, arg AlertEventsParams) ([]AlertEventsRow, error) {
 	rows, err := q.db.Query(ctx, alertEvents,
 		arg.RuleID,
@@ -433,7 +433,7 @@ const lockAlertRule = `-- name: LockAlertRule :one
 SELECT r.version FROM alert.rules r WHERE r.id = $1 FOR NO KEY UPDATE
 `
 
-// Evaluation, which refers to the rule, goes on meanwhile.
+// Does not block the evaluation, which refers to the rule.
 func (q *Queries) LockAlertRule(ctx context.Context, id int64) (int32, error) {
 	row := q.db.QueryRow(ctx, lockAlertRule, id)
 	var version int32

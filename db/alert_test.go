@@ -138,7 +138,7 @@ func TestSeededRules(t *testing.T) {
 			t.Errorf("%s: events on %q, want %q", c.rule, have, want)
 		}
 	}
-	// A second look at the same bars finds nothing.
+	// A second evaluation of the same bars finds nothing.
 	var before, after int64
 	count := "SELECT last_value FROM alert.change_id"
 	if err := d.Pool.QueryRow(context.Background(), count).Scan(&before); err != nil {

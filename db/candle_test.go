@@ -61,7 +61,7 @@ func TestCandlesAnyOrder(t *testing.T) {
 		from, to := part*n, (part+1)*n
 		table := "ticks"
 		if part == 2 {
-			table = "late_ticks" // the job carries these
+			table = "late_ticks" // the job moves these
 		}
 		if part == 3 {
 			to = len(ticks)
@@ -230,8 +230,8 @@ func TestLateTickTouchesLittle(t *testing.T) {
 	}
 }
 
-// TestRetention closes the trap: behind the horizon nothing is rebuilt from
-// what is left.
+// TestRetention checks that before the retention horizon no candle is rebuilt
+// from the ticks that are left.
 func TestRetention(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -278,12 +278,12 @@ func TestRetention(t *testing.T) {
 	if err := d.Pool.QueryRow(ctx, "SELECT count(*) FROM ticks WHERE ts < $1", now.AddDate(0, 0, -90)).Scan(&left); err != nil || left != 0 {
 		t.Fatalf("%d ticks survived their retention, %v", left, err)
 	}
-	// A late tick behind the horizon: ingest would not let it in, SQL does.
+	// A late tick older than the horizon: ingest would reject it, SQL does not.
 	insert(t, d, "ticks", []dbtest.Tick{{TS: ticks[0].TS, Symbol: "S0", Price: 1, Size: 1, Seq: 1 << 40, Venue: "TEST"}})
 	d.Settle(t)
-	dbtest.EqualCandles(t, "behind the horizon", d.Candles(t, "1m"), want)
+	dbtest.EqualCandles(t, "older than the horizon", d.Candles(t, "1m"), want)
 
-	// Kept for ever again, what is gone must still not be touched.
+	// Retention is off again: what was dropped must still not be rebuilt.
 	if err := db.SetRetention(ctx, d.Pool, map[string]time.Duration{"ticks": 0}); err != nil {
 		t.Fatal(err)
 	}

@@ -40,10 +40,10 @@ func InstanceName(name, listen string) string {
 	return fmt.Sprintf("%s/%d/%x", host, os.Getpid(), time.Now().UnixNano())
 }
 
-// Heartbeat tells the database every second, until ctx ends, that an instance of a
-// component lives and how it is: see the table heartbeats. state gives a line about
-// what it does, and an error when something keeps it from working, before its
-// context ends. At the end the row is deleted.
+// Heartbeat updates the row of an instance of a component in the table heartbeats
+// every second until ctx ends, and then deletes it. state returns a line about what
+// the instance does, and an error while something prevents it from working; it
+// must return before its context ends.
 func Heartbeat(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, component, instance string, state func(context.Context) (detail string, err error)) {
 	q := New(pool)
 	started := time.Now()

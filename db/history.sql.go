@@ -14,7 +14,7 @@ const columnstoreInserts = `-- name: ColumnstoreInserts :one
 SELECT (current_setting('timescaledb.enable_direct_compress_insert', true) IS NOT NULL)::boolean
 `
 
-// Whether an INSERT can go straight into the columnstore here.
+// Reports whether an INSERT can write into the columnstore directly.
 func (q *Queries) ColumnstoreInserts(ctx context.Context) (bool, error) {
 	row := q.db.QueryRow(ctx, columnstoreInserts)
 	var column_1 bool
@@ -34,7 +34,7 @@ type HandleDeadLetterParams struct {
 	How       string
 }
 
-// No row: somebody else has dealt with it.
+// No row: another process has handled it.
 func (q *Queries) HandleDeadLetter(ctx context.Context, arg HandleDeadLetterParams) (int64, error) {
 	result, err := q.db.Exec(ctx, handleDeadLetter,
 		arg.Topic,
@@ -100,8 +100,8 @@ type LockFeedsRow struct {
 	LastTs  time.Time
 }
 
-// Makes ingest wait with these feeds until the transaction ends, and says where
-// they stand; a feed that is new has seq 0.
+// Locks these feeds against ingest until the transaction ends, and returns their
+// positions; a new feed has seq 0.
 func (q *Queries) LockFeeds(ctx context.Context, arg LockFeedsParams) ([]LockFeedsRow, error) {
 	rows, err := q.db.Query(ctx, lockFeeds, arg.Venues, arg.Symbols, arg.Tss)
 	if err != nil {
@@ -226,8 +226,8 @@ type NearestStoredRow struct {
 	Stored time.Time
 }
 
-// Where ticks of these seqs are, whatever their ts; of each the one that is
-// nearest to the ts given. Looks at all ticks of their symbols: where one has a
+// Finds ticks of these seqs, whatever their ts; of each seq the tick that is
+// nearest to the ts given. Reads all ticks of their symbols: where one has a
 // million, 0.2 to 0.4 s for each seq in the row store, some ms in the columnstore,
 // which knows what seqs lie where (native and embedded, 2 cores).
 func (q *Queries) NearestStored(ctx context.Context, arg NearestStoredParams) ([]NearestStoredRow, error) {
@@ -317,10 +317,10 @@ type StoreHistoryParams struct {
 	Horizon time.Time
 }
 
-// Stores ticks that are not there yet, moves positions up, never down, notes which
-// bars changed, and what seqs a contiguous feed jumps over, as ingest does; says how many ticks were new. oldest and newest bound where
-// one may be there already. What is older than the horizon only moves positions, as
-// ingest has it.
+// Stores ticks that are not stored yet, as ingest does: positions only rise, and
+// changed bars and the gaps of contiguous feeds are recorded. Returns the number of
+// ticks stored. oldest and newest bound the search for duplicates. A tick older than
+// the retention horizon only moves its position.
 func (q *Queries) StoreHistory(ctx context.Context, arg StoreHistoryParams) (int64, error) {
 	row := q.db.QueryRow(ctx, storeHistory,
 		arg.Tss,

@@ -67,7 +67,7 @@ type AdvanceIngestRow struct {
 }
 
 // Compares and sets all positions of a batch in one round trip, and adds the
-// batch to the account of its minute. The caller rolls back unless each count
+// batch to the activity of its minute. The caller rolls back unless each count
 // equals what it asked for.
 func (q *Queries) AdvanceIngest(ctx context.Context, arg AdvanceIngestParams) (AdvanceIngestRow, error) {
 	row := q.db.QueryRow(ctx, advanceIngest,
@@ -111,18 +111,6 @@ func (q *Queries) DirectCompress(ctx context.Context) (float64, error) {
 	var after_seconds float64
 	err := row.Scan(&after_seconds)
 	return after_seconds, err
-}
-
-const feedHead = `-- name: FeedHead :one
-SELECT coalesce(max(last_ts), '1970-01-01')::timestamptz AS head FROM feed_positions
-`
-
-// The newest trade time of any feed.
-func (q *Queries) FeedHead(ctx context.Context) (time.Time, error) {
-	row := q.db.QueryRow(ctx, feedHead)
-	var head time.Time
-	err := row.Scan(&head)
-	return head, err
 }
 
 const feedPositions = `-- name: FeedPositions :many
@@ -246,19 +234,31 @@ type InsertIngestOffsetsParams struct {
 
 // Ingest: positions, and what moves them. Several unnest in one SELECT go in
 // step; sqlc does not know unnest with several arrays.
-// Adds partitions that are not known yet; those that are keep their offset.
+// Adds new partitions; known ones keep their offset.
 func (q *Queries) InsertIngestOffsets(ctx context.Context, arg InsertIngestOffsetsParams) error {
 	_, err := q.db.Exec(ctx, insertIngestOffsets, arg.Topic, arg.Partitions, arg.NextOffsets)
 	return err
 }
 
-const looseVenues = `-- name: LooseVenues :many
+const newestTradeTime = `-- name: NewestTradeTime :one
+SELECT coalesce(max(last_ts), '1970-01-01')::timestamptz AS newest FROM feed_positions
+`
+
+// Over all feeds; 1970 when there is none.
+func (q *Queries) NewestTradeTime(ctx context.Context) (time.Time, error) {
+	row := q.db.QueryRow(ctx, newestTradeTime)
+	var newest time.Time
+	err := row.Scan(&newest)
+	return newest, err
+}
+
+const nonContiguousVenues = `-- name: NonContiguousVenues :many
 SELECT venue FROM feed_venues WHERE NOT contiguous
 `
 
-// Venues in which a jump of seq is not a gap.
-func (q *Queries) LooseVenues(ctx context.Context) ([]string, error) {
-	rows, err := q.db.Query(ctx, looseVenues)
+// Venues where a jump of seq is not a gap.
+func (q *Queries) NonContiguousVenues(ctx context.Context) ([]string, error) {
+	rows, err := q.db.Query(ctx, nonContiguousVenues)
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +289,7 @@ type SkipIngestOffsetParams struct {
 	Expected   int64
 }
 
-// Moves past records the broker no longer has.
+// Skips records that the broker has deleted.
 func (q *Queries) SkipIngestOffset(ctx context.Context, arg SkipIngestOffsetParams) (int64, error) {
 	result, err := q.db.Exec(ctx, skipIngestOffset,
 		arg.Topic,

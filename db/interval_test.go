@@ -280,8 +280,8 @@ func sameAnswers(t *testing.T, what string, got, want map[string][]float64) {
 	}
 }
 
-// TestAddInterval materialises 2m and 45m, asks everything that can be asked of
-// them, before, between and after, and takes them away: no trace is left.
+// TestAddInterval adds 2m and 45m, reads them in every way before, between and
+// after, and removes them: nothing of them is left.
 func TestAddInterval(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

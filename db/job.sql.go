@@ -26,7 +26,8 @@ type DueJobsRow struct {
 
 // Jobs below 1000 are TimescaleDB's own, about its scheduler's statistics. One
 // backend runs all, one after the other: late ticks before the candles that they
-// change, which else are made twice, and alerts right after the candles they look at.
+// change, so that those are refreshed once, and alerts right after the candles they
+// read.
 func (q *Queries) DueJobs(ctx context.Context) ([]DueJobsRow, error) {
 	rows, err := q.db.Query(ctx, dueJobs)
 	if err != nil {

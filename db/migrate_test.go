@@ -17,7 +17,7 @@ import (
 	"github.com/hypertick/hypertick/db/dbtest"
 )
 
-// TestMigrateDownAndUp takes everything back and brings it up again, with data
+// TestMigrateDownAndUp rolls every migration back and applies it again, with data
 // in every table.
 func TestMigrateDownAndUp(t *testing.T) {
 	t.Parallel()
@@ -134,8 +134,8 @@ func TestMigrateDir(t *testing.T) {
 	}
 }
 
-// TestMigrateDirRefused sees that a folder that is none of a user's, or whose
-// table of versions is another's, is refused before anything is applied.
+// TestMigrateDirRefused checks that a folder that is not a user's, or whose table
+// of versions is another's, is refused before anything is applied.
 func TestMigrateDirRefused(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
@@ -176,8 +176,8 @@ func TestMigrateDirRefused(t *testing.T) {
 	}
 }
 
-// TestBaseline sees that a database that another baseline made is refused, and
-// left as it is.
+// TestBaseline checks that a database of another baseline is refused, and not
+// changed.
 func TestBaseline(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

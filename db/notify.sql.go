@@ -10,44 +10,6 @@ import (
 	"time"
 )
 
-const buryUnserved = `-- name: BuryUnserved :many
-UPDATE alert.outbox o SET state = 'dead', finished_at = now(), error = $1
-WHERE o.state = 'waiting' AND o.created_at < now() - make_interval(secs => $2::float8)
-  AND NOT EXISTS (SELECT FROM alert.channels c WHERE c.name = o.channel AND c.seen_at >= now() - make_interval(secs => $2::float8))
-RETURNING o.channel, o.key
-`
-
-type BuryUnservedParams struct {
-	Error   *string
-	Seconds float64
-}
-
-type BuryUnservedRow struct {
-	Channel string
-	Key     string
-}
-
-// Gives up what waits for a channel that nobody has served for so long.
-func (q *Queries) BuryUnserved(ctx context.Context, arg BuryUnservedParams) ([]BuryUnservedRow, error) {
-	rows, err := q.db.Query(ctx, buryUnserved, arg.Error, arg.Seconds)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []BuryUnservedRow
-	for rows.Next() {
-		var i BuryUnservedRow
-		if err := rows.Scan(&i.Channel, &i.Key); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const claimNotifications = `-- name: ClaimNotifications :many
 WITH due AS MATERIALIZED (
     SELECT o.id FROM alert.outbox o
@@ -82,8 +44,8 @@ type ClaimNotificationsRow struct {
 	Error     *string
 }
 
-// Takes due notifications of a channel, but none before an earlier one of its
-// rule and symbol is done with.
+// Claims due notifications of a channel, but none while an earlier one of its rule
+// and symbol waits.
 func (q *Queries) ClaimNotifications(ctx context.Context, arg ClaimNotificationsParams) ([]ClaimNotificationsRow, error) {
 	rows, err := q.db.Query(ctx, claimNotifications, arg.LeaseSeconds, arg.Channel, arg.Most)
 	if err != nil {
@@ -101,6 +63,59 @@ func (q *Queries) ClaimNotifications(ctx context.Context, arg ClaimNotifications
 			&i.CreatedAt,
 			&i.Error,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const deleteUnservedChannels = `-- name: DeleteUnservedChannels :execrows
+DELETE FROM alert.channels WHERE seen_at < now() - make_interval(secs => $1::float8)
+`
+
+// Deletes channels that no notifier has served for this time: they get no
+// notifications any more.
+func (q *Queries) DeleteUnservedChannels(ctx context.Context, seconds float64) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteUnservedChannels, seconds)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const failUnserved = `-- name: FailUnserved :many
+UPDATE alert.outbox o SET state = 'dead', finished_at = now(), error = $1
+WHERE o.state = 'waiting' AND o.created_at < now() - make_interval(secs => $2::float8)
+  AND NOT EXISTS (SELECT FROM alert.channels c WHERE c.name = o.channel AND c.seen_at >= now() - make_interval(secs => $2::float8))
+RETURNING o.channel, o.key
+`
+
+type FailUnservedParams struct {
+	Error   *string
+	Seconds float64
+}
+
+type FailUnservedRow struct {
+	Channel string
+	Key     string
+}
+
+// Fails notifications permanently whose channel no notifier has served for this
+// time.
+func (q *Queries) FailUnserved(ctx context.Context, arg FailUnservedParams) ([]FailUnservedRow, error) {
+	rows, err := q.db.Query(ctx, failUnserved, arg.Error, arg.Seconds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FailUnservedRow
+	for rows.Next() {
+		var i FailUnservedRow
+		if err := rows.Scan(&i.Channel, &i.Key); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -136,19 +151,6 @@ func (q *Queries) FinishNotification(ctx context.Context, arg FinishNotification
 	return result.RowsAffected(), nil
 }
 
-const forgetChannels = `-- name: ForgetChannels :execrows
-DELETE FROM alert.channels WHERE seen_at < now() - make_interval(secs => $1::float8)
-`
-
-// Channels that nobody has served for so long get no notifications any more.
-func (q *Queries) ForgetChannels(ctx context.Context, seconds float64) (int64, error) {
-	result, err := q.db.Exec(ctx, forgetChannels, seconds)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const listChannels = `-- name: ListChannels :exec
 
 INSERT INTO alert.channels AS c (name, kind)
@@ -161,11 +163,11 @@ type ListChannelsParams struct {
 	Kinds []string
 }
 
-// Notifier: what it serves, what it sends, what became of it. A claim is one
-// statement and holds no transaction while something is sent: it counts the try
-// and sets next_try ahead by the lease. A result counts only while attempts is
-// still what the claim made it.
-// Says that the caller serves these channels.
+// Notifier: its channels and the outbox. A claim is one statement and holds no
+// transaction while a notification is sent: it counts the attempt and sets
+// next_try ahead by the lease. A result is stored only while attempts is what the
+// claim set.
+// Records that the caller serves these channels.
 func (q *Queries) ListChannels(ctx context.Context, arg ListChannelsParams) error {
 	_, err := q.db.Exec(ctx, listChannels, arg.Names, arg.Kinds)
 	return err
@@ -313,8 +315,8 @@ type RetryNotificationsParams struct {
 	Channel      *string
 }
 
-// Dead ones, and waiting ones that no notifier can have in hand, since a lease is
-// shorter than that.
+// Dead ones, and waiting ones that are not in flight: next_try is further away than
+// a lease.
 func (q *Queries) RetryNotifications(ctx context.Context, arg RetryNotificationsParams) ([]int64, error) {
 	rows, err := q.db.Query(ctx, retryNotifications,
 		arg.LeaseSeconds,

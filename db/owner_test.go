@@ -75,11 +75,11 @@ func TestOrdinaryOwner(t *testing.T) {
 		}
 	}
 	var scheduler bool
-	var checked, looked int
-	if err := pool.QueryRow(ctx, `SELECT _hypertick.has_scheduler(), (SELECT max(checked) FROM verify_runs), (SELECT count(*) FROM alert.progress WHERE error IS NULL)`).Scan(&scheduler, &checked, &looked); err != nil {
+	var checked, evaluated int
+	if err := pool.QueryRow(ctx, `SELECT _hypertick.has_scheduler(), (SELECT max(checked) FROM verify_runs), (SELECT count(*) FROM alert.progress WHERE error IS NULL)`).Scan(&scheduler, &checked, &evaluated); err != nil {
 		t.Fatal(err)
 	}
-	if !scheduler || checked == 0 || looked == 0 {
-		t.Errorf("scheduler %v, %d buckets audited, %d rules looked at A", scheduler, checked, looked)
+	if !scheduler || checked == 0 || evaluated == 0 {
+		t.Errorf("scheduler %v, %d buckets verified, %d rules evaluated for A", scheduler, checked, evaluated)
 	}
 }

@@ -53,6 +53,6 @@ func setPassword(ctx context.Context, conn *pgx.Conn, role, password string) err
 			return struct{}{}, backoff.Permanent(err)
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxTries(txTries))
+	}, backoff.WithBackOff(wait), backoff.WithMaxTries(txAttempts))
 	return err
 }

@@ -18,8 +18,7 @@ FROM api_activity a
 WHERE a.minute >= date_trunc('minute', now()) - INTERVAL '5 minutes' AND a.minute < date_trunc('minute', now())
 `
 
-// What the API had to do in the last closed minutes, in words. ” where nothing
-// is written down.
+// Summarises the traffic of the last closed minutes; ” where there is none.
 func (q *Queries) APITraffic(ctx context.Context) (string, error) {
 	row := q.db.QueryRow(ctx, aPITraffic)
 	var traffic string
@@ -172,7 +171,7 @@ type RecordJobParams struct {
 	Error       string
 }
 
-// Says how often in a row the job has failed. An error of ” is none.
+// Returns how often in a row the job has failed. An error of ” is none.
 func (q *Queries) RecordJob(ctx context.Context, arg RecordJobParams) (int32, error) {
 	row := q.db.QueryRow(ctx, recordJob, arg.JobID, arg.TookSeconds, arg.Error)
 	var failures int32

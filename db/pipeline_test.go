@@ -70,23 +70,23 @@ func TestPipeline(t *testing.T) {
 	want("at first", "alerts", "ok", "9 rules, 0 firing")
 	want("at first", "outbox", "ok", "0 waiting")
 
-	beat := func(instance string, ago time.Duration, failure any) {
+	heartbeat := func(instance string, ago time.Duration, failure any) {
 		exec(t, d, `INSERT INTO heartbeats (component, instance, started_at, sent_at, every, detail, error) VALUES ('ingest', $1, now() - INTERVAL '1 hour', clock_timestamp() - $2::interval, '1 second', 'busy', $3)
 			ON CONFLICT (component, instance) DO UPDATE SET sent_at = excluded.sent_at, error = excluded.error`, instance, ago, failure)
 	}
 	// Far from the limit of 3 s on both sides: the machine may be slow.
-	beat("a", -time.Minute, nil)
+	heartbeat("a", -time.Minute, nil)
 	want("alive", "ingest:a", "ok", "busy")
 	want("alive", "broker", "ok", "as ingest sees it")
-	beat("a", -time.Minute, "broker: connection refused")
+	heartbeat("a", -time.Minute, "broker: connection refused")
 	want("without a broker", "ingest:a", "failed", "connection refused")
 	want("without a broker", "broker", "failed", "connection refused")
-	beat("a", 20*time.Second, nil)
+	heartbeat("a", 20*time.Second, nil)
 	want("silent", "ingest:a", "failed", "last heartbeat 20 s ago")
-	beat("b", -time.Minute, nil)
+	heartbeat("b", -time.Minute, nil)
 	want("silent, and another works", "ingest:a", "warning", "last heartbeat")
 	want("silent, and another works", "ingest:b", "ok", "busy")
-	beat("a", 20*time.Minute, nil)
+	heartbeat("a", 20*time.Minute, nil)
 	if p, ok := parts(t, reader)["ingest:a"]; ok {
 		t.Errorf("gone for long while another works: %+v, want nothing", p)
 	}
@@ -102,7 +102,7 @@ func TestPipeline(t *testing.T) {
 	want("nothing comes", "feed", "warning", "nothing came for 60 s")
 	exec(t, d, "INSERT INTO ingest_activity VALUES (date_trunc('minute', now()), 'dbtest', 0, 1, 0, 7, 20000)")
 	want("records that cannot be read", "dead letters", "warning", "7 records")
-	want("a backlog", "topic:dbtest", "warning", "20000 to do")
+	want("a backlog", "topic:dbtest", "warning", "lag 20000")
 
 	// What is new to a rule waits while there is one.
 	exec(t, d, "UPDATE ingest_activity SET behind = 0")
@@ -123,7 +123,7 @@ func TestPipeline(t *testing.T) {
 	// As if its minute had long passed.
 	exec(t, d, "UPDATE alert.progress SET upto = upto - INTERVAL '5 minutes'")
 	exec(t, d, "CALL _hypertick.evaluate_alerts(0, '{\"budget\": \"5 minutes\"}')")
-	want("a rule that fails", "alerts", "failed", "mine: AAA: indicator: there is none named mine")
+	want("a rule that fails", "alerts", "failed", "mine: AAA: indicator: mine does not exist")
 }
 
 // TestHealthAlert: what fails for ten seconds opens an event and a
@@ -134,7 +134,7 @@ func TestHealthAlert(t *testing.T) {
 	exec(t, d, "DELETE FROM alert.rules WHERE condition <> 'fails'")
 	exec(t, d, "UPDATE alert.rules SET symbols = '{ingest*}'")
 	exec(t, d, "INSERT INTO alert.channels (name, kind) VALUES ('desk', 'webhook')")
-	beat := func(ago time.Duration) {
+	heartbeat := func(ago time.Duration) {
 		exec(t, d, `INSERT INTO heartbeats (component, instance, started_at, sent_at, every) VALUES ('ingest', 'a', now(), clock_timestamp() - $1::interval, '1 second')
 			ON CONFLICT (component, instance) DO UPDATE SET sent_at = excluded.sent_at`, ago)
 	}
@@ -150,18 +150,18 @@ func TestHealthAlert(t *testing.T) {
 		}
 	}
 	later := func() { exec(t, d, "UPDATE alert.progress SET since = since - INTERVAL '1 minute'") }
-	beat(-time.Hour)
+	heartbeat(-time.Hour)
 	fires("alive")
-	beat(time.Minute)
+	heartbeat(time.Minute)
 	fires("silent since just now")
-	beat(-time.Hour)
+	heartbeat(-time.Hour)
 	fires("a restart")
-	beat(time.Minute)
+	heartbeat(time.Minute)
 	fires("silent again")
 	later()
 	fires("silent for long", "ingest:a firing")
 	fires("and still", "ingest:a firing")
-	beat(-time.Hour)
+	heartbeat(-time.Hour)
 	fires("alive again", "ingest:a resolved")
 	rows, err := d.Pool.Query(context.Background(), "SELECT payload ->> 'kind' || ' ' || (payload ->> 'message') FROM alert.outbox ORDER BY id")
 	if err != nil {
@@ -172,16 +172,16 @@ func TestHealthAlert(t *testing.T) {
 		t.Errorf("notifications %q, %v", sent, err)
 	}
 	// The cooldown: it fails once more at once.
-	beat(time.Minute)
+	heartbeat(time.Minute)
 	fires("silent once more", "ingest:a resolved")
 	later()
 	fires("within the cooldown", "ingest:a resolved")
 	exec(t, d, "DELETE FROM heartbeats")
-	fires("taken away", "ingest:a resolved")
+	fires("deleted", "ingest:a resolved")
 }
 
-// TestFailingJob: where the server has no scheduler, a job that fails is known
-// to have failed, why, and is tried again later and later.
+// TestFailingJob: where the server has no scheduler, a failed job is recorded with
+// its error and retried with exponential backoff.
 func TestFailingJob(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
@@ -221,8 +221,8 @@ func TestFailingJob(t *testing.T) {
 	}
 }
 
-// TestBeat gives signs of life, loses the database's ear, and stops in order.
-func TestBeat(t *testing.T) {
+// TestHeartbeat writes heartbeats, loses the database, and shuts down cleanly.
+func TestHeartbeat(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
 	pool, err := db.Open(context.Background(), d.URLAs(t, "hypertick_writer"), 2)
@@ -260,14 +260,14 @@ func TestBeat(t *testing.T) {
 	stop()
 	<-done
 	if _, ok := parts(t, d.Pool)["ingest:t"]; ok {
-		t.Error("its sign of life is still there")
+		t.Error("its heartbeat is still there")
 	}
-	// A successor's sign is not taken away by the one before it.
+	// An instance does not delete the heartbeat of its successor.
 	exec(t, d, "INSERT INTO heartbeats (component, instance, started_at, every) VALUES ('ingest', 't', now() + INTERVAL '1 hour', '1 second')")
 	if err := db.New(d.Pool).EndHeartbeat(context.Background(), db.EndHeartbeatParams{Component: "ingest", Instance: "t", StartedAt: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(t, d, fmt.Sprintf("SELECT count(*) FROM heartbeats WHERE instance = '%s'", "t")); n != 1 {
-		t.Error("a successor's sign of life was taken away")
+		t.Error("the heartbeat of the successor was deleted")
 	}
 }

@@ -21,7 +21,8 @@ type QualityCountsRow struct {
 	Findings int64
 }
 
-// What is odd about the ticks now, by kind: what lasts, and moments of the last hour.
+// Counts data quality findings by kind: those that last, and gaps and outliers of the
+// last hour.
 func (q *Queries) QualityCounts(ctx context.Context) ([]QualityCountsRow, error) {
 	rows, err := q.db.Query(ctx, qualityCounts)
 	if err != nil {

@@ -21,7 +21,7 @@ func checkQuality(t testing.TB, d *dbtest.DB, at time.Time, config string) {
 	exec(t, d, "SELECT _hypertick.quality_check($1, $2)", config, at)
 }
 
-// unchecked takes back what a scheduler may have done before the test.
+// unchecked undoes what a scheduler may have done before the test.
 func unchecked(t testing.TB, d *dbtest.DB) {
 	t.Helper()
 	exec(t, d, "DELETE FROM quality_runs")
@@ -155,7 +155,7 @@ func TestQuality(t *testing.T) {
 	d := dbtest.New(t)
 	unchecked(t, d)
 	at := time.Now().UTC().Truncate(time.Second)
-	// seen sets when a feed last brought a tick, and that tick's own time.
+	// seen sets when the last tick of a feed was stored, and its trade time.
 	seen := func(venue, symbol string, ts, updated time.Duration) {
 		exec(t, d, `INSERT INTO feed_positions (venue, symbol, last_seq, last_ts, updated_at) VALUES ($1, $2, 1, $3, $4)
 			ON CONFLICT (symbol, venue) DO UPDATE SET last_ts = excluded.last_ts, updated_at = excluded.updated_at`, venue, symbol, at.Add(-ts), at.Add(-updated))

@@ -74,7 +74,7 @@ func TestRows(t *testing.T) {
 	sameQuery(t, "ticks after", (*Queries).TicksAfter, (*Queries).TickRowsAfter)
 	sameQuery(t, "ticks before", (*Queries).TicksBefore, (*Queries).TickRowsBefore)
 	sameQuery(t, "alert events", (*Queries).AlertEvents, (*Queries).AlertEventRows)
-	sameQuery(t, "audit candles", (*Queries).VerifyCandles, (*Queries).VerifyCandleRows)
-	sameQuery(t, "audit blocks", (*Queries).VerifyBlocks, (*Queries).VerifyBlockRows)
-	sameQuery(t, "audit seqs", (*Queries).VerifySeqs, (*Queries).VerifySeqRows)
+	sameQuery(t, "verify candles", (*Queries).VerifyCandles, (*Queries).VerifyCandleRows)
+	sameQuery(t, "verify blocks", (*Queries).VerifyBlocks, (*Queries).VerifyBlockRows)
+	sameQuery(t, "verify seqs", (*Queries).VerifySeqs, (*Queries).VerifySeqRows)
 }

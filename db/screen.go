@@ -24,9 +24,10 @@ type ScreenParams struct {
 
 // screen is not made by sqlc, which would write the columns of today into it:
 // with l.* those a later migration adds come too. No name of a column is part of
-// the statement; a row is turned into jsonb and looked into by name. What was
-// never computed passes no filter and sorts last. Ties go by symbol, so that
-// the order is total and a page goes on behind the last row of the one before.
+// the statement; a row is turned into jsonb and its fields are found by name. A
+// value that was never computed passes no filter and sorts last. Ties are ordered
+// by symbol, so the order is total and a page begins after the last row of the
+// previous one.
 const screen = `
 SELECT l.*, k.screen_number, k.screen_text
 FROM indicator.latest($1::text) l
@@ -62,7 +63,7 @@ ORDER BY k.screen_number NULLS LAST,
 LIMIT $12::int`
 
 // Screen reads raw rows: the columns of indicator.latest, screen_number,
-// screen_text. It is described anew each time, since its columns may change.
+// screen_text. It is described on each call, since its columns may change.
 func (q *Queries) Screen(ctx context.Context, arg ScreenParams) (pgx.Rows, error) {
 	return q.db.Query(ctx, screen, pgx.QueryExecModeDescribeExec, rawFormats, arg.Interval,
 		arg.Columns, arg.Kinds, arg.Operators, arg.Values, arg.Sort, arg.SortKind, arg.Descending,

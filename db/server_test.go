@@ -7,7 +7,7 @@ import (
 	"github.com/hypertick/hypertick/db/dbtest"
 )
 
-// TestReadServer sees that the reader may ask too.
+// TestReadServer checks that the reader may ask too.
 func TestReadServer(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)

@@ -22,8 +22,8 @@ type IngestStatusRow struct {
 	NewestTs time.Time
 }
 
-// How far ingest has come: records of the topic done with, symbols, and the
-// newest trade time (1970 when there is none).
+// Progress of ingest: records of the topic ingested, symbols, and the newest trade
+// time (1970 when there is none).
 func (q *Queries) IngestStatus(ctx context.Context, topic string) (IngestStatusRow, error) {
 	row := q.db.QueryRow(ctx, ingestStatus, topic)
 	var i IngestStatusRow

@@ -10,6 +10,17 @@ import (
 	"time"
 )
 
+const lastAlertChange = `-- name: LastAlertChange :one
+SELECT coalesce(max(e.change_id), 0)::bigint AS change FROM alert.events e
+`
+
+func (q *Queries) LastAlertChange(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, lastAlertChange)
+	var change int64
+	err := row.Scan(&change)
+	return change, err
+}
+
 const noteArrivals = `-- name: NoteArrivals :exec
 INSERT INTO _hypertick.late_arrivals (symbol, venue, after_seq, last_seq, oldest, newest)
 SELECT u.symbol, u.venue, u.after_seq, u.last_seq, u.oldest, u.newest
@@ -40,17 +51,6 @@ func (q *Queries) NoteArrivals(ctx context.Context, arg NoteArrivalsParams) erro
 		arg.Newests,
 	)
 	return err
-}
-
-const streamAlertHead = `-- name: StreamAlertHead :one
-SELECT coalesce(max(e.change_id), 0)::bigint AS change FROM alert.events e
-`
-
-func (q *Queries) StreamAlertHead(ctx context.Context) (int64, error) {
-	row := q.db.QueryRow(ctx, streamAlertHead)
-	var change int64
-	err := row.Scan(&change)
-	return change, err
 }
 
 const streamAlerts = `-- name: StreamAlerts :many
@@ -214,7 +214,7 @@ type StreamFeedsRow struct {
 	UpdatedAt time.Time
 }
 
-// How far each feed has come: what differs from the pass before has new ticks.
+// The position of each feed: one that differs from the previous pass has new ticks.
 func (q *Queries) StreamFeeds(ctx context.Context) ([]StreamFeedsRow, error) {
 	rows, err := q.db.Query(ctx, streamFeeds)
 	if err != nil {
@@ -241,45 +241,11 @@ func (q *Queries) StreamFeeds(ctx context.Context) ([]StreamFeedsRow, error) {
 	return items, nil
 }
 
-const streamHead = `-- name: StreamHead :one
-
-SELECT now()::timestamptz AS now,
-       (SELECT coalesce(sum(o.next_offset), 0) FROM ingest_offsets o)::bigint AS records,
-       (SELECT coalesce(max(r.id), 0) FROM bar_revisions r)::bigint AS revision,
-       coalesce(pg_sequence_last_value('alert.change_id'::regclass), 0)::bigint AS changes,
-       ARRAY(SELECT i."interval" FROM intervals i WHERE i.materialized ORDER BY i.width)::text[] AS materialized
-`
-
-type StreamHeadRow struct {
-	Now          time.Time
-	Records      int64
-	Revision     int64
-	Changes      int64
-	Materialized []string
-}
-
-// The stream: what one pass of the hub reads, in one snapshot.
-// The clock, records taken from topics, the newest revision, how far the numbers
-// of alert changes have been given out, which may be ahead of what is there, and
-// the materialised intervals, shortest first.
-func (q *Queries) StreamHead(ctx context.Context) (StreamHeadRow, error) {
-	row := q.db.QueryRow(ctx, streamHead)
-	var i StreamHeadRow
-	err := row.Scan(
-		&i.Now,
-		&i.Records,
-		&i.Revision,
-		&i.Changes,
-		&i.Materialized,
-	)
-	return i, err
-}
-
 const streamKnown = `-- name: StreamKnown :many
 SELECT DISTINCT p.symbol FROM feed_positions p WHERE p.symbol = ANY ($1::text[])
 `
 
-// Which of the symbols a feed has brought.
+// Which of the symbols have ticks.
 func (q *Queries) StreamKnown(ctx context.Context, symbols []string) ([]string, error) {
 	rows, err := q.db.Query(ctx, streamKnown, symbols)
 	if err != nil {
@@ -298,6 +264,40 @@ func (q *Queries) StreamKnown(ctx context.Context, symbols []string) ([]string, 
 		return nil, err
 	}
 	return items, nil
+}
+
+const streamPosition = `-- name: StreamPosition :one
+
+SELECT now()::timestamptz AS now,
+       (SELECT coalesce(sum(o.next_offset), 0) FROM ingest_offsets o)::bigint AS records,
+       (SELECT coalesce(max(r.id), 0) FROM bar_revisions r)::bigint AS revision,
+       coalesce(pg_sequence_last_value('alert.change_id'::regclass), 0)::bigint AS changes,
+       ARRAY(SELECT i."interval" FROM intervals i WHERE i.materialized ORDER BY i.width)::text[] AS materialized
+`
+
+type StreamPositionRow struct {
+	Now          time.Time
+	Records      int64
+	Revision     int64
+	Changes      int64
+	Materialized []string
+}
+
+// The stream: what one pass of the hub reads, in one snapshot.
+// The clock, records ingested from topics, the newest revision, the last number of
+// the sequence of alert changes, which may be ahead of the rows, and the
+// materialised intervals, shortest first.
+func (q *Queries) StreamPosition(ctx context.Context) (StreamPositionRow, error) {
+	row := q.db.QueryRow(ctx, streamPosition)
+	var i StreamPositionRow
+	err := row.Scan(
+		&i.Now,
+		&i.Records,
+		&i.Revision,
+		&i.Changes,
+		&i.Materialized,
+	)
+	return i, err
 }
 
 const streamRevisions = `-- name: StreamRevisions :many

@@ -31,8 +31,8 @@ type SymbolFeedsRow struct {
 	LastTs time.Time
 }
 
-// How many feeds have brought the symbol, and their newest trade time (1970
-// when there is none).
+// Number of feeds of the symbol, and their newest trade time (1970 when there is
+// none).
 func (q *Queries) SymbolFeeds(ctx context.Context, symbol string) (SymbolFeedsRow, error) {
 	row := q.db.QueryRow(ctx, symbolFeeds, symbol)
 	var i SymbolFeedsRow

@@ -12,12 +12,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// txTries is how often InTx tries.
-const txTries = 8
+// txAttempts is how often InTx tries.
+const txAttempts = 8
 
-// InTx runs f in a transaction, and again in a new one when the server has ended
-// it for another's sake: a deadlock, or one that cannot be serialized. What f did
-// before is undone, but only in the database.
+// InTx runs f in a transaction, and retries it in a new one when the server aborts
+// it because of a deadlock or a serialization failure. The database rolls back what
+// f did before; f must undo the rest.
 func InTx(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, f func(pgx.Tx) error) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval = 50 * time.Millisecond
@@ -27,13 +27,14 @@ func InTx(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, f func(pgx.
 			return struct{}{}, backoff.Permanent(err)
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxTries(txTries), backoff.WithNotify(func(err error, wait time.Duration) {
-		log.Warn("a transaction was ended for another's sake, trying again", slog.Any("error", err), slog.Duration("in", wait))
+	}, backoff.WithBackOff(wait), backoff.WithMaxTries(txAttempts), backoff.WithNotify(func(err error, wait time.Duration) {
+		log.Warn("transaction aborted, retrying", slog.Any("error", err), slog.Duration("in", wait))
 	}))
 	return err
 }
 
-// victim says whether the server chose this transaction to let another go on.
+// victim reports whether the server aborted the transaction so that another one
+// can commit.
 func victim(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (e.Code == "40P01" || e.Code == "40001")

@@ -40,18 +40,18 @@ func (q *Queries) AllIngestOffsets(ctx context.Context) ([]AllIngestOffsetsRow, 
 	return items, nil
 }
 
-const forgetDrift = `-- name: ForgetDrift :exec
+const deleteDrift = `-- name: DeleteDrift :exec
 DELETE FROM verify_drift WHERE relation = $1 AND symbol = $2 AND bucket = $3
 `
 
-type ForgetDriftParams struct {
+type DeleteDriftParams struct {
 	Relation string
 	Symbol   string
 	Bucket   time.Time
 }
 
-func (q *Queries) ForgetDrift(ctx context.Context, arg ForgetDriftParams) error {
-	_, err := q.db.Exec(ctx, forgetDrift, arg.Relation, arg.Symbol, arg.Bucket)
+func (q *Queries) DeleteDrift(ctx context.Context, arg DeleteDriftParams) error {
+	_, err := q.db.Exec(ctx, deleteDrift, arg.Relation, arg.Symbol, arg.Bucket)
 	return err
 }
 
@@ -78,8 +78,8 @@ type RefreshAggregateParams struct {
 	Options  []byte
 }
 
-// Computes the buckets of a window again; with force also those that nothing
-// is noted of. Not within a transaction.
+// Refreshes the buckets of a window; with force also those without an invalidation.
+// Not within a transaction.
 func (q *Queries) RefreshAggregate(ctx context.Context, arg RefreshAggregateParams) error {
 	_, err := q.db.Exec(ctx, refreshAggregate,
 		arg.Relation,

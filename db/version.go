@@ -52,7 +52,7 @@ func (s Server) Verdict() Verdict { return judge(s.PostgreSQL, s.TimescaleDB, s.
 
 // judge knows two things. PostgreSQL 17.12 and 18.7 refuse to drop a portal
 // that TimescaleDB's background jobs leave behind, until the releases that
-// mendsPortal names. Before 2.29 a query of a hierarchy of real-time aggregates
+// fixesPortal names. Before 2.29 a query of a hierarchy of real-time aggregates
 // reads ticks that are materialised already (timescaledb#10071); the embedded
 // build, which has no scheduler, is known to be older.
 func judge(postgres int, timescale string, scheduler bool) Verdict {
@@ -68,7 +68,7 @@ func judge(postgres int, timescale string, scheduler bool) Verdict {
 	}
 	major, minor := postgres/10_000, postgres%10_000
 	switch {
-	case (major == 17 && minor >= 12 || major == 18 && minor >= 7) && !mendsPortal(v):
+	case (major == 17 && minor >= 12 || major == 18 && minor >= 7) && !fixesPortal(v):
 		return Verdict{
 			Broken: true,
 			Problem: fmt.Sprintf("every background job of TimescaleDB %s fails on PostgreSQL %d.%d with \"cannot drop portal\", so nothing is refreshed",
@@ -84,8 +84,8 @@ func judge(postgres int, timescale string, scheduler bool) Verdict {
 	return Verdict{}
 }
 
-// mendsPortal says whether a TimescaleDB can run jobs on PostgreSQL 17.12 and 18.7.
-func mendsPortal(v release) bool {
+// fixesPortal reports whether a TimescaleDB can run jobs on PostgreSQL 17.12 and 18.7.
+func fixesPortal(v release) bool {
 	switch {
 	case v[0] == 2 && v[1] == 27:
 		return v[2] >= 3

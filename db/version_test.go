@@ -59,8 +59,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestJudgeWithoutScheduler sees that the embedded build is not warned about,
-// but that no other pair is excused.
+// TestJudgeWithoutScheduler checks that the embedded build causes no warning, and
+// that every other pair does.
 func TestJudgeWithoutScheduler(t *testing.T) {
 	t.Parallel()
 	if got := judge(170005, "2.23.0-dev", false); got != (Verdict{}) {

@@ -19,9 +19,9 @@ func TestEvaluateRefuses(t *testing.T) {
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
 	for _, k := range []struct{ name, interval, params, want string }{
-		{"nope", "1m", `{}`, "none named nope"},
-		{`x"; DROP TABLE ticks; --`, "1m", `{}`, "none named"},
-		{"evaluate", "1m", `{}`, "none named evaluate"},
+		{"nope", "1m", `{}`, "indicator: nope does not exist"},
+		{`x"; DROP TABLE ticks; --`, "1m", `{}`, `indicator: "x""; DROP TABLE ticks; --" does not exist`},
+		{"evaluate", "1m", `{}`, "indicator: evaluate does not exist"},
 		{"rsi", "7x", `{}`, "interval: want one of"},
 		{"rsi", "1m", `{"length": 3}`, "length: no such parameter of rsi"},
 		{"rsi", "1m", `{"period": 1}`, "period: want 2 to 500, got 1"},

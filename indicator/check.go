@@ -265,7 +265,7 @@ func (e *readError) advice() string {
 	if pg, _ := errors.AsType[*pgconn.PgError](e.err); pg.Code == "57014" {
 		return "it takes longer than the role's statement_timeout: make it faster, or check with a smaller --before"
 	}
-	return "mend the function: no range of bars may make it fail"
+	return "correct the function: it must not fail for any range of bars"
 }
 
 var (
@@ -273,7 +273,7 @@ var (
 	direct   = regexp.MustCompile(`(?i)\b(ticks|late_ticks|candles_[0-9]+(?:s|m|h|d|w|mo|y))\b`)
 )
 
-// declaration sees to what the catalog takes from the function's definition.
+// declaration checks what the catalog takes from the function's definition.
 func (c *checker) declaration(ctx context.Context) error {
 	traits, err := c.q.IndicatorTraits(ctx, c.cfg.Name)
 	if err != nil {
@@ -289,7 +289,7 @@ func (c *checker) declaration(ctx context.Context) error {
 			fault("VOLATILE", "declare it STABLE")
 		}
 		if t.Definer {
-			fault("SECURITY DEFINER", "take that away, it must run with the rights of whoever asks")
+			fault("SECURITY DEFINER", "remove it: the function must run with the rights of its caller")
 		}
 		if !t.Readable {
 			fault("hypertick_reader may not run it", "GRANT EXECUTE ON FUNCTION indicator."+c.cfg.Name+" TO hypertick_reader")

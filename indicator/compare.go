@@ -162,7 +162,7 @@ func (c *checker) compare(a *agreement, got, want reading) {
 		if _, ok := g[k]; !ok && inside(k) {
 			a.missing++
 			bad(k)
-			a.name(k, "is missing, else there", got)
+			a.name(k, "is missing, expected", got)
 		}
 	}
 }

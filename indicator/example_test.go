@@ -15,7 +15,7 @@ import (
 )
 
 // The worked example of docs/add-an-indicator.md is executed word for word:
-// goose applies it, the catalog lists it, it answers, and goose takes it away.
+// goose applies it, the catalog lists it, it answers, and goose rolls it back.
 func TestExampleInDocs(t *testing.T) {
 	doc, err := os.ReadFile(filepath.Join("..", "docs", "add-an-indicator.md"))
 	if err != nil {

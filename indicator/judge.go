@@ -146,15 +146,15 @@ func (c *checker) judgeValues() {
 	c.add("series", faults, advice, strings.Join(names, ", "))
 }
 
-// judgeRepeat sees that the same question has the same answer.
+// judgeRepeat checks that the same call returns the same values.
 func (c *checker) judgeRepeat() {
 	var a agreement
 	c.compare(&a, c.again, c.base)
 	c.agree("repeat", &a, "the same when read again", "use nothing but the bars and the parameters: no random(), no clock")
 }
 
-// judgeAhead sees that a value does not hang on bars after its own: it must be
-// the same when they are left out.
+// judgeAhead checks that a value does not depend on bars after its own: it must be
+// the same without them.
 func (c *checker) judgeAhead() {
 	var a agreement
 	for _, r := range c.cuts {
@@ -178,7 +178,7 @@ func (c *checker) judgeWarmup() {
 	advice := fmt.Sprintf(`read about %d bars more before "from" (warmup => ...)`, a.reach)
 	switch {
 	case whole && len(c.all) > len(c.bars):
-		advice = fmt.Sprintf("it has not settled after %d bars: it hangs on where reading begins; read all it needs, or sum over a fixed number of bars", len(c.bars))
+		advice = fmt.Sprintf("it has not settled after %d bars: it depends on where reading begins; read all it needs, or sum over a fixed number of bars", len(c.bars))
 	case a.toEnd && a.reach > 1:
 		advice = fmt.Sprintf(`read at least %d bars more before "from" (warmup => ...), and check with more --bars`, a.reach)
 	}
@@ -197,7 +197,7 @@ func (c *checker) judgePieces() {
 	var a agreement
 	c.compare(&a, c.pieces, c.base)
 	c.agree("pieces", &a, "the same when read in pieces",
-		`values must not hang on "from" and "to"; mend warm-up and look-ahead first, if they failed, then see to "from" <= bucket < "to"`)
+		`values must not depend on "from" and "to"; correct warm-up and look-ahead first, if they failed, then check "from" <= bucket < "to"`)
 }
 
 func (c *checker) agree(check string, a *agreement, fine, advice string) {

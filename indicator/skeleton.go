@@ -18,7 +18,7 @@ import (
 //go:embed skeleton/*.sql
 var skeletons embed.FS
 
-// ErrName is wrapped by errors of New that another name mends.
+// ErrName is wrapped by errors of New that another name avoids.
 var ErrName = errors.New("indicator name")
 
 // SkeletonConfig says what New writes and where.
@@ -26,7 +26,7 @@ type SkeletonConfig struct {
 	Name string
 	// Dir is a folder of the user's own, which hypertick migrate --dir takes.
 	Dir string
-	// Recursive asks for one whose every value feeds on the one before.
+	// Recursive asks for an indicator that computes each value from the previous one.
 	Recursive bool
 }
 
@@ -113,7 +113,7 @@ func scan(dir fs.FS, name string) (newest int64, err error) {
 		}
 		newest = max(newest, number)
 		if m[2] == name {
-			return 0, fmt.Errorf("%w: %s is there already, in %s", ErrName, name, f.Name())
+			return 0, fmt.Errorf("%w: %s already exists, in %s", ErrName, name, f.Name())
 		}
 	}
 	return newest, unmade(dir, name)
@@ -136,7 +136,7 @@ func unmade(dir fs.FS, name string) error {
 		}
 		for _, made := range createForm.FindAllStringSubmatch(string(text), -1) {
 			if strings.EqualFold(made[2], name) {
-				return fmt.Errorf("%w: %s is there already, made by %s", ErrName, name, f)
+				return fmt.Errorf("%w: %s already exists, made by %s", ErrName, name, f)
 			}
 		}
 	}

@@ -45,8 +45,8 @@ func TestNewNames(t *testing.T) {
 		{"rsi", "made by 00048_baseline.sql"},
 		{"evaluate", "made by 00048_baseline.sql"},
 		{"catalog", "made by 00048_baseline.sql"},
-		{"latest", "there already"},
-		{"ema_agg", "there already"},
+		{"latest", "already exists"},
+		{"ema_agg", "already exists"},
 	} {
 		path, err := New(SkeletonConfig{Name: k.name, Dir: dir})
 		if !errors.Is(err, ErrName) || !strings.Contains(err.Error(), k.says) {
@@ -92,7 +92,7 @@ func TestNewNames(t *testing.T) {
 }
 
 // Both skeletons work as they are: goose applies them, they pass the check,
-// and goose takes them back.
+// and goose rolls them back.
 func TestSkeletonsPass(t *testing.T) {
 	d := dbtest.New(t)
 	start := time.Now().UTC().Truncate(time.Hour).Add(-40 * time.Hour)

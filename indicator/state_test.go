@@ -126,7 +126,7 @@ func TestStatesRefuse(t *testing.T) {
 }
 
 // Thousands of bars must neither underflow nor wear out: the running aggregates
-// go on where A has vanished and prices have not moved for long.
+// stay right where A has vanished and prices have not moved for long.
 func TestStatesDoNotUnderflow(t *testing.T) {
 	d := dbtest.New(t)
 	var ema, rsi, atr float64
@@ -165,7 +165,7 @@ func barsOf(ticks []tick, width time.Duration) []bar {
 	return bars
 }
 
-// wilder is RSI as the book has it, from the first bar on.
+// wilder is RSI as Wilder's book defines it, from the first bar on.
 func wilder(bars []bar, period int) []float64 {
 	var gain, loss float64
 	out := make([]float64, len(bars))

@@ -6,7 +6,7 @@ import "context"
 // database is up.
 func (in *Ingester) prepare(ctx context.Context) error {
 	return in.retry(ctx, "read settings", func(ctx context.Context) error {
-		head, err := in.queries.FeedHead(ctx)
+		head, err := in.queries.NewestTradeTime(ctx)
 		if err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func (in *Ingester) readCompressAge(ctx context.Context) error {
 }
 
 func (in *Ingester) readVenues(ctx context.Context) error {
-	venues, err := in.queries.LooseVenues(ctx)
+	venues, err := in.queries.NonContiguousVenues(ctx)
 	if err != nil {
 		return err
 	}

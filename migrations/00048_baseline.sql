@@ -132,16 +132,16 @@ COMMENT ON INDEX late_ticks_ts_idx IS 'Lets the job take the oldest ticks first.
 GRANT SELECT ON late_ticks TO hypertick_reader, hypertick_writer;
 GRANT INSERT ON late_ticks TO hypertick_writer;
 
--- Columnstore: a compressed tick is about 14 bytes. Late ticks still get in:
--- they wait beside the compressed rows until the policy packs them too.
+-- Columnstore: a compressed tick is about 14 bytes. Late ticks are stored in
+-- the row store until the policy compresses them too.
 ALTER TABLE ticks SET (
     timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'ts, seq');
 CALL add_columnstore_policy('ticks', after => INTERVAL '7 days', schedule_interval => INTERVAL '1 hour');
 
 -- 03_feeds.sql ----------------------------------------------------------------
 
--- Where ingest stands. These rows change in the same transaction as the ticks
--- they speak of: that is what makes ingest exactly-once.
+-- Offsets and feed positions. They change in the transaction that stores the
+-- ticks: that makes ingest exactly-once.
 CREATE TABLE ingest_offsets (
     topic       text        NOT NULL,
     partition   int         NOT NULL,
@@ -150,7 +150,7 @@ CREATE TABLE ingest_offsets (
     PRIMARY KEY (topic, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE ingest_offsets IS
-    'Next offset to read of each partition of the stream. The database, not the broker, is where it is remembered.';
+    'Next offset to read of each partition of the topic. Ingest resumes from it, not from the group''s offset.';
 COMMENT ON COLUMN ingest_offsets.topic IS 'Topic of the broker.';
 COMMENT ON COLUMN ingest_offsets.partition IS 'Partition of the topic.';
 COMMENT ON COLUMN ingest_offsets.next_offset IS 'Every record below it is stored, dead-lettered or was a duplicate.';
@@ -166,12 +166,12 @@ CREATE TABLE feed_positions (
     PRIMARY KEY (symbol, venue)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE feed_positions IS
-    'How far each feed has come. A tick whose seq is not above last_seq is a duplicate.';
+    'Position of each feed. A tick whose seq is not above last_seq is a duplicate.';
 COMMENT ON COLUMN feed_positions.venue IS 'See ticks.venue.';
 COMMENT ON COLUMN feed_positions.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN feed_positions.last_seq IS 'Highest seq stored.';
 COMMENT ON COLUMN feed_positions.last_ts IS 'Newest trade time stored.';
-COMMENT ON COLUMN feed_positions.updated_at IS 'When the feed last brought a tick.';
+COMMENT ON COLUMN feed_positions.updated_at IS 'When a tick of the feed was last stored.';
 GRANT SELECT ON feed_positions TO hypertick_reader;
 GRANT SELECT, INSERT, UPDATE ON feed_positions TO hypertick_writer;
 CREATE TABLE feed_venues (
@@ -179,7 +179,7 @@ CREATE TABLE feed_venues (
     contiguous boolean NOT NULL DEFAULT true
 );
 COMMENT ON TABLE feed_venues IS
-    'What is known of a venue. A venue that is not listed counts as contiguous. Ingest reads it once a minute.';
+    'Properties of venues. A venue that is not listed is contiguous. Ingest reads the table once a minute.';
 COMMENT ON COLUMN feed_venues.venue IS 'See ticks.venue.';
 COMMENT ON COLUMN feed_venues.contiguous IS
     'Whether seq rises by exactly one per symbol, so that a jump is a gap. Set it to false for venues that number '
@@ -205,14 +205,14 @@ COMMENT ON COLUMN feed_gaps.from_seq IS 'First seq missing.';
 COMMENT ON COLUMN feed_gaps.to_seq IS 'Last seq missing.';
 COMMENT ON COLUMN feed_gaps.before_ts IS 'Trade time of the tick before the gap.';
 COMMENT ON COLUMN feed_gaps.after_ts IS 'Trade time of the tick after the gap.';
-COMMENT ON COLUMN feed_gaps.detected_at IS 'When ingest saw it.';
+COMMENT ON COLUMN feed_gaps.detected_at IS 'When ingest detected it.';
 COMMENT ON INDEX feed_gaps_symbol_idx IS 'Serves the gaps of one symbol.';
 COMMENT ON INDEX feed_gaps_detected_at_idx IS 'Serves the newest gaps.';
 GRANT SELECT ON feed_gaps TO hypertick_reader;
 GRANT SELECT, INSERT ON feed_gaps TO hypertick_writer;
 
--- What became of dead letters. Their topic is only ever appended to, so that they
--- are dealt with is known here, in the transaction that dealt with them.
+-- Outcomes of dead letters. Their topic is append-only, so the transaction that
+-- handles a dead letter records that here.
 CREATE TABLE dead_letters_handled (
     topic     text        NOT NULL,
     partition int         NOT NULL,
@@ -221,19 +221,19 @@ CREATE TABLE dead_letters_handled (
     at        timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic, partition, "offset")
 );
-COMMENT ON TABLE dead_letters_handled IS 'Dead letters that nobody needs to look at any more.';
+COMMENT ON TABLE dead_letters_handled IS 'Dead letters that have been handled.';
 COMMENT ON COLUMN dead_letters_handled.topic IS 'Topic of the dead letters.';
 COMMENT ON COLUMN dead_letters_handled.partition IS 'Partition of the dead letter, not of the record it was.';
 COMMENT ON COLUMN dead_letters_handled."offset" IS 'Offset of the dead letter.';
 COMMENT ON COLUMN dead_letters_handled.how IS
-    'stored: its tick is in ticks now. known: it was there already. discarded: somebody decided so.';
-COMMENT ON COLUMN dead_letters_handled.at IS 'When.';
+    'stored: its tick is in ticks now. known: its tick was stored before. discarded: an operator discarded it.';
+COMMENT ON COLUMN dead_letters_handled.at IS 'When it was handled.';
 GRANT SELECT ON dead_letters_handled TO hypertick_reader;
 GRANT SELECT, INSERT ON dead_letters_handled TO hypertick_writer;
 
--- Ingest's own account, by the minute of its commits. ticks cannot tell it: they
--- are stamped with the time of the trade, and a duplicate or a dead letter
--- leaves nothing there. Written in the transaction of the batch, so it is exact.
+-- Activity of ingest, by the minute of its commits. ticks does not hold it: its
+-- rows have the time of the trade, and a duplicate or a dead letter has none.
+-- Written in the transaction of the batch, so it is exact.
 CREATE TABLE ingest_activity (
     minute       timestamptz NOT NULL,
     topic        text        NOT NULL,
@@ -245,12 +245,12 @@ CREATE TABLE ingest_activity (
 );
 SELECT create_hypertable('ingest_activity', by_range('minute', INTERVAL '7 days'), create_default_indexes => false);
 
--- A partition has one writer at a time (see ingest_offsets), so nobody waits for
--- anybody's row here.
+-- A partition has one writer at a time (see ingest_offsets), so no
+-- transaction waits for another's row here.
 CREATE UNIQUE INDEX ingest_activity_key ON ingest_activity (minute, topic, partition);
 SELECT add_retention_policy('ingest_activity', INTERVAL '30 days', schedule_interval => INTERVAL '1 day');
 COMMENT ON TABLE ingest_activity IS
-    'What ingest did with the records of each partition, by minute. Rows go after 30 days.';
+    'Records that ingest processed, by partition and minute. Rows are kept for 30 days.';
 COMMENT ON COLUMN ingest_activity.minute IS 'Minute in which the batches began to be stored.';
 COMMENT ON COLUMN ingest_activity.topic IS 'Topic of the broker.';
 COMMENT ON COLUMN ingest_activity.partition IS 'Partition of the topic.';
@@ -297,7 +297,7 @@ COMMENT ON TYPE indicator.atr_state IS
 CREATE TYPE indicator.sum_state AS (n bigint, mean float8, m2 float8, min float8, max float8);
 -- +goose StatementBegin
 COMMENT ON TYPE indicator.sum_state IS
-    'Count, mean, sum of squared deviations from the mean, least and greatest. Sums of squares lose all digits where '
+    'Count, mean, sum of squared deviations from the mean, minimum and maximum. Sums of squares lose all digits where '
     'a price is far from 0 and hardly moves; this form keeps them.';
 -- +goose StatementEnd
 CREATE TYPE indicator.obv_state AS (n bigint, first float8, volume float8, last float8, s float8);
@@ -639,7 +639,7 @@ COMMENT ON FUNCTION indicator.sum_squares(indicator.sum_state) IS
 CREATE FUNCTION indicator.min(state indicator.sum_state) RETURNS float8
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN (state).min;
-COMMENT ON FUNCTION indicator.min(indicator.sum_state) IS 'Least value.';
+COMMENT ON FUNCTION indicator.min(indicator.sum_state) IS 'Minimum.';
 CREATE FUNCTION indicator.max(state indicator.sum_state) RETURNS float8
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN (state).max;
@@ -731,7 +731,7 @@ FROM PUBLIC;
 -- and every later EMA, RSI and ATR is right again.
 --
 -- All states in one row of plain numbers: the bars of a block are read and
--- sorted once for all of them, the columnstore packs numbers well, and the
+-- sorted once for all of them, the columnstore compresses numbers well, and the
 -- screener, which goes through some ten rows of every symbol, need not take
 -- composites apart. The views put the numbers together as states.
 --
@@ -819,7 +819,7 @@ CREATE TYPE indicator.block AS (
 COMMENT ON TYPE indicator.block IS 'A row of the views indicator.blocks_<interval>.';
 
 -- A cursor, since how many blocks it takes depends on how often the symbol
--- trades. Made anew with every interval, for the reason given at candles(). An
+-- trades. Recreated with every interval, for the reason given at candles(). An
 -- interval that is rolled up at read has no blocks.
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.make_blocks_function() RETURNS void
@@ -1141,8 +1141,8 @@ BEGIN
     -- start_offset NULL: no late tick is out of reach, and a run with nothing
     -- invalidated costs milliseconds. end_offset is a minute for every level: a
     -- bucket is materialised as soon as it has closed. What is built from other
-    -- candles starts a little after them, so that one round carries a late tick
-    -- all the way up. Oldest first: the default would move the watermark to the
+    -- candles starts a little after them, so that one round moves a late tick
+    -- to the top level. Oldest first: the default would move the watermark to the
     -- end at once, and reads would miss what is not materialised yet below it.
     PERFORM add_continuous_aggregate_policy(format('public.%I', relation)::regclass,
         start_offset => NULL, end_offset => INTERVAL '1 minute',
@@ -1229,7 +1229,7 @@ BEGIN
                         ('volumes', 'The volumes, likewise.')) c(name, text));
     EXECUTE format('GRANT SELECT ON indicator.%I TO hypertick_reader, hypertick_writer', relation);
 
-    -- end_offset NULL: the open block is computed anew with every bar that
+    -- end_offset NULL: the open block is recomputed with every bar that
     -- closes, so that the screener lags a minute or so. A block becomes final in
     -- the run in which the next one first appears: by then the policy of the
     -- candles has materialised all its bars.
@@ -1315,7 +1315,7 @@ BEGIN
         RAISE EXCEPTION 'interval: want one that no other is built from, got %, from which % is built', name, users
             USING ERRCODE = 'dependent_objects_still_exist';
     END IF;
-    -- The jobs go first, else the drop may meet a refresh that is running.
+    -- The jobs are deleted first: otherwise the drop may wait for a running refresh.
     FOR job IN
         SELECT j.job_id FROM timescaledb_information.jobs j
         WHERE j.hypertable_schema = 'public' AND j.hypertable_name = 'candles_' || name
@@ -1545,7 +1545,7 @@ DECLARE
     next   CONSTANT text := format(
         'SELECT %2$I FROM public.%1$I WHERE symbol = $1 AND %2$I >= $2 AND %2$I < $3 ORDER BY %2$I LIMIT 1',
         bars.relation, at);
-    -- The first bar that begins in the range, and the first one behind it.
+    -- The first bar that begins in the range, and the first one after it.
     start  timestamptz := _hypertick.bucket_from(since, bars.width);
     behind CONSTANT timestamptz := _hypertick.bucket_from(until, bars.width);
     stop   timestamptz;
@@ -1610,10 +1610,10 @@ COMMENT ON FUNCTION _hypertick.roll_up_before(_hypertick.interval_source, text, 
     'The last max_bars bars of an interval that is not materialised, which begin before until, newest first.';
 
 -- A function and not a view over all intervals: each statement has its own time
--- bounds, which TimescaleDB can prune chunks by. A statement that is made when it
--- runs would be planned anew each time, which takes longer than reading a bar; so
--- the function is made anew when an interval is added or removed, with one
--- statement for each in every case.
+-- bounds, which TimescaleDB can prune chunks by. A dynamic statement
+-- would be planned on every call, which takes longer than reading a bar; so the
+-- function is recreated when an interval is added or removed, with one static
+-- statement for each.
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.make_candles_function() RETURNS void
 LANGUAGE plpgsql
@@ -1696,7 +1696,7 @@ END
 $make$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION _hypertick.make_candles_function() IS
-    'Makes candles(), the one way SQL reads bars, for the intervals there are.';
+    'Creates candles(), through which SQL reads bars, for the intervals there are.';
 REVOKE EXECUTE ON FUNCTION _hypertick.make_candles_function() FROM PUBLIC;
 SELECT add_interval(i."interval") FROM intervals i WHERE i.kind = 'core' ORDER BY i.width;
 -- +goose StatementBegin
@@ -1771,7 +1771,7 @@ COMMENT ON COLUMN _hypertick.awaited_revisions.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN _hypertick.awaited_revisions."interval" IS 'Interval of the bar.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.bucket IS 'Start of the bar.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.whole IS 'See bar_revisions.whole.';
-COMMENT ON COLUMN _hypertick.awaited_revisions.since IS 'When the job learned of it.';
+COMMENT ON COLUMN _hypertick.awaited_revisions.since IS 'When the job first listed it.';
 GRANT SELECT ON _hypertick.awaited_revisions TO hypertick_reader;
 CREATE TABLE bar_revisions (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -1899,8 +1899,8 @@ BEGIN
     ON CONFLICT (symbol, "interval", bucket) DO UPDATE SET whole = awaited.whole OR excluded.whole;
 
     -- A bar shows its late ticks when it counts as many as what it is built
-    -- from, and that in turn is awaited no more. Ticks are never taken away one
-    -- by one, so the numbers cannot agree by chance.
+    -- from, and that in turn is awaited no more. Single ticks are never deleted, so
+    -- the numbers cannot agree by chance.
     FOR level IN SELECT i.* FROM public.intervals i WHERE i.materialized ORDER BY i.width LOOP
         WITH shown AS (
             SELECT w.symbol, w.bucket
@@ -1925,7 +1925,7 @@ BEGIN
         SELECT d.symbol, level."interval", d.bucket, d.whole FROM done d ORDER BY d.bucket, d.symbol;
     END LOOP;
 
-    -- Where retention has taken the ticks the numbers never agree.
+    -- Where retention has dropped the ticks the numbers never agree.
     DELETE FROM _hypertick.awaited_revisions w WHERE w.since < now() - INTERVAL '1 hour';
     DELETE FROM public.bar_revisions r WHERE r.at < now() - keep;
 END
@@ -2044,7 +2044,7 @@ DECLARE
 BEGIN
     SELECT c.* INTO known FROM indicator.catalog c WHERE c.name = evaluate.name;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'indicator: there is none named %', coalesce(quote_ident(evaluate.name), 'null')
+        RAISE EXCEPTION 'indicator: % does not exist', coalesce(quote_ident(evaluate.name), 'null')
             USING ERRCODE = 'undefined_function', HINT = 'SELECT name FROM indicator.catalog lists them.';
     END IF;
     IF symbol IS NULL OR "interval" IS NULL OR "from" IS NULL OR "to" IS NULL THEN
@@ -2788,7 +2788,7 @@ COMMENT ON FUNCTION indicator.vwap(text, text, timestamptz, timestamptz, int) IS
 Sum of price times size over sum of size, of every trade: since midnight UTC, or over the last period bars. No
 value where nothing but zero sizes traded. Warm-up: the bars since midnight, or period - 1 bars. Source: the plain
 definition, over trades and not over typical prices.
-@param period 0..500 Bars; 0 begins anew each day, UTC.
+@param period 0..500 Bars; 0 restarts each day, UTC.
 @series vwap In the price''s units.';
 -- +goose StatementEnd
 -- +goose StatementBegin
@@ -2845,10 +2845,10 @@ $$;
 -- +goose StatementBegin
 COMMENT ON FUNCTION indicator.obv(text, text, timestamptz, timestamptz, int) IS
 'On-balance volume
-Running sum of the volume, added where the close rises, taken away where it falls; begins with the first bar''s
-volume. Flat prices: stays. As its level hangs on all history it reads every block state of the symbol, one row for
-some 60 bars; with a period it is the sum over the last period bars instead, first defined on bar period. Profile:
-TA-Lib OBV.
+Running sum of the volume, added where the close rises, subtracted where it falls; begins with the first bar''s
+volume. Flat prices: unchanged. Its level depends on all history, so it reads every block state of the symbol, one
+row for some 60 bars; with a period it is the sum over the last period bars instead, first defined on bar period.
+Profile: TA-Lib OBV.
 @param period 0..500 Bars; 0 counts from the beginning of history.
 @series obv In units traded.';
 -- +goose StatementEnd
@@ -3428,7 +3428,7 @@ CREATE TYPE _hypertick.drift AS (
     relation text, symbol text, bucket timestamptz, pending boolean, stored jsonb, expected jsonb, checked bigint
 );
 COMMENT ON TYPE _hypertick.drift IS
-    'A stored row that is not what it should be, or (symbol is NULL) how many rows of a relation were looked at.';
+    'A stored row with drift, or (symbol is NULL) how many rows of a relation were checked.';
 CREATE TYPE _hypertick.seq_finding AS (
     kind text, venue text, from_seq bigint, to_seq bigint, at timestamptz, copies bigint, checked bigint
 );
@@ -3479,7 +3479,7 @@ RETURN $q$
         ) p
 $q$;
 COMMENT ON FUNCTION _hypertick.verify_pending() IS
-    'SQL text: joins to found buckets f how many ranges of waiting hold them, and whether a refresh will carry a '
+    'SQL text: joins to found buckets f how many ranges of waiting hold them, and whether a refresh will make a '
     'change.';
 
 -- One scan of the ticks for all levels: the upper ones are made from the lower,
@@ -3682,7 +3682,7 @@ BEGIN
         END IF;
         IF tick.seq > tick.before + 1
            AND (tick.ts >= "from" AND tick.ts < "to" OR tick.before_ts >= "from" AND tick.before_ts < "to")
-           -- Behind the horizon a tick may have gone though its neighbours are there.
+           -- Before the horizon a tick may be dropped while its neighbours are kept.
            AND (horizon IS NULL OR least(tick.ts, tick.before_ts) >= horizon + margin)
            AND coalesce((SELECT v.contiguous FROM public.feed_venues v WHERE v.venue = tick.venue), true) THEN
             IF bounded THEN
@@ -3690,7 +3690,7 @@ BEGIN
                 WHERE k.symbol = of AND k.venue = tick.venue AND k.seq > tick.before AND k.seq < tick.seq;
             END IF;
             IF missing < tick.seq - tick.before - 1 THEN
-                -- What ingest saw missing never came; what it did not was there once.
+                -- A gap that ingest recorded never came; any other was stored once.
                 found := ROW(CASE WHEN EXISTS (
                         SELECT FROM public.feed_gaps g WHERE g.symbol = of AND g.venue = tick.venue
                         AND g.from_seq <= tick.before + 1 AND g.to_seq >= tick.seq - 1) THEN 'gap' ELSE 'hole' END,
@@ -3708,8 +3708,8 @@ BEGIN
         FROM (SELECT f.* FROM public.feed_positions f WHERE f.symbol = of) p
         FULL JOIN jsonb_each_text(highest) h ON h.key = p.venue
     LOOP
-        -- A position that is too low lets a tick in again; one that is too high
-        -- keeps ticks out. The latter shows only where all ticks were read.
+        -- A position that is too low lets ingest store a tick twice; one that is
+        -- too high drops ticks as duplicates, which only a full read can show.
         IF tick.seq > coalesce(tick.last_seq, 0)
            OR NOT bounded AND coalesce(tick.seq, 0) < tick.last_seq
               AND (horizon IS NULL OR tick.last_ts >= horizon + margin) THEN
@@ -3753,9 +3753,9 @@ COMMENT ON TABLE verify_runs IS 'Runs of the job that verifies samples. Kept for
 COMMENT ON COLUMN verify_runs.id IS 'Number of the run.';
 COMMENT ON COLUMN verify_runs.at IS 'When it ended.';
 COMMENT ON COLUMN verify_runs.took IS 'How long it took.';
-COMMENT ON COLUMN verify_runs.samples IS 'Days of a symbol that were looked at.';
+COMMENT ON COLUMN verify_runs.samples IS 'Days of a symbol that were checked.';
 COMMENT ON COLUMN verify_runs.checked IS 'Candles and blocks that were computed again.';
-COMMENT ON COLUMN verify_runs.drift IS 'How many of them are not what they should be.';
+COMMENT ON COLUMN verify_runs.drift IS 'How many of them have drift.';
 COMMENT ON INDEX verify_runs_at_idx IS 'Finds the newest, and what can go.';
 GRANT SELECT ON verify_runs TO hypertick_reader;
 CREATE TABLE verify_drift (
@@ -3768,12 +3768,12 @@ CREATE TABLE verify_drift (
     PRIMARY KEY (relation, symbol, bucket)
 );
 COMMENT ON TABLE verify_drift IS
-    'Buckets that samples found to be wrong. A row goes when a later sample, or a repair, finds its bucket right.';
+    'Buckets with drift, found by samples. The row is deleted when a later sample, or a repair, finds none.';
 COMMENT ON COLUMN verify_drift.relation IS 'Candles or blocks.';
 COMMENT ON COLUMN verify_drift.symbol IS 'Symbol.';
 COMMENT ON COLUMN verify_drift.bucket IS 'Start of the bucket.';
-COMMENT ON COLUMN verify_drift.stored IS 'What is stored, of what differs. NULL: nothing is.';
-COMMENT ON COLUMN verify_drift.expected IS 'What should be. NULL: nothing.';
+COMMENT ON COLUMN verify_drift.stored IS 'The stored fields that differ. NULL: no row is stored.';
+COMMENT ON COLUMN verify_drift.expected IS 'The expected fields. NULL: no row is expected.';
 COMMENT ON COLUMN verify_drift.found_at IS 'When it was last seen.';
 GRANT SELECT ON verify_drift TO hypertick_reader;
 
@@ -3856,7 +3856,7 @@ BEGIN
     END LOOP;
     INSERT INTO public.verify_runs (took, samples, checked, drift) VALUES (clock_timestamp() - began, done, n, wrong);
     DELETE FROM public.verify_runs r WHERE r.at < now() - keep;
-    -- Retention may have taken what was wrong.
+    -- Retention may have dropped what was wrong.
     DELETE FROM public.verify_drift w WHERE w.found_at < now() - keep;
 END
 $$;
@@ -3870,8 +3870,8 @@ SELECT add_job('_hypertick.verify_sample', INTERVAL '1 hour',
 
 -- 16_quality.sql --------------------------------------------------------------
 
--- Whether the ticks that come are as expected. Nothing is dropped or changed:
--- what looks wrong is written down, for people and for status.
+-- Data quality of the ticks. Nothing is dropped or changed: findings are
+-- recorded, for people and for status.
 CREATE TABLE quality_findings (
     kind     text             NOT NULL CHECK (kind IN ('stale', 'gap', 'outlier', 'crossed', 'skew')),
     venue    text COLLATE "C" NOT NULL,
@@ -3887,7 +3887,7 @@ CREATE TABLE quality_findings (
 );
 CREATE INDEX quality_findings_seen_at_idx ON quality_findings (seen_at);
 CREATE INDEX quality_findings_open_idx ON quality_findings (kind) WHERE ended_at IS NULL;
-COMMENT ON TABLE quality_findings IS 'What is odd about the ticks. Kept for 30 days after it was last seen.';
+COMMENT ON TABLE quality_findings IS 'Data quality findings. Kept for 30 days after they were last seen.';
 COMMENT ON COLUMN quality_findings.kind IS
     'stale: no tick though there should be some. gap: seqs that never came. outlier: a price far from those right '
     'before and after. crossed: two venues disagree about the price. skew: a venue''s clock is wrong, or its ticks '
@@ -3899,7 +3899,7 @@ COMMENT ON COLUMN quality_findings.symbol IS 'See ticks.symbol. Empty: all of th
 COMMENT ON COLUMN quality_findings.since IS
     'When it began: of stale the last tick, of gap and outlier the tick''s own time.';
 -- +goose StatementBegin
-COMMENT ON COLUMN quality_findings.seq IS 'Of gap the first seq missing, of outlier the tick''s; else 0.';
+COMMENT ON COLUMN quality_findings.seq IS 'Of gap the first seq missing, of outlier the tick''s; 0 otherwise.';
 -- +goose StatementEnd
 COMMENT ON COLUMN quality_findings.seen_at IS 'When a check last saw it.';
 COMMENT ON COLUMN quality_findings.ended_at IS 'When it was over. NULL: it lasts.';
@@ -3943,8 +3943,8 @@ COMMENT ON COLUMN _hypertick.quality_waiting.seq IS 'See ticks.seq.';
 COMMENT ON COLUMN _hypertick.quality_waiting.price IS 'See ticks.price.';
 
 -- A symbol is expected to trade when it did so a week ago at this time of day, or,
--- where its history is shorter, a day ago: so a closed market is not stale. Of a
--- history shorter still it is expected to go on as it did.
+-- where its history is shorter, a day ago: so a closed market is not stale. With
+-- a history shorter still it is expected to trade as it did.
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.quality_stale(at timestamptz, quiet interval, gaps float8)
 RETURNS TABLE (venue text, symbol text, since timestamptz, value float8, bound float8, detail text)
@@ -4125,7 +4125,7 @@ CREATE FUNCTION _hypertick.quality_hampel(before float8[], after float8[], OUT m
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- As many on either side: else the side with more of them decides.
+    -- As many on either side: otherwise the side with more of them decides.
     WITH n AS (
         SELECT least(cardinality(before), cardinality(after)) AS n
     ), p AS (
@@ -4183,7 +4183,7 @@ BEGIN
     SET seen_at = excluded.seen_at, ended_at = excluded.ended_at, value = excluded.value, detail = excluded.detail;
 
     -- Outliers among the ticks since the last check. Most ticks are near the one
-    -- before and need no second look. Ticks in flight are given some seconds.
+    -- before and are not checked further. Ticks in flight are given some seconds.
     until := at - INTERVAL '10 seconds';
     IF until > run.upto THEN
         INSERT INTO _hypertick.quality_waiting (symbol, venue, ts, seq, price)
@@ -4379,7 +4379,7 @@ COMMENT ON COLUMN alert.rules.bars IS
     'For above, below and outside: bars in a row on which it must hold. For changes, rises and falls: how many bars '
     'the change may take.';
 COMMENT ON COLUMN alert.rules.cooldown IS
-    'After an event a symbol has no other of this rule for so long, counted in the time of the bars.';
+    'For this long after an event the rule opens no other for the symbol, counted in the time of the bars.';
 COMMENT ON COLUMN alert.rules.severity IS 'info, warning or critical.';
 -- +goose StatementBegin
 COMMENT ON COLUMN alert.rules.channels IS 'Names in alert.channels; none means all of them.';
@@ -4555,8 +4555,8 @@ CREATE SEQUENCE alert.event_id AS bigint;
 COMMENT ON SEQUENCE alert.event_id IS 'Numbers of alert.events.';
 
 -- One writer at a time holds the lock of the job, so that change_id becomes
--- visible in its order. Whether anything can have changed is one look at the
--- sequence; only then are the chunks of events worth looking at.
+-- visible in its order. The sequence shows whether anything can have changed;
+-- only then are the chunks of events read.
 CREATE SEQUENCE alert.change_id AS bigint;
 COMMENT ON SEQUENCE alert.change_id IS 'Numbers of the changes of alert.events.';
 GRANT SELECT ON SEQUENCE alert.change_id TO hypertick_reader, hypertick_operator;
@@ -4696,10 +4696,10 @@ CREATE INDEX outbox_channel_idx ON alert.outbox (channel, id) WHERE state = 'wai
 -- Sent ones are many, dead ones few: both are in outbox_finished_idx.
 CREATE INDEX outbox_dead_idx ON alert.outbox (channel) WHERE state = 'dead';
 COMMENT ON TABLE alert.outbox IS
-    'Notifications: waiting, sent or given up. A notifier takes waiting ones whose next_try has come, FOR UPDATE '
-    'SKIP LOCKED. Sent ones are kept for 7 days, dead ones for 30.';
+    'Notifications: waiting, sent or failed permanently. A notifier claims waiting ones whose next_try has come, '
+    'FOR UPDATE SKIP LOCKED. Sent ones are kept for 7 days, dead ones for 30.';
 COMMENT ON COLUMN alert.outbox.id IS 'Order of writing.';
-COMMENT ON COLUMN alert.outbox.key IS 'Idempotency key: the receiver sees the same one on every try.';
+COMMENT ON COLUMN alert.outbox.key IS 'Idempotency key: the receiver sees the same one on every attempt.';
 COMMENT ON COLUMN alert.outbox.channel IS 'Name in alert.channels.';
 -- +goose StatementBegin
 COMMENT ON COLUMN alert.outbox.payload IS
@@ -4708,20 +4708,20 @@ COMMENT ON COLUMN alert.outbox.payload IS
 -- +goose StatementEnd
 COMMENT ON COLUMN alert.outbox.state IS 'waiting, sent or dead.';
 COMMENT ON COLUMN alert.outbox.attempts IS
-    'How often it was tried. Rises when a notifier takes it, and tells one that took it from the next: the result of '
-    'a try counts only while the number is still its own.';
+    'Number of attempts. Rises when a notifier claims it: a notifier stores its result only while the number is '
+    'still the one of its claim.';
 -- +goose StatementBegin
 COMMENT ON COLUMN alert.outbox.next_try IS
-    'Not tried before this. A notifier that takes it sets this ahead, so that no other does meanwhile; should it '
-    'die, the next one goes on then.';
+    'Earliest time of the next attempt. A notifier that claims it sets this ahead as a lease; if that notifier dies, '
+    'another one claims it then.';
 -- +goose StatementEnd
 COMMENT ON COLUMN alert.outbox.created_at IS 'When it was written.';
-COMMENT ON COLUMN alert.outbox.finished_at IS 'When it was sent or given up.';
-COMMENT ON COLUMN alert.outbox.error IS 'Why the last try failed.';
+COMMENT ON COLUMN alert.outbox.finished_at IS 'When it was sent or failed permanently.';
+COMMENT ON COLUMN alert.outbox.error IS 'Why the last attempt failed.';
 COMMENT ON INDEX alert.outbox_next_idx IS 'Finds what is due.';
-COMMENT ON INDEX alert.outbox_finished_idx IS 'Finds what can go.';
+COMMENT ON INDEX alert.outbox_finished_idx IS 'Finds what can be deleted.';
 COMMENT ON INDEX alert.outbox_order_idx IS
-    'Tells whether an earlier notification of the same channel, rule and symbol waits.';
+    'Finds whether an earlier notification of the same channel, rule and symbol waits.';
 COMMENT ON INDEX alert.outbox_channel_idx IS 'Finds what waits for a channel, in order.';
 COMMENT ON INDEX alert.outbox_dead_idx IS 'Counts and lists what was given up.';
 GRANT SELECT ON alert.outbox TO hypertick_reader, hypertick_operator;
@@ -4756,7 +4756,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON PROCEDURE _hypertick.clear_outbox(int, jsonb) IS 'Job: forgets old notifications. config: sent, dead.';
+COMMENT ON PROCEDURE _hypertick.clear_outbox(int, jsonb) IS 'Job: deletes old notifications. config: sent, dead.';
 REVOKE EXECUTE ON PROCEDURE _hypertick.clear_outbox(int, jsonb) FROM PUBLIC;
 SELECT add_job('_hypertick.clear_outbox', INTERVAL '1 hour',
     config => '{"sent": "7 days", "dead": "30 days"}', fixed_schedule => false);
@@ -4766,10 +4766,10 @@ SELECT add_job('_hypertick.clear_outbox', INTERVAL '1 hour',
 -- How rules become events. Three layers: which bars of a symbol meet a rule, which
 -- events that makes, and how those differ from the ones that are stored. The
 -- first two depend on nothing but the bars, so a dry run, a catch-up after an hour
--- without the job, and a second look after a late tick all say the same.
+-- without the job, and an evaluation after a late tick all agree.
 
 -- Late ticks are noted from two seconds after the end of a bar on (see
--- note_revisions); a look somewhat later misses none.
+-- note_revisions); an evaluation somewhat later misses none.
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.alert_grace() RETURNS interval
 LANGUAGE sql STABLE
@@ -5119,9 +5119,9 @@ $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
 COMMENT ON FUNCTION _hypertick.evaluate_symbol(alert.rules, text, timestamptz, timestamptz, int) IS
-    'Looks at the bars of a symbol from where the last look ended up to "to", or from revised on if that is before; '
-    'writes what is new, and revises or retracts what no longer is so. lookback is how many bars a symbol seen for '
-    'the first time is looked back on.';
+    'Evaluates the bars of a symbol from the end of the last evaluation to "to", or from revised on if that is '
+    'before; writes new events, and revises or retracts those that no longer hold. lookback is how many past bars '
+    'of a symbol are evaluated when it is first seen.';
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.end_events(rule_id bigint) RETURNS void
@@ -5238,7 +5238,7 @@ BEGIN
         LOOP
             late := late OR clock_timestamp() > until;
             IF late THEN
-                -- The next run goes on from here.
+                -- The next run resumes from here.
                 UPDATE alert.progress g SET revised = least(g.revised, due.revised)
                 WHERE due.revised IS NOT NULL AND g.rule_id = rule.id AND g.symbol = due.symbol;
                 CONTINUE;
@@ -5395,8 +5395,8 @@ TO hypertick_reader;
 
 -- 20_alert_defaults.sql -------------------------------------------------------
 
--- Rules to begin with. They are rows like any other: change them, switch them
--- off, delete them.
+-- Default rules. They are rows like any other: change them, disable them, delete
+-- them.
 INSERT INTO alert.rules
     (name, description, "interval", indicator, params, series, condition, threshold, upper, bars, cooldown, severity)
 VALUES
@@ -5433,7 +5433,7 @@ CREATE TABLE heartbeats (
     PRIMARY KEY (component, instance)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE heartbeats IS
-    'Heartbeats of the processes around the database. One that stops in order deletes its row.';
+    'Heartbeats of the processes around the database. A process that shuts down cleanly deletes its row.';
 COMMENT ON COLUMN heartbeats.component IS 'What it is: ingest or notify.';
 COMMENT ON COLUMN heartbeats.instance IS 'Which one.';
 COMMENT ON COLUMN heartbeats.started_at IS 'When it was started.';
@@ -5446,7 +5446,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON heartbeats TO hypertick_writer, hypertic
 
 -- Jobs -----------------------------------------------------------------------
 
--- TimescaleDB's scheduler keeps its own account of the jobs that it starts.
+-- TimescaleDB's scheduler keeps statistics of the jobs that it starts; this table
+-- has those of the jobs that a client starts.
 CREATE TABLE _hypertick.job_runs (
     job_id      int         PRIMARY KEY,
     finished_at timestamptz NOT NULL,
@@ -5519,10 +5520,10 @@ GRANT SELECT ON job_status TO hypertick_reader, hypertick_operator;
 CREATE FUNCTION _hypertick.job_rank(proc text, relation text) RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
-    -- Before the candles that they change, which else are made twice.
+    -- Before the candles that they change, to refresh those once.
     WHEN proc = 'move_late_ticks' THEN 0
     WHEN proc = 'policy_refresh_continuous_aggregate' AND relation LIKE 'candles%' THEN 1
-    -- Right after the candles that they look at.
+    -- Right after the candles that they read.
     WHEN proc = 'evaluate_alerts' THEN 2
     ELSE 3
 END;
@@ -5535,7 +5536,7 @@ REVOKE EXECUTE ON FUNCTION _hypertick.job_rank(text, text) FROM PUBLIC;
 -- Storage --------------------------------------------------------------------
 
 -- What is newer than its watermark is computed by whoever reads the aggregate, so
--- a watermark that stands still makes every read slower.
+-- a watermark that does not advance makes every read slower.
 CREATE VIEW watermarks AS
 SELECT c.user_view_schema::text AS schema, c.user_view_name::text AS relation,
        -- An aggregate that was never refreshed stands at the beginning of time.
@@ -5596,7 +5597,7 @@ CREATE TABLE pipeline_advice (
 );
 COMMENT ON TABLE pipeline_advice IS 'What the conditions of the pipeline mean. Limits may be changed with UPDATE.';
 COMMENT ON COLUMN pipeline_advice.component IS 'See pipeline.component.';
-COMMENT ON COLUMN pipeline_advice.condition IS 'What is the matter.';
+COMMENT ON COLUMN pipeline_advice.condition IS 'Name of the condition.';
 COMMENT ON COLUMN pipeline_advice.state IS 'State of a part in this condition.';
 COMMENT ON COLUMN pipeline_advice.above IS
     'Limit: records of topic, seconds of the others. NULL: the condition has none.';
@@ -5610,9 +5611,9 @@ INSERT INTO pipeline_advice (component, condition, state, above, action) VALUES
     ('topic', 'backlog', 'warning', 10000,
      'Ingest works off a backlog. If it never ends: more workers, or more ingests.'),
     ('ingest', 'none', 'failed', NULL, 'Start one: hypertick ingest.'),
-    ('ingest', 'gone', 'failed', NULL, 'Start it: hypertick ingest goes on where it stopped.'),
+    ('ingest', 'gone', 'failed', NULL, 'Start it: hypertick ingest resumes where it stopped.'),
     ('ingest', 'replaced', 'warning', NULL,
-     'Start it: hypertick ingest goes on where it stopped. Others have taken its partitions.'),
+     'Start it: hypertick ingest resumes where it stopped. Others have taken its partitions.'),
     ('ingest', 'broker', 'failed', NULL, 'Check that the broker runs; ingest retries by itself.'),
     ('ingest', 'error', 'failed', NULL, 'See its log; it retries by itself.'),
     ('feed', 'silent', 'warning', 15,
@@ -5664,7 +5665,7 @@ WITH timed AS (
                    WHERE o.component = t.component AND o.instance <> t.instance AND o.age <= o.patience) AS others
     FROM timed t
 )
--- The database does not speak to the broker: ingest tells it.
+-- The database does not connect to the broker: ingest reports its state.
 SELECT 15 AS place, 0::float8 AS rank, 'broker' AS component, '' AS part,
        CASE WHEN count(*) = 0 THEN 'unknown' WHEN bool_or(a.error LIKE 'broker%') THEN 'unreachable' END AS condition,
        NULL::float8 AS seconds,
@@ -5678,7 +5679,7 @@ SELECT CASE a.component WHEN 'ingest' THEN 20 ELSE 70 END, 0, a.component, a.ins
             WHEN a.error IS NOT NULL THEN 'error' END,
        a.age, CASE WHEN a.gone THEN 'last heartbeat ' || round(a.age::numeric) || ' s ago' ELSE a.detail END, a.error
 FROM alive a
--- One that went while others work is news for ten minutes only.
+-- One that stopped while others run is reported for ten minutes only.
 WHERE NOT (a.gone AND a.age > 600 AND a.others)
 UNION ALL
 SELECT 20, 0, 'ingest', '', 'none', NULL, 'no ingest runs', NULL
@@ -5691,7 +5692,7 @@ CREATE VIEW _hypertick.pipeline_stream AS
 SELECT 16 AS place, 0::float8 AS rank, 'topic' AS component, t.topic AS part,
        CASE WHEN t.behind > _hypertick.pipeline_limit('topic', 'backlog') THEN 'backlog' END AS condition,
        NULL::float8 AS seconds,
-       concat(t.partitions, ' partitions, ', t.read, ' records done with, ', t.behind, ' to do') AS detail,
+       concat(t.partitions, ' partitions, ', t.read, ' records ingested, lag ', t.behind) AS detail,
        NULL AS error
 FROM (
     SELECT o.topic, count(*) AS partitions, sum(o.next_offset) AS read,
@@ -5734,7 +5735,7 @@ FROM (
                (array_agg(concat(f.kind, ' ', f.venue, ' ' || nullif(f.symbol, ''), ': ', f.detail)
                           ORDER BY f.seen_at DESC, f.symbol))[1] AS newest
         FROM public.quality_findings f
-        -- Moments are news for an hour, what lasts until it is over.
+        -- Moments are reported for an hour, the rest until it ends.
         WHERE f.ended_at IS NULL
            OR f.kind IN ('gap', 'outlier')
               AND f.seen_at > now() - make_interval(secs => _hypertick.pipeline_limit('quality', 'findings'))
@@ -5837,7 +5838,7 @@ COMMENT ON COLUMN pipeline.component IS
 COMMENT ON COLUMN pipeline.part IS 'Which one of them: an instance, an interval, a job. Empty where there is one.';
 COMMENT ON COLUMN pipeline.state IS 'ok, warning or failed.';
 COMMENT ON COLUMN pipeline.seconds IS 'Age of its last heartbeat, or how far it is behind.';
-COMMENT ON COLUMN pipeline.detail IS 'What there is to say of it.';
+COMMENT ON COLUMN pipeline.detail IS 'A summary in words.';
 COMMENT ON COLUMN pipeline.error IS 'Its last error, while it matters.';
 COMMENT ON COLUMN pipeline.action IS 'What to do about it. NULL: nothing.';
 GRANT SELECT ON
@@ -5913,9 +5914,9 @@ INSERT INTO alert.rules (name, description, symbols, condition, cooldown, severi
 
 -- 22_api_activity.sql ---------------------------------------------------------
 
--- The API's own account, by the minute: how much it is asked, what it answers
--- and how long that takes. Each process of the API writes a closed minute once,
--- in one statement, as hypertick_operator, and the last one when it stops.
+-- Request statistics of the API, by the minute: number, status and latency. Each
+-- process of the API writes a closed minute once, in one statement, as
+-- hypertick_operator, and the last one when it stops.
 CREATE TABLE api_activity (
     minute        timestamptz NOT NULL,
     instance      text        NOT NULL,
@@ -6052,7 +6053,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('8d0e3a13a7a269b9dd0d9733d0386315d462c9944b90137e266e6c19a0a96fd9');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('2ebfdf40b0bce6dc2699f387fdada568c4347ef717aac4120fad2dd98bdd0197');
 
 -- +goose Down
 -- +goose StatementBegin

@@ -69,7 +69,7 @@ func (n *Notifier) sweep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, step)
 	defer cancel()
 	reason := "no notifier has served this channel for a day"
-	gone, err := n.queries.BuryUnserved(ctx, db.BuryUnservedParams{Error: &reason, Seconds: keepFor.Seconds()})
+	gone, err := n.queries.FailUnserved(ctx, db.FailUnservedParams{Error: &reason, Seconds: keepFor.Seconds()})
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (n *Notifier) sweep(ctx context.Context) error {
 		n.metrics.dead.WithLabelValues(g.Channel).Inc()
 		n.log.Error("given up", slog.String("channel", g.Channel), slog.String("key", g.Key), slog.String("error", reason))
 	}
-	forgotten, err := n.queries.ForgetChannels(ctx, listFor.Seconds())
+	forgotten, err := n.queries.DeleteUnservedChannels(ctx, listFor.Seconds())
 	if forgotten > 0 {
 		n.log.Info("forgot channels that no notifier has served for a week", slog.Int64("channels", forgotten))
 	}

@@ -27,7 +27,7 @@ VALUES (sqlc.arg(name), sqlc.arg(description), sqlc.arg(symbols), sqlc.narg(bar)
 RETURNING id;
 
 -- name: LockAlertRule :one
--- Evaluation, which refers to the rule, goes on meanwhile.
+-- Does not block the evaluation, which refers to the rule.
 SELECT r.version FROM alert.rules r WHERE r.id = sqlc.arg(id) FOR NO KEY UPDATE;
 
 -- name: UpdateAlertRule :exec
@@ -47,7 +47,7 @@ SELECT pg_advisory_xact_lock(hashtext('alert.events'));
 DELETE FROM alert.rules r WHERE r.id = sqlc.arg(id);
 
 -- name: AlertEvents :many
--- A page of events, newest bar first, behind the position.
+-- A page of events, newest bar first, after the position.
 SELECT e.id, e.rule_id, e.rule, e.severity, e.symbol, e."interval" AS bar_interval, e.bar, e.opened, e.resolved, e.value, e.threshold, e.message,
        e.state, e.late, e.revision, e.changed, e.change_id
 FROM alert.events e

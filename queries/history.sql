@@ -1,8 +1,8 @@
 -- name: StoreHistory :one
--- Stores ticks that are not there yet, moves positions up, never down, notes which
--- bars changed, and what seqs a contiguous feed jumps over, as ingest does; says how many ticks were new. oldest and newest bound where
--- one may be there already. What is older than the horizon only moves positions, as
--- ingest has it.
+-- Stores ticks that are not stored yet, as ingest does: positions only rise, and
+-- changed bars and the gaps of contiguous feeds are recorded. Returns the number of
+-- ticks stored. oldest and newest bound the search for duplicates. A tick older than
+-- the retention horizon only moves its position.
 WITH given AS MATERIALIZED (
     SELECT DISTINCT ON (u.venue, u.symbol, u.seq) u.ts, u.symbol, u.price, u.size, u.seq, u.venue
     FROM (SELECT unnest(sqlc.arg(tss)::timestamptz[]) AS ts, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(prices)::float8[]) AS price,
@@ -45,8 +45,8 @@ WITH given AS MATERIALIZED (
 SELECT count(*) FROM stored;
 
 -- name: LockFeeds :many
--- Makes ingest wait with these feeds until the transaction ends, and says where
--- they stand; a feed that is new has seq 0.
+-- Locks these feeds against ingest until the transaction ends, and returns their
+-- positions; a new feed has seq 0.
 INSERT INTO feed_positions AS p (venue, symbol, last_seq, last_ts)
 SELECT u.venue, u.symbol, 0, u.ts
 FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(tss)::timestamptz[]) AS ts) u
@@ -55,8 +55,8 @@ ON CONFLICT (symbol, venue) DO UPDATE SET updated_at = p.updated_at
 RETURNING p.venue, p.symbol, p.last_seq, p.last_ts;
 
 -- name: NearestStored :many
--- Where ticks of these seqs are, whatever their ts; of each the one that is
--- nearest to the ts given. Looks at all ticks of their symbols: where one has a
+-- Finds ticks of these seqs, whatever their ts; of each seq the tick that is
+-- nearest to the ts given. Reads all ticks of their symbols: where one has a
 -- million, 0.2 to 0.4 s for each seq in the row store, some ms in the columnstore,
 -- which knows what seqs lie where (native and embedded, 2 cores).
 SELECT u.venue::text AS venue, u.symbol::text AS symbol, u.seq::bigint AS seq, u.ts::timestamptz AS given, s.ts::timestamptz AS stored
@@ -91,11 +91,11 @@ CROSS JOIN LATERAL (
 ) s;
 
 -- name: ColumnstoreInserts :one
--- Whether an INSERT can go straight into the columnstore here.
+-- Reports whether an INSERT can write into the columnstore directly.
 SELECT (current_setting('timescaledb.enable_direct_compress_insert', true) IS NOT NULL)::boolean;
 
 -- name: HandleDeadLetter :execrows
--- No row: somebody else has dealt with it.
+-- No row: another process has handled it.
 INSERT INTO dead_letters_handled (topic, partition, "offset", how) VALUES (@topic, @partition, @at_offset, @how)
 ON CONFLICT DO NOTHING;
 

@@ -2,7 +2,7 @@
 -- step; sqlc does not know unnest with several arrays.
 
 -- name: InsertIngestOffsets :exec
--- Adds partitions that are not known yet; those that are keep their offset.
+-- Adds new partitions; known ones keep their offset.
 INSERT INTO ingest_offsets (topic, partition, next_offset)
 SELECT sqlc.arg(topic), u.partition, u.next_offset
 FROM (SELECT unnest(sqlc.arg(partitions)::int[]) AS partition, unnest(sqlc.arg(next_offsets)::bigint[]) AS next_offset) u
@@ -13,7 +13,7 @@ SELECT partition, next_offset FROM ingest_offsets
 WHERE topic = $1 AND partition = ANY (sqlc.arg(partitions)::int[]);
 
 -- name: SkipIngestOffset :execrows
--- Moves past records the broker no longer has.
+-- Skips records that the broker has deleted.
 UPDATE ingest_offsets SET next_offset = sqlc.arg(next_offset), updated_at = now()
 WHERE topic = $1 AND partition = $2 AND next_offset = sqlc.arg(expected);
 
@@ -22,12 +22,12 @@ SELECT p.venue, p.symbol, p.last_seq, p.last_ts FROM feed_positions p
 JOIN (SELECT unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(venues)::text[]) AS venue) u
   ON p.symbol = u.symbol AND p.venue = u.venue;
 
--- name: FeedHead :one
--- The newest trade time of any feed.
-SELECT coalesce(max(last_ts), '1970-01-01')::timestamptz AS head FROM feed_positions;
+-- name: NewestTradeTime :one
+-- Over all feeds; 1970 when there is none.
+SELECT coalesce(max(last_ts), '1970-01-01')::timestamptz AS newest FROM feed_positions;
 
--- name: LooseVenues :many
--- Venues in which a jump of seq is not a gap.
+-- name: NonContiguousVenues :many
+-- Venues where a jump of seq is not a gap.
 SELECT venue FROM feed_venues WHERE NOT contiguous;
 
 -- name: TickHorizon :one
@@ -35,7 +35,7 @@ SELECT coalesce(tick_horizon(), '1970-01-01')::timestamptz AS horizon;
 
 -- name: AdvanceIngest :one
 -- Compares and sets all positions of a batch in one round trip, and adds the
--- batch to the account of its minute. The caller rolls back unless each count
+-- batch to the activity of its minute. The caller rolls back unless each count
 -- equals what it asked for.
 WITH offsets AS (
     UPDATE ingest_offsets o SET next_offset = u.next_offset, updated_at = now()

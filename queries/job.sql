@@ -4,7 +4,8 @@ SELECT _hypertick.has_scheduler()::boolean;
 -- name: DueJobs :many
 -- Jobs below 1000 are TimescaleDB's own, about its scheduler's statistics. One
 -- backend runs all, one after the other: late ticks before the candles that they
--- change, which else are made twice, and alerts right after the candles they look at.
+-- change, so that those are refreshed once, and alerts right after the candles they
+-- read.
 SELECT job_id::int AS job_id, (proc_schema || '.' || proc_name)::text AS proc, coalesce(hypertable_name, '')::text AS relation,
        extract(epoch FROM schedule_interval)::float8 AS every_seconds
 FROM timescaledb_information.jobs

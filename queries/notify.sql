@@ -1,21 +1,22 @@
--- Notifier: what it serves, what it sends, what became of it. A claim is one
--- statement and holds no transaction while something is sent: it counts the try
--- and sets next_try ahead by the lease. A result counts only while attempts is
--- still what the claim made it.
+-- Notifier: its channels and the outbox. A claim is one statement and holds no
+-- transaction while a notification is sent: it counts the attempt and sets
+-- next_try ahead by the lease. A result is stored only while attempts is what the
+-- claim set.
 
 -- name: ListChannels :exec
--- Says that the caller serves these channels.
+-- Records that the caller serves these channels.
 INSERT INTO alert.channels AS c (name, kind)
 SELECT u.name, u.kind FROM (SELECT unnest(sqlc.arg(names)::text[]) AS name, unnest(sqlc.arg(kinds)::text[]) AS kind) u
 ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, seen_at = now();
 
--- name: ForgetChannels :execrows
--- Channels that nobody has served for so long get no notifications any more.
+-- name: DeleteUnservedChannels :execrows
+-- Deletes channels that no notifier has served for this time: they get no
+-- notifications any more.
 DELETE FROM alert.channels WHERE seen_at < now() - make_interval(secs => sqlc.arg(seconds)::float8);
 
 -- name: ClaimNotifications :many
--- Takes due notifications of a channel, but none before an earlier one of its
--- rule and symbol is done with.
+-- Claims due notifications of a channel, but none while an earlier one of its rule
+-- and symbol waits.
 WITH due AS MATERIALIZED (
     SELECT o.id FROM alert.outbox o
     WHERE o.state = 'waiting' AND o.next_try <= now() AND o.channel = sqlc.arg(channel)
@@ -41,8 +42,9 @@ WHERE id = $1 AND attempts = sqlc.arg(attempts) AND state = 'waiting';
 UPDATE alert.outbox SET next_try = now() + make_interval(secs => sqlc.arg(seconds)::float8), error = sqlc.narg(error)
 WHERE id = $1 AND attempts = sqlc.arg(attempts) AND state = 'waiting';
 
--- name: BuryUnserved :many
--- Gives up what waits for a channel that nobody has served for so long.
+-- name: FailUnserved :many
+-- Fails notifications permanently whose channel no notifier has served for this
+-- time.
 UPDATE alert.outbox o SET state = 'dead', finished_at = now(), error = sqlc.arg(error)
 WHERE o.state = 'waiting' AND o.created_at < now() - make_interval(secs => sqlc.arg(seconds)::float8)
   AND NOT EXISTS (SELECT FROM alert.channels c WHERE c.name = o.channel AND c.seen_at >= now() - make_interval(secs => sqlc.arg(seconds)::float8))
@@ -66,8 +68,8 @@ ORDER BY id DESC
 LIMIT sqlc.arg(most);
 
 -- name: RetryNotifications :many
--- Dead ones, and waiting ones that no notifier can have in hand, since a lease is
--- shorter than that.
+-- Dead ones, and waiting ones that are not in flight: next_try is further away than
+-- a lease.
 UPDATE alert.outbox
 SET state = 'waiting', attempts = CASE state WHEN 'dead' THEN 0 ELSE attempts END, next_try = now(), finished_at = NULL
 WHERE (state = 'dead' OR state = 'waiting' AND next_try > now() + make_interval(secs => sqlc.arg(lease_seconds)::float8))

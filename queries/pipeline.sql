@@ -14,7 +14,7 @@ SELECT p.component, p.part, p.state, p.seconds, p.detail::text AS detail,
 FROM pipeline p;
 
 -- name: RecordJob :one
--- Says how often in a row the job has failed. An error of '' is none.
+-- Returns how often in a row the job has failed. An error of '' is none.
 INSERT INTO _hypertick.job_runs AS r (job_id, finished_at, took, failures, total, total_failures, error)
 SELECT u.job_id, clock_timestamp(), make_interval(secs => u.took), (u.error <> '')::int, 1, (u.error <> '')::int, nullif(u.error, '')
 FROM (SELECT @job_id::int AS job_id, @took_seconds::float8 AS took, @error::text AS error) u
@@ -33,8 +33,7 @@ FROM (SELECT unnest(@minutes::timestamptz[]) AS minute, unnest(@methods::text[])
 ON CONFLICT DO NOTHING;
 
 -- name: APITraffic :one
--- What the API had to do in the last closed minutes, in words. '' where nothing
--- is written down.
+-- Summarises the traffic of the last closed minutes; '' where there is none.
 SELECT coalesce(pg_catalog.concat_ws(', ', sum(a.requests) || ' requests in 5 minutes',
            'p95 ' || round(latency_quantile(latency_sum(a.latency), 0.95)::numeric, 1) || ' ms',
            CASE WHEN sum(a.server_errors) > 0 THEN sum(a.server_errors) || ' failed' END), '')::text AS traffic

@@ -1,5 +1,6 @@
 -- name: QualityCounts :many
--- What is odd about the ticks now, by kind: what lasts, and moments of the last hour.
+-- Counts data quality findings by kind: those that last, and gaps and outliers of the
+-- last hour.
 SELECT f.kind, count(*) AS findings
 FROM quality_findings f
 WHERE f.ended_at IS NULL OR f.kind IN ('gap', 'outlier') AND f.seen_at > now() - INTERVAL '1 hour'

@@ -1,9 +1,9 @@
 -- The stream: what one pass of the hub reads, in one snapshot.
 
--- name: StreamHead :one
--- The clock, records taken from topics, the newest revision, how far the numbers
--- of alert changes have been given out, which may be ahead of what is there, and
--- the materialised intervals, shortest first.
+-- name: StreamPosition :one
+-- The clock, records ingested from topics, the newest revision, the last number of
+-- the sequence of alert changes, which may be ahead of the rows, and the
+-- materialised intervals, shortest first.
 SELECT now()::timestamptz AS now,
        (SELECT coalesce(sum(o.next_offset), 0) FROM ingest_offsets o)::bigint AS records,
        (SELECT coalesce(max(r.id), 0) FROM bar_revisions r)::bigint AS revision,
@@ -11,7 +11,7 @@ SELECT now()::timestamptz AS now,
        ARRAY(SELECT i."interval" FROM intervals i WHERE i.materialized ORDER BY i.width)::text[] AS materialized;
 
 -- name: StreamFeeds :many
--- How far each feed has come: what differs from the pass before has new ticks.
+-- The position of each feed: one that differs from the previous pass has new ticks.
 SELECT p.symbol, p.venue, p.last_seq, p.last_ts, p.updated_at FROM feed_positions p;
 
 -- name: StreamTicks :many
@@ -42,7 +42,7 @@ SELECT r.id, r.symbol, r."interval" AS bar, r.bucket, r.whole FROM bar_revisions
 WHERE r.id > sqlc.arg(after) AND r.id <= sqlc.arg(upto)
 ORDER BY r.id LIMIT sqlc.arg(max_rows)::int;
 
--- name: StreamAlertHead :one
+-- name: LastAlertChange :one
 SELECT coalesce(max(e.change_id), 0)::bigint AS change FROM alert.events e;
 
 -- name: StreamAlerts :many
@@ -64,7 +64,7 @@ SELECT (SELECT count(*) FROM timescaledb_information.job_stats s WHERE s.last_ru
                  ORDER BY i.width LIMIT 1), '1970-01-01')::timestamptz AS candles_upto;
 
 -- name: StreamKnown :many
--- Which of the symbols a feed has brought.
+-- Which of the symbols have ticks.
 SELECT DISTINCT p.symbol FROM feed_positions p WHERE p.symbol = ANY (sqlc.arg(symbols)::text[]);
 
 -- name: NoteArrivals :exec

@@ -7,8 +7,8 @@ GROUP BY p.symbol
 ORDER BY p.symbol LIMIT @max_rows;
 
 -- name: SymbolFeeds :one
--- How many feeds have brought the symbol, and their newest trade time (1970
--- when there is none).
+-- Number of feeds of the symbol, and their newest trade time (1970 when there is
+-- none).
 SELECT count(*) AS feeds, coalesce(max(p.last_ts), '1970-01-01')::timestamptz AS last_ts FROM feed_positions p WHERE p.symbol = @symbol;
 
 -- name: Ready :one

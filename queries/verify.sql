@@ -36,11 +36,11 @@ SELECT u.symbol::text AS symbol FROM (
 SELECT o.topic, o.partition, o.next_offset FROM ingest_offsets o ORDER BY o.topic, o.partition;
 
 -- name: RefreshAggregate :exec
--- Computes the buckets of a window again; with force also those that nothing
--- is noted of. Not within a transaction.
+-- Refreshes the buckets of a window; with force also those without an invalidation.
+-- Not within a transaction.
 CALL refresh_continuous_aggregate(CAST(@relation AS text)::regclass, @after::timestamptz, @before::timestamptz, @force::boolean, @options::jsonb);
 
--- name: ForgetDrift :exec
+-- name: DeleteDrift :exec
 DELETE FROM verify_drift WHERE relation = @relation AND symbol = @symbol AND bucket = @bucket;
 
 -- name: KnownDrift :one

@@ -50,8 +50,8 @@ COMMENT ON INDEX late_ticks_ts_idx IS 'Lets the job take the oldest ticks first.
 GRANT SELECT ON late_ticks TO hypertick_reader, hypertick_writer;
 GRANT INSERT ON late_ticks TO hypertick_writer;
 
--- Columnstore: a compressed tick is about 14 bytes. Late ticks still get in:
--- they wait beside the compressed rows until the policy packs them too.
+-- Columnstore: a compressed tick is about 14 bytes. Late ticks are stored in
+-- the row store until the policy compresses them too.
 ALTER TABLE ticks SET (
     timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'ts, seq');
 CALL add_columnstore_policy('ticks', after => INTERVAL '7 days', schedule_interval => INTERVAL '1 hour');

@@ -1,5 +1,5 @@
--- Where ingest stands. These rows change in the same transaction as the ticks
--- they speak of: that is what makes ingest exactly-once.
+-- Offsets and feed positions. They change in the transaction that stores the
+-- ticks: that makes ingest exactly-once.
 
 CREATE TABLE ingest_offsets (
     topic       text        NOT NULL,
@@ -9,7 +9,7 @@ CREATE TABLE ingest_offsets (
     PRIMARY KEY (topic, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE ingest_offsets IS
-    'Next offset to read of each partition of the stream. The database, not the broker, is where it is remembered.';
+    'Next offset to read of each partition of the topic. Ingest resumes from it, not from the group''s offset.';
 COMMENT ON COLUMN ingest_offsets.topic IS 'Topic of the broker.';
 COMMENT ON COLUMN ingest_offsets.partition IS 'Partition of the topic.';
 COMMENT ON COLUMN ingest_offsets.next_offset IS 'Every record below it is stored, dead-lettered or was a duplicate.';
@@ -26,12 +26,12 @@ CREATE TABLE feed_positions (
     PRIMARY KEY (symbol, venue)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE feed_positions IS
-    'How far each feed has come. A tick whose seq is not above last_seq is a duplicate.';
+    'Position of each feed. A tick whose seq is not above last_seq is a duplicate.';
 COMMENT ON COLUMN feed_positions.venue IS 'See ticks.venue.';
 COMMENT ON COLUMN feed_positions.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN feed_positions.last_seq IS 'Highest seq stored.';
 COMMENT ON COLUMN feed_positions.last_ts IS 'Newest trade time stored.';
-COMMENT ON COLUMN feed_positions.updated_at IS 'When the feed last brought a tick.';
+COMMENT ON COLUMN feed_positions.updated_at IS 'When a tick of the feed was last stored.';
 GRANT SELECT ON feed_positions TO hypertick_reader;
 GRANT SELECT, INSERT, UPDATE ON feed_positions TO hypertick_writer;
 
@@ -40,7 +40,7 @@ CREATE TABLE feed_venues (
     contiguous boolean NOT NULL DEFAULT true
 );
 COMMENT ON TABLE feed_venues IS
-    'What is known of a venue. A venue that is not listed counts as contiguous. Ingest reads it once a minute.';
+    'Properties of venues. A venue that is not listed is contiguous. Ingest reads the table once a minute.';
 COMMENT ON COLUMN feed_venues.venue IS 'See ticks.venue.';
 COMMENT ON COLUMN feed_venues.contiguous IS
     'Whether seq rises by exactly one per symbol, so that a jump is a gap. Set it to false for venues that number '
@@ -67,14 +67,14 @@ COMMENT ON COLUMN feed_gaps.from_seq IS 'First seq missing.';
 COMMENT ON COLUMN feed_gaps.to_seq IS 'Last seq missing.';
 COMMENT ON COLUMN feed_gaps.before_ts IS 'Trade time of the tick before the gap.';
 COMMENT ON COLUMN feed_gaps.after_ts IS 'Trade time of the tick after the gap.';
-COMMENT ON COLUMN feed_gaps.detected_at IS 'When ingest saw it.';
+COMMENT ON COLUMN feed_gaps.detected_at IS 'When ingest detected it.';
 COMMENT ON INDEX feed_gaps_symbol_idx IS 'Serves the gaps of one symbol.';
 COMMENT ON INDEX feed_gaps_detected_at_idx IS 'Serves the newest gaps.';
 GRANT SELECT ON feed_gaps TO hypertick_reader;
 GRANT SELECT, INSERT ON feed_gaps TO hypertick_writer;
 
--- What became of dead letters. Their topic is only ever appended to, so that they
--- are dealt with is known here, in the transaction that dealt with them.
+-- Outcomes of dead letters. Their topic is append-only, so the transaction that
+-- handles a dead letter records that here.
 CREATE TABLE dead_letters_handled (
     topic     text        NOT NULL,
     partition int         NOT NULL,
@@ -83,19 +83,19 @@ CREATE TABLE dead_letters_handled (
     at        timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic, partition, "offset")
 );
-COMMENT ON TABLE dead_letters_handled IS 'Dead letters that nobody needs to look at any more.';
+COMMENT ON TABLE dead_letters_handled IS 'Dead letters that have been handled.';
 COMMENT ON COLUMN dead_letters_handled.topic IS 'Topic of the dead letters.';
 COMMENT ON COLUMN dead_letters_handled.partition IS 'Partition of the dead letter, not of the record it was.';
 COMMENT ON COLUMN dead_letters_handled."offset" IS 'Offset of the dead letter.';
 COMMENT ON COLUMN dead_letters_handled.how IS
-    'stored: its tick is in ticks now. known: it was there already. discarded: somebody decided so.';
-COMMENT ON COLUMN dead_letters_handled.at IS 'When.';
+    'stored: its tick is in ticks now. known: its tick was stored before. discarded: an operator discarded it.';
+COMMENT ON COLUMN dead_letters_handled.at IS 'When it was handled.';
 GRANT SELECT ON dead_letters_handled TO hypertick_reader;
 GRANT SELECT, INSERT ON dead_letters_handled TO hypertick_writer;
 
--- Ingest's own account, by the minute of its commits. ticks cannot tell it: they
--- are stamped with the time of the trade, and a duplicate or a dead letter
--- leaves nothing there. Written in the transaction of the batch, so it is exact.
+-- Activity of ingest, by the minute of its commits. ticks does not hold it: its
+-- rows have the time of the trade, and a duplicate or a dead letter has none.
+-- Written in the transaction of the batch, so it is exact.
 CREATE TABLE ingest_activity (
     minute       timestamptz NOT NULL,
     topic        text        NOT NULL,
@@ -106,13 +106,13 @@ CREATE TABLE ingest_activity (
     behind       bigint      NOT NULL
 );
 SELECT create_hypertable('ingest_activity', by_range('minute', INTERVAL '7 days'), create_default_indexes => false);
--- A partition has one writer at a time (see ingest_offsets), so nobody waits for
--- anybody's row here.
+-- A partition has one writer at a time (see ingest_offsets), so no
+-- transaction waits for another's row here.
 CREATE UNIQUE INDEX ingest_activity_key ON ingest_activity (minute, topic, partition);
 SELECT add_retention_policy('ingest_activity', INTERVAL '30 days', schedule_interval => INTERVAL '1 day');
 
 COMMENT ON TABLE ingest_activity IS
-    'What ingest did with the records of each partition, by minute. Rows go after 30 days.';
+    'Records that ingest processed, by partition and minute. Rows are kept for 30 days.';
 COMMENT ON COLUMN ingest_activity.minute IS 'Minute in which the batches began to be stored.';
 COMMENT ON COLUMN ingest_activity.topic IS 'Topic of the broker.';
 COMMENT ON COLUMN ingest_activity.partition IS 'Partition of the topic.';

@@ -30,7 +30,7 @@ COMMENT ON TYPE indicator.atr_state IS
 
 CREATE TYPE indicator.sum_state AS (n bigint, mean float8, m2 float8, min float8, max float8);
 COMMENT ON TYPE indicator.sum_state IS
-    'Count, mean, sum of squared deviations from the mean, least and greatest. Sums of squares lose all digits where '
+    'Count, mean, sum of squared deviations from the mean, minimum and maximum. Sums of squares lose all digits where '
     'a price is far from 0 and hardly moves; this form keeps them.';
 
 CREATE TYPE indicator.obv_state AS (n bigint, first float8, volume float8, last float8, s float8);
@@ -373,7 +373,7 @@ COMMENT ON FUNCTION indicator.sum_squares(indicator.sum_state) IS
 CREATE FUNCTION indicator.min(state indicator.sum_state) RETURNS float8
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN (state).min;
-COMMENT ON FUNCTION indicator.min(indicator.sum_state) IS 'Least value.';
+COMMENT ON FUNCTION indicator.min(indicator.sum_state) IS 'Minimum.';
 
 CREATE FUNCTION indicator.max(state indicator.sum_state) RETURNS float8
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

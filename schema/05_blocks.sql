@@ -5,7 +5,7 @@
 -- and every later EMA, RSI and ATR is right again.
 --
 -- All states in one row of plain numbers: the bars of a block are read and
--- sorted once for all of them, the columnstore packs numbers well, and the
+-- sorted once for all of them, the columnstore compresses numbers well, and the
 -- screener, which goes through some ten rows of every symbol, need not take
 -- composites apart. The views put the numbers together as states.
 --
@@ -94,7 +94,7 @@ CREATE TYPE indicator.block AS (
 COMMENT ON TYPE indicator.block IS 'A row of the views indicator.blocks_<interval>.';
 
 -- A cursor, since how many blocks it takes depends on how often the symbol
--- trades. Made anew with every interval, for the reason given at candles(). An
+-- trades. Recreated with every interval, for the reason given at candles(). An
 -- interval that is rolled up at read has no blocks.
 CREATE FUNCTION _hypertick.make_blocks_function() RETURNS void
 LANGUAGE plpgsql

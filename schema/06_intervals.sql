@@ -257,8 +257,8 @@ BEGIN
     -- start_offset NULL: no late tick is out of reach, and a run with nothing
     -- invalidated costs milliseconds. end_offset is a minute for every level: a
     -- bucket is materialised as soon as it has closed. What is built from other
-    -- candles starts a little after them, so that one round carries a late tick
-    -- all the way up. Oldest first: the default would move the watermark to the
+    -- candles starts a little after them, so that one round moves a late tick
+    -- to the top level. Oldest first: the default would move the watermark to the
     -- end at once, and reads would miss what is not materialised yet below it.
     PERFORM add_continuous_aggregate_policy(format('public.%I', relation)::regclass,
         start_offset => NULL, end_offset => INTERVAL '1 minute',
@@ -344,7 +344,7 @@ BEGIN
                         ('volumes', 'The volumes, likewise.')) c(name, text));
     EXECUTE format('GRANT SELECT ON indicator.%I TO hypertick_reader, hypertick_writer', relation);
 
-    -- end_offset NULL: the open block is computed anew with every bar that
+    -- end_offset NULL: the open block is recomputed with every bar that
     -- closes, so that the screener lags a minute or so. A block becomes final in
     -- the run in which the next one first appears: by then the policy of the
     -- candles has materialised all its bars.
@@ -428,7 +428,7 @@ BEGIN
         RAISE EXCEPTION 'interval: want one that no other is built from, got %, from which % is built', name, users
             USING ERRCODE = 'dependent_objects_still_exist';
     END IF;
-    -- The jobs go first, else the drop may meet a refresh that is running.
+    -- The jobs are deleted first: otherwise the drop may wait for a running refresh.
     FOR job IN
         SELECT j.job_id FROM timescaledb_information.jobs j
         WHERE j.hypertable_schema = 'public' AND j.hypertable_name = 'candles_' || name

@@ -38,7 +38,7 @@ DECLARE
     next   CONSTANT text := format(
         'SELECT %2$I FROM public.%1$I WHERE symbol = $1 AND %2$I >= $2 AND %2$I < $3 ORDER BY %2$I LIMIT 1',
         bars.relation, at);
-    -- The first bar that begins in the range, and the first one behind it.
+    -- The first bar that begins in the range, and the first one after it.
     start  timestamptz := _hypertick.bucket_from(since, bars.width);
     behind CONSTANT timestamptz := _hypertick.bucket_from(until, bars.width);
     stop   timestamptz;
@@ -101,10 +101,10 @@ COMMENT ON FUNCTION _hypertick.roll_up_before(_hypertick.interval_source, text, 
     'The last max_bars bars of an interval that is not materialised, which begin before until, newest first.';
 
 -- A function and not a view over all intervals: each statement has its own time
--- bounds, which TimescaleDB can prune chunks by. A statement that is made when it
--- runs would be planned anew each time, which takes longer than reading a bar; so
--- the function is made anew when an interval is added or removed, with one
--- statement for each in every case.
+-- bounds, which TimescaleDB can prune chunks by. A dynamic statement
+-- would be planned on every call, which takes longer than reading a bar; so the
+-- function is recreated when an interval is added or removed, with one static
+-- statement for each.
 CREATE FUNCTION _hypertick.make_candles_function() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -185,7 +185,7 @@ $function$, stored, before, after);
 END
 $make$;
 COMMENT ON FUNCTION _hypertick.make_candles_function() IS
-    'Makes candles(), the one way SQL reads bars, for the intervals there are.';
+    'Creates candles(), through which SQL reads bars, for the intervals there are.';
 REVOKE EXECUTE ON FUNCTION _hypertick.make_candles_function() FROM PUBLIC;
 
 SELECT add_interval(i."interval") FROM intervals i WHERE i.kind = 'core' ORDER BY i.width;

@@ -43,7 +43,7 @@ COMMENT ON COLUMN _hypertick.awaited_revisions.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN _hypertick.awaited_revisions."interval" IS 'Interval of the bar.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.bucket IS 'Start of the bar.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.whole IS 'See bar_revisions.whole.';
-COMMENT ON COLUMN _hypertick.awaited_revisions.since IS 'When the job learned of it.';
+COMMENT ON COLUMN _hypertick.awaited_revisions.since IS 'When the job first listed it.';
 GRANT SELECT ON _hypertick.awaited_revisions TO hypertick_reader;
 
 CREATE TABLE bar_revisions (
@@ -170,8 +170,8 @@ BEGIN
     ON CONFLICT (symbol, "interval", bucket) DO UPDATE SET whole = awaited.whole OR excluded.whole;
 
     -- A bar shows its late ticks when it counts as many as what it is built
-    -- from, and that in turn is awaited no more. Ticks are never taken away one
-    -- by one, so the numbers cannot agree by chance.
+    -- from, and that in turn is awaited no more. Single ticks are never deleted, so
+    -- the numbers cannot agree by chance.
     FOR level IN SELECT i.* FROM public.intervals i WHERE i.materialized ORDER BY i.width LOOP
         WITH shown AS (
             SELECT w.symbol, w.bucket
@@ -196,7 +196,7 @@ BEGIN
         SELECT d.symbol, level."interval", d.bucket, d.whole FROM done d ORDER BY d.bucket, d.symbol;
     END LOOP;
 
-    -- Where retention has taken the ticks the numbers never agree.
+    -- Where retention has dropped the ticks the numbers never agree.
     DELETE FROM _hypertick.awaited_revisions w WHERE w.since < now() - INTERVAL '1 hour';
     DELETE FROM public.bar_revisions r WHERE r.at < now() - keep;
 END

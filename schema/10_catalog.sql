@@ -100,7 +100,7 @@ DECLARE
 BEGIN
     SELECT c.* INTO known FROM indicator.catalog c WHERE c.name = evaluate.name;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'indicator: there is none named %', coalesce(quote_ident(evaluate.name), 'null')
+        RAISE EXCEPTION 'indicator: % does not exist', coalesce(quote_ident(evaluate.name), 'null')
             USING ERRCODE = 'undefined_function', HINT = 'SELECT name FROM indicator.catalog lists them.';
     END IF;
     IF symbol IS NULL OR "interval" IS NULL OR "from" IS NULL OR "to" IS NULL THEN

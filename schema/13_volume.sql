@@ -34,7 +34,7 @@ COMMENT ON FUNCTION indicator.vwap(text, text, timestamptz, timestamptz, int) IS
 Sum of price times size over sum of size, of every trade: since midnight UTC, or over the last period bars. No
 value where nothing but zero sizes traded. Warm-up: the bars since midnight, or period - 1 bars. Source: the plain
 definition, over trades and not over typical prices.
-@param period 0..500 Bars; 0 begins anew each day, UTC.
+@param period 0..500 Bars; 0 restarts each day, UTC.
 @series vwap In the price''s units.';
 
 CREATE FUNCTION indicator.obv(
@@ -88,10 +88,10 @@ END
 $$;
 COMMENT ON FUNCTION indicator.obv(text, text, timestamptz, timestamptz, int) IS
 'On-balance volume
-Running sum of the volume, added where the close rises, taken away where it falls; begins with the first bar''s
-volume. Flat prices: stays. As its level hangs on all history it reads every block state of the symbol, one row for
-some 60 bars; with a period it is the sum over the last period bars instead, first defined on bar period. Profile:
-TA-Lib OBV.
+Running sum of the volume, added where the close rises, subtracted where it falls; begins with the first bar''s
+volume. Flat prices: unchanged. Its level depends on all history, so it reads every block state of the symbol, one
+row for some 60 bars; with a period it is the sum over the last period bars instead, first defined on bar period.
+Profile: TA-Lib OBV.
 @param period 0..500 Bars; 0 counts from the beginning of history.
 @series obv In units traded.';
 

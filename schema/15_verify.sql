@@ -79,7 +79,7 @@ CREATE TYPE _hypertick.drift AS (
     relation text, symbol text, bucket timestamptz, pending boolean, stored jsonb, expected jsonb, checked bigint
 );
 COMMENT ON TYPE _hypertick.drift IS
-    'A stored row that is not what it should be, or (symbol is NULL) how many rows of a relation were looked at.';
+    'A stored row with drift, or (symbol is NULL) how many rows of a relation were checked.';
 CREATE TYPE _hypertick.seq_finding AS (
     kind text, venue text, from_seq bigint, to_seq bigint, at timestamptz, copies bigint, checked bigint
 );
@@ -125,7 +125,7 @@ RETURN $q$
         ) p
 $q$;
 COMMENT ON FUNCTION _hypertick.verify_pending() IS
-    'SQL text: joins to found buckets f how many ranges of waiting hold them, and whether a refresh will carry a '
+    'SQL text: joins to found buckets f how many ranges of waiting hold them, and whether a refresh will make a '
     'change.';
 
 -- One scan of the ticks for all levels: the upper ones are made from the lower,
@@ -324,7 +324,7 @@ BEGIN
         END IF;
         IF tick.seq > tick.before + 1
            AND (tick.ts >= "from" AND tick.ts < "to" OR tick.before_ts >= "from" AND tick.before_ts < "to")
-           -- Behind the horizon a tick may have gone though its neighbours are there.
+           -- Before the horizon a tick may be dropped while its neighbours are kept.
            AND (horizon IS NULL OR least(tick.ts, tick.before_ts) >= horizon + margin)
            AND coalesce((SELECT v.contiguous FROM public.feed_venues v WHERE v.venue = tick.venue), true) THEN
             IF bounded THEN
@@ -332,7 +332,7 @@ BEGIN
                 WHERE k.symbol = of AND k.venue = tick.venue AND k.seq > tick.before AND k.seq < tick.seq;
             END IF;
             IF missing < tick.seq - tick.before - 1 THEN
-                -- What ingest saw missing never came; what it did not was there once.
+                -- A gap that ingest recorded never came; any other was stored once.
                 found := ROW(CASE WHEN EXISTS (
                         SELECT FROM public.feed_gaps g WHERE g.symbol = of AND g.venue = tick.venue
                         AND g.from_seq <= tick.before + 1 AND g.to_seq >= tick.seq - 1) THEN 'gap' ELSE 'hole' END,
@@ -350,8 +350,8 @@ BEGIN
         FROM (SELECT f.* FROM public.feed_positions f WHERE f.symbol = of) p
         FULL JOIN jsonb_each_text(highest) h ON h.key = p.venue
     LOOP
-        -- A position that is too low lets a tick in again; one that is too high
-        -- keeps ticks out. The latter shows only where all ticks were read.
+        -- A position that is too low lets ingest store a tick twice; one that is
+        -- too high drops ticks as duplicates, which only a full read can show.
         IF tick.seq > coalesce(tick.last_seq, 0)
            OR NOT bounded AND coalesce(tick.seq, 0) < tick.last_seq
               AND (horizon IS NULL OR tick.last_ts >= horizon + margin) THEN
@@ -396,9 +396,9 @@ COMMENT ON TABLE verify_runs IS 'Runs of the job that verifies samples. Kept for
 COMMENT ON COLUMN verify_runs.id IS 'Number of the run.';
 COMMENT ON COLUMN verify_runs.at IS 'When it ended.';
 COMMENT ON COLUMN verify_runs.took IS 'How long it took.';
-COMMENT ON COLUMN verify_runs.samples IS 'Days of a symbol that were looked at.';
+COMMENT ON COLUMN verify_runs.samples IS 'Days of a symbol that were checked.';
 COMMENT ON COLUMN verify_runs.checked IS 'Candles and blocks that were computed again.';
-COMMENT ON COLUMN verify_runs.drift IS 'How many of them are not what they should be.';
+COMMENT ON COLUMN verify_runs.drift IS 'How many of them have drift.';
 COMMENT ON INDEX verify_runs_at_idx IS 'Finds the newest, and what can go.';
 GRANT SELECT ON verify_runs TO hypertick_reader;
 
@@ -412,12 +412,12 @@ CREATE TABLE verify_drift (
     PRIMARY KEY (relation, symbol, bucket)
 );
 COMMENT ON TABLE verify_drift IS
-    'Buckets that samples found to be wrong. A row goes when a later sample, or a repair, finds its bucket right.';
+    'Buckets with drift, found by samples. The row is deleted when a later sample, or a repair, finds none.';
 COMMENT ON COLUMN verify_drift.relation IS 'Candles or blocks.';
 COMMENT ON COLUMN verify_drift.symbol IS 'Symbol.';
 COMMENT ON COLUMN verify_drift.bucket IS 'Start of the bucket.';
-COMMENT ON COLUMN verify_drift.stored IS 'What is stored, of what differs. NULL: nothing is.';
-COMMENT ON COLUMN verify_drift.expected IS 'What should be. NULL: nothing.';
+COMMENT ON COLUMN verify_drift.stored IS 'The stored fields that differ. NULL: no row is stored.';
+COMMENT ON COLUMN verify_drift.expected IS 'The expected fields. NULL: no row is expected.';
 COMMENT ON COLUMN verify_drift.found_at IS 'When it was last seen.';
 GRANT SELECT ON verify_drift TO hypertick_reader;
 
@@ -499,7 +499,7 @@ BEGIN
     END LOOP;
     INSERT INTO public.verify_runs (took, samples, checked, drift) VALUES (clock_timestamp() - began, done, n, wrong);
     DELETE FROM public.verify_runs r WHERE r.at < now() - keep;
-    -- Retention may have taken what was wrong.
+    -- Retention may have dropped what was wrong.
     DELETE FROM public.verify_drift w WHERE w.found_at < now() - keep;
 END
 $$;

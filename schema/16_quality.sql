@@ -1,5 +1,5 @@
--- Whether the ticks that come are as expected. Nothing is dropped or changed:
--- what looks wrong is written down, for people and for status.
+-- Data quality of the ticks. Nothing is dropped or changed: findings are
+-- recorded, for people and for status.
 
 CREATE TABLE quality_findings (
     kind     text             NOT NULL CHECK (kind IN ('stale', 'gap', 'outlier', 'crossed', 'skew')),
@@ -16,7 +16,7 @@ CREATE TABLE quality_findings (
 );
 CREATE INDEX quality_findings_seen_at_idx ON quality_findings (seen_at);
 CREATE INDEX quality_findings_open_idx ON quality_findings (kind) WHERE ended_at IS NULL;
-COMMENT ON TABLE quality_findings IS 'What is odd about the ticks. Kept for 30 days after it was last seen.';
+COMMENT ON TABLE quality_findings IS 'Data quality findings. Kept for 30 days after they were last seen.';
 COMMENT ON COLUMN quality_findings.kind IS
     'stale: no tick though there should be some. gap: seqs that never came. outlier: a price far from those right '
     'before and after. crossed: two venues disagree about the price. skew: a venue''s clock is wrong, or its ticks '
@@ -25,7 +25,7 @@ COMMENT ON COLUMN quality_findings.venue IS 'See ticks.venue; of crossed the one
 COMMENT ON COLUMN quality_findings.symbol IS 'See ticks.symbol. Empty: all of the venue.';
 COMMENT ON COLUMN quality_findings.since IS
     'When it began: of stale the last tick, of gap and outlier the tick''s own time.';
-COMMENT ON COLUMN quality_findings.seq IS 'Of gap the first seq missing, of outlier the tick''s; else 0.';
+COMMENT ON COLUMN quality_findings.seq IS 'Of gap the first seq missing, of outlier the tick''s; 0 otherwise.';
 COMMENT ON COLUMN quality_findings.seen_at IS 'When a check last saw it.';
 COMMENT ON COLUMN quality_findings.ended_at IS 'When it was over. NULL: it lasts.';
 COMMENT ON COLUMN quality_findings.value IS
@@ -70,8 +70,8 @@ COMMENT ON COLUMN _hypertick.quality_waiting.seq IS 'See ticks.seq.';
 COMMENT ON COLUMN _hypertick.quality_waiting.price IS 'See ticks.price.';
 
 -- A symbol is expected to trade when it did so a week ago at this time of day, or,
--- where its history is shorter, a day ago: so a closed market is not stale. Of a
--- history shorter still it is expected to go on as it did.
+-- where its history is shorter, a day ago: so a closed market is not stale. With
+-- a history shorter still it is expected to trade as it did.
 CREATE FUNCTION _hypertick.quality_stale(at timestamptz, quiet interval, gaps float8)
 RETURNS TABLE (venue text, symbol text, since timestamptz, value float8, bound float8, detail text)
 LANGUAGE sql STABLE ROWS 10
@@ -244,7 +244,7 @@ CREATE FUNCTION _hypertick.quality_hampel(before float8[], after float8[], OUT m
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- As many on either side: else the side with more of them decides.
+    -- As many on either side: otherwise the side with more of them decides.
     WITH n AS (
         SELECT least(cardinality(before), cardinality(after)) AS n
     ), p AS (
@@ -301,7 +301,7 @@ BEGIN
     SET seen_at = excluded.seen_at, ended_at = excluded.ended_at, value = excluded.value, detail = excluded.detail;
 
     -- Outliers among the ticks since the last check. Most ticks are near the one
-    -- before and need no second look. Ticks in flight are given some seconds.
+    -- before and are not checked further. Ticks in flight are given some seconds.
     until := at - INTERVAL '10 seconds';
     IF until > run.upto THEN
         INSERT INTO _hypertick.quality_waiting (symbol, venue, ts, seq, price)

@@ -68,7 +68,7 @@ COMMENT ON COLUMN alert.rules.bars IS
     'For above, below and outside: bars in a row on which it must hold. For changes, rises and falls: how many bars '
     'the change may take.';
 COMMENT ON COLUMN alert.rules.cooldown IS
-    'After an event a symbol has no other of this rule for so long, counted in the time of the bars.';
+    'For this long after an event the rule opens no other for the symbol, counted in the time of the bars.';
 COMMENT ON COLUMN alert.rules.severity IS 'info, warning or critical.';
 COMMENT ON COLUMN alert.rules.channels IS 'Names in alert.channels; none means all of them.';
 COMMENT ON COLUMN alert.rules.notify_resolved IS 'Whether the end of an event is notified too.';

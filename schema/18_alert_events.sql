@@ -4,8 +4,8 @@ CREATE SEQUENCE alert.event_id AS bigint;
 COMMENT ON SEQUENCE alert.event_id IS 'Numbers of alert.events.';
 
 -- One writer at a time holds the lock of the job, so that change_id becomes
--- visible in its order. Whether anything can have changed is one look at the
--- sequence; only then are the chunks of events worth looking at.
+-- visible in its order. The sequence shows whether anything can have changed;
+-- only then are the chunks of events read.
 CREATE SEQUENCE alert.change_id AS bigint;
 COMMENT ON SEQUENCE alert.change_id IS 'Numbers of the changes of alert.events.';
 GRANT SELECT ON SEQUENCE alert.change_id TO hypertick_reader, hypertick_operator;
@@ -140,28 +140,28 @@ CREATE INDEX outbox_channel_idx ON alert.outbox (channel, id) WHERE state = 'wai
 -- Sent ones are many, dead ones few: both are in outbox_finished_idx.
 CREATE INDEX outbox_dead_idx ON alert.outbox (channel) WHERE state = 'dead';
 COMMENT ON TABLE alert.outbox IS
-    'Notifications: waiting, sent or given up. A notifier takes waiting ones whose next_try has come, FOR UPDATE '
-    'SKIP LOCKED. Sent ones are kept for 7 days, dead ones for 30.';
+    'Notifications: waiting, sent or failed permanently. A notifier claims waiting ones whose next_try has come, '
+    'FOR UPDATE SKIP LOCKED. Sent ones are kept for 7 days, dead ones for 30.';
 COMMENT ON COLUMN alert.outbox.id IS 'Order of writing.';
-COMMENT ON COLUMN alert.outbox.key IS 'Idempotency key: the receiver sees the same one on every try.';
+COMMENT ON COLUMN alert.outbox.key IS 'Idempotency key: the receiver sees the same one on every attempt.';
 COMMENT ON COLUMN alert.outbox.channel IS 'Name in alert.channels.';
 COMMENT ON COLUMN alert.outbox.payload IS
     '{kind, rule, rule_id, severity, symbol, interval, bar, opened, resolved, value, threshold, count, message, '
     'events}. kind is opened, resolved or retracted; count is how many events it speaks for, events their ids.';
 COMMENT ON COLUMN alert.outbox.state IS 'waiting, sent or dead.';
 COMMENT ON COLUMN alert.outbox.attempts IS
-    'How often it was tried. Rises when a notifier takes it, and tells one that took it from the next: the result of '
-    'a try counts only while the number is still its own.';
+    'Number of attempts. Rises when a notifier claims it: a notifier stores its result only while the number is '
+    'still the one of its claim.';
 COMMENT ON COLUMN alert.outbox.next_try IS
-    'Not tried before this. A notifier that takes it sets this ahead, so that no other does meanwhile; should it '
-    'die, the next one goes on then.';
+    'Earliest time of the next attempt. A notifier that claims it sets this ahead as a lease; if that notifier dies, '
+    'another one claims it then.';
 COMMENT ON COLUMN alert.outbox.created_at IS 'When it was written.';
-COMMENT ON COLUMN alert.outbox.finished_at IS 'When it was sent or given up.';
-COMMENT ON COLUMN alert.outbox.error IS 'Why the last try failed.';
+COMMENT ON COLUMN alert.outbox.finished_at IS 'When it was sent or failed permanently.';
+COMMENT ON COLUMN alert.outbox.error IS 'Why the last attempt failed.';
 COMMENT ON INDEX alert.outbox_next_idx IS 'Finds what is due.';
-COMMENT ON INDEX alert.outbox_finished_idx IS 'Finds what can go.';
+COMMENT ON INDEX alert.outbox_finished_idx IS 'Finds what can be deleted.';
 COMMENT ON INDEX alert.outbox_order_idx IS
-    'Tells whether an earlier notification of the same channel, rule and symbol waits.';
+    'Finds whether an earlier notification of the same channel, rule and symbol waits.';
 COMMENT ON INDEX alert.outbox_channel_idx IS 'Finds what waits for a channel, in order.';
 COMMENT ON INDEX alert.outbox_dead_idx IS 'Counts and lists what was given up.';
 GRANT SELECT ON alert.outbox TO hypertick_reader, hypertick_operator;
@@ -193,7 +193,7 @@ BEGIN
        OR o.state = 'dead' AND o.finished_at < now() - coalesce(config ->> 'dead', '30 days')::interval;
 END
 $$;
-COMMENT ON PROCEDURE _hypertick.clear_outbox(int, jsonb) IS 'Job: forgets old notifications. config: sent, dead.';
+COMMENT ON PROCEDURE _hypertick.clear_outbox(int, jsonb) IS 'Job: deletes old notifications. config: sent, dead.';
 REVOKE EXECUTE ON PROCEDURE _hypertick.clear_outbox(int, jsonb) FROM PUBLIC;
 SELECT add_job('_hypertick.clear_outbox', INTERVAL '1 hour',
     config => '{"sent": "7 days", "dead": "30 days"}', fixed_schedule => false);

@@ -1,10 +1,10 @@
 -- How rules become events. Three layers: which bars of a symbol meet a rule, which
 -- events that makes, and how those differ from the ones that are stored. The
 -- first two depend on nothing but the bars, so a dry run, a catch-up after an hour
--- without the job, and a second look after a late tick all say the same.
+-- without the job, and an evaluation after a late tick all agree.
 
 -- Late ticks are noted from two seconds after the end of a bar on (see
--- note_revisions); a look somewhat later misses none.
+-- note_revisions); an evaluation somewhat later misses none.
 CREATE FUNCTION _hypertick.alert_grace() RETURNS interval
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -342,9 +342,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION _hypertick.evaluate_symbol(alert.rules, text, timestamptz, timestamptz, int) IS
-    'Looks at the bars of a symbol from where the last look ended up to "to", or from revised on if that is before; '
-    'writes what is new, and revises or retracts what no longer is so. lookback is how many bars a symbol seen for '
-    'the first time is looked back on.';
+    'Evaluates the bars of a symbol from the end of the last evaluation to "to", or from revised on if that is '
+    'before; writes new events, and revises or retracts those that no longer hold. lookback is how many past bars '
+    'of a symbol are evaluated when it is first seen.';
 
 CREATE FUNCTION _hypertick.end_events(rule_id bigint) RETURNS void
 LANGUAGE sql
@@ -459,7 +459,7 @@ BEGIN
         LOOP
             late := late OR clock_timestamp() > until;
             IF late THEN
-                -- The next run goes on from here.
+                -- The next run resumes from here.
                 UPDATE alert.progress g SET revised = least(g.revised, due.revised)
                 WHERE due.revised IS NOT NULL AND g.rule_id = rule.id AND g.symbol = due.symbol;
                 CONTINUE;

@@ -1,5 +1,5 @@
--- Rules to begin with. They are rows like any other: change them, switch them
--- off, delete them.
+-- Default rules. They are rows like any other: change them, disable them, delete
+-- them.
 INSERT INTO alert.rules
     (name, description, "interval", indicator, params, series, condition, threshold, upper, bars, cooldown, severity)
 VALUES

@@ -13,7 +13,7 @@ CREATE TABLE heartbeats (
     PRIMARY KEY (component, instance)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE heartbeats IS
-    'Heartbeats of the processes around the database. One that stops in order deletes its row.';
+    'Heartbeats of the processes around the database. A process that shuts down cleanly deletes its row.';
 COMMENT ON COLUMN heartbeats.component IS 'What it is: ingest or notify.';
 COMMENT ON COLUMN heartbeats.instance IS 'Which one.';
 COMMENT ON COLUMN heartbeats.started_at IS 'When it was started.';
@@ -26,7 +26,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON heartbeats TO hypertick_writer, hypertic
 
 -- Jobs -----------------------------------------------------------------------
 
--- TimescaleDB's scheduler keeps its own account of the jobs that it starts.
+-- TimescaleDB's scheduler keeps statistics of the jobs that it starts; this table
+-- has those of the jobs that a client starts.
 CREATE TABLE _hypertick.job_runs (
     job_id      int         PRIMARY KEY,
     finished_at timestamptz NOT NULL,
@@ -98,10 +99,10 @@ GRANT SELECT ON job_status TO hypertick_reader, hypertick_operator;
 CREATE FUNCTION _hypertick.job_rank(proc text, relation text) RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
-    -- Before the candles that they change, which else are made twice.
+    -- Before the candles that they change, to refresh those once.
     WHEN proc = 'move_late_ticks' THEN 0
     WHEN proc = 'policy_refresh_continuous_aggregate' AND relation LIKE 'candles%' THEN 1
-    -- Right after the candles that they look at.
+    -- Right after the candles that they read.
     WHEN proc = 'evaluate_alerts' THEN 2
     ELSE 3
 END;
@@ -112,7 +113,7 @@ REVOKE EXECUTE ON FUNCTION _hypertick.job_rank(text, text) FROM PUBLIC;
 -- Storage --------------------------------------------------------------------
 
 -- What is newer than its watermark is computed by whoever reads the aggregate, so
--- a watermark that stands still makes every read slower.
+-- a watermark that does not advance makes every read slower.
 CREATE VIEW watermarks AS
 SELECT c.user_view_schema::text AS schema, c.user_view_name::text AS relation,
        -- An aggregate that was never refreshed stands at the beginning of time.
@@ -173,7 +174,7 @@ CREATE TABLE pipeline_advice (
 );
 COMMENT ON TABLE pipeline_advice IS 'What the conditions of the pipeline mean. Limits may be changed with UPDATE.';
 COMMENT ON COLUMN pipeline_advice.component IS 'See pipeline.component.';
-COMMENT ON COLUMN pipeline_advice.condition IS 'What is the matter.';
+COMMENT ON COLUMN pipeline_advice.condition IS 'Name of the condition.';
 COMMENT ON COLUMN pipeline_advice.state IS 'State of a part in this condition.';
 COMMENT ON COLUMN pipeline_advice.above IS
     'Limit: records of topic, seconds of the others. NULL: the condition has none.';
@@ -186,9 +187,9 @@ INSERT INTO pipeline_advice (component, condition, state, above, action) VALUES
     ('topic', 'backlog', 'warning', 10000,
      'Ingest works off a backlog. If it never ends: more workers, or more ingests.'),
     ('ingest', 'none', 'failed', NULL, 'Start one: hypertick ingest.'),
-    ('ingest', 'gone', 'failed', NULL, 'Start it: hypertick ingest goes on where it stopped.'),
+    ('ingest', 'gone', 'failed', NULL, 'Start it: hypertick ingest resumes where it stopped.'),
     ('ingest', 'replaced', 'warning', NULL,
-     'Start it: hypertick ingest goes on where it stopped. Others have taken its partitions.'),
+     'Start it: hypertick ingest resumes where it stopped. Others have taken its partitions.'),
     ('ingest', 'broker', 'failed', NULL, 'Check that the broker runs; ingest retries by itself.'),
     ('ingest', 'error', 'failed', NULL, 'See its log; it retries by itself.'),
     ('feed', 'silent', 'warning', 15,
@@ -243,7 +244,7 @@ WITH timed AS (
                    WHERE o.component = t.component AND o.instance <> t.instance AND o.age <= o.patience) AS others
     FROM timed t
 )
--- The database does not speak to the broker: ingest tells it.
+-- The database does not connect to the broker: ingest reports its state.
 SELECT 15 AS place, 0::float8 AS rank, 'broker' AS component, '' AS part,
        CASE WHEN count(*) = 0 THEN 'unknown' WHEN bool_or(a.error LIKE 'broker%') THEN 'unreachable' END AS condition,
        NULL::float8 AS seconds,
@@ -257,7 +258,7 @@ SELECT CASE a.component WHEN 'ingest' THEN 20 ELSE 70 END, 0, a.component, a.ins
             WHEN a.error IS NOT NULL THEN 'error' END,
        a.age, CASE WHEN a.gone THEN 'last heartbeat ' || round(a.age::numeric) || ' s ago' ELSE a.detail END, a.error
 FROM alive a
--- One that went while others work is news for ten minutes only.
+-- One that stopped while others run is reported for ten minutes only.
 WHERE NOT (a.gone AND a.age > 600 AND a.others)
 UNION ALL
 SELECT 20, 0, 'ingest', '', 'none', NULL, 'no ingest runs', NULL
@@ -271,7 +272,7 @@ CREATE VIEW _hypertick.pipeline_stream AS
 SELECT 16 AS place, 0::float8 AS rank, 'topic' AS component, t.topic AS part,
        CASE WHEN t.behind > _hypertick.pipeline_limit('topic', 'backlog') THEN 'backlog' END AS condition,
        NULL::float8 AS seconds,
-       concat(t.partitions, ' partitions, ', t.read, ' records done with, ', t.behind, ' to do') AS detail,
+       concat(t.partitions, ' partitions, ', t.read, ' records ingested, lag ', t.behind) AS detail,
        NULL AS error
 FROM (
     SELECT o.topic, count(*) AS partitions, sum(o.next_offset) AS read,
@@ -314,7 +315,7 @@ FROM (
                (array_agg(concat(f.kind, ' ', f.venue, ' ' || nullif(f.symbol, ''), ': ', f.detail)
                           ORDER BY f.seen_at DESC, f.symbol))[1] AS newest
         FROM public.quality_findings f
-        -- Moments are news for an hour, what lasts until it is over.
+        -- Moments are reported for an hour, the rest until it ends.
         WHERE f.ended_at IS NULL
            OR f.kind IN ('gap', 'outlier')
               AND f.seen_at > now() - make_interval(secs => _hypertick.pipeline_limit('quality', 'findings'))
@@ -420,7 +421,7 @@ COMMENT ON COLUMN pipeline.component IS
 COMMENT ON COLUMN pipeline.part IS 'Which one of them: an instance, an interval, a job. Empty where there is one.';
 COMMENT ON COLUMN pipeline.state IS 'ok, warning or failed.';
 COMMENT ON COLUMN pipeline.seconds IS 'Age of its last heartbeat, or how far it is behind.';
-COMMENT ON COLUMN pipeline.detail IS 'What there is to say of it.';
+COMMENT ON COLUMN pipeline.detail IS 'A summary in words.';
 COMMENT ON COLUMN pipeline.error IS 'Its last error, while it matters.';
 COMMENT ON COLUMN pipeline.action IS 'What to do about it. NULL: nothing.';
 GRANT SELECT ON

@@ -1,6 +1,6 @@
--- The API's own account, by the minute: how much it is asked, what it answers
--- and how long that takes. Each process of the API writes a closed minute once,
--- in one statement, as hypertick_operator, and the last one when it stops.
+-- Request statistics of the API, by the minute: number, status and latency. Each
+-- process of the API writes a closed minute once, in one statement, as
+-- hypertick_operator, and the last one when it stops.
 
 CREATE TABLE api_activity (
     minute        timestamptz NOT NULL,

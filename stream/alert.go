@@ -50,7 +50,7 @@ func (p *pass) alerts(ctx context.Context, changes int64) error {
 		p.b.at.change = events[n-1].at.change
 	}
 	if tooMany {
-		if p.b.at.change, err = p.q.StreamAlertHead(ctx); err != nil {
+		if p.b.at.change, err = p.q.LastAlertChange(ctx); err != nil {
 			return fmt.Errorf("read head of alerts: %w", err)
 		}
 		at := p.b.start

@@ -104,7 +104,7 @@ type pass struct {
 
 func (p *pass) run(ctx context.Context) error {
 	h := p.h
-	head, err := p.q.StreamHead(ctx)
+	head, err := p.q.StreamPosition(ctx)
 	if err != nil {
 		return fmt.Errorf("read head: %w", err)
 	}
@@ -119,7 +119,7 @@ func (p *pass) run(ctx context.Context) error {
 	p.b.start = h.at
 	upto := h.progress.upto(p.now, p.newest(), h.cfg.Grace).Truncate(time.Second)
 	if !h.ready {
-		change, err := p.q.StreamAlertHead(ctx)
+		change, err := p.q.LastAlertChange(ctx)
 		if err != nil {
 			return fmt.Errorf("read head of alerts: %w", err)
 		}

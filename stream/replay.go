@@ -68,7 +68,7 @@ func (h *Hub) replay(ctx context.Context, sub *Subscription, from, upto position
 // replayCandles is what bars the client knows as closed have become, and then
 // the bars that have closed.
 func (h *Hub) replayCandles(ctx context.Context, q *db.Queries, sub *Subscription, from, upto position) ([]*event, error) {
-	head, err := q.StreamHead(ctx)
+	head, err := q.StreamPosition(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read head: %w", err)
 	}

@@ -51,9 +51,9 @@ func (v *verifier) slice(ctx context.Context, checked *int64, query func(*db.Que
 		if v.cfg.Repair && !left[found[i].key()] {
 			found[i].Repaired = true
 			v.result.Repaired++
-			// What a sample once noted of it is over.
-			if err := v.q.ForgetDrift(ctx, db.ForgetDriftParams{Relation: found[i].Relation, Symbol: found[i].Symbol, Bucket: *found[i].Bucket}); err != nil {
-				return fmt.Errorf("forget drift: %w", err)
+			// The repair resolves what a sample found.
+			if err := v.q.DeleteDrift(ctx, db.DeleteDriftParams{Relation: found[i].Relation, Symbol: found[i].Symbol, Bucket: *found[i].Bucket}); err != nil {
+				return fmt.Errorf("delete drift: %w", err)
 			}
 		}
 		v.cfg.Found(found[i])

@@ -91,7 +91,7 @@ func (v *verifier) offsets(ctx context.Context) error {
 		case !ok:
 			f.Detail = fmt.Sprintf("%s has no partition %d", o.Topic, o.Partition)
 		case o.NextOffset > end.Offset:
-			f.Detail = fmt.Sprintf("partition %d of %s ends at %d, next_offset is %d: was the topic made anew?", o.Partition, o.Topic, end.Offset, o.NextOffset)
+			f.Detail = fmt.Sprintf("partition %d of %s ends at %d, next_offset is %d: was the topic recreated?", o.Partition, o.Topic, end.Offset, o.NextOffset)
 		case o.NextOffset < start.Offset:
 			f.Detail = fmt.Sprintf("partition %d of %s begins at %d, next_offset is %d: records between are lost", o.Partition, o.Topic, start.Offset, o.NextOffset)
 		default:

@@ -225,8 +225,8 @@ func (v *verifier) candles(ctx context.Context) error {
 			})
 		})
 	}
-	// Day by day what divides a day, with one look at the ticks; the rest, such as
-	// weeks and months, each for itself: a slice holds its bars as a whole.
+	// Intervals that divide a day are verified day by day, with one scan of the
+	// ticks; each of the others, such as weeks and months, in slices of whole bars.
 	var daily []string
 	for _, l := range v.levels {
 		switch {

@@ -78,7 +78,7 @@ func (f *fixture) stored(t *testing.T, relation string) string {
 	return name
 }
 
-// run audits and lists what it found.
+// run verifies and lists the findings.
 func (f *fixture) run(t *testing.T, change func(*verify.Config)) (*verify.Result, []string) {
 	t.Helper()
 	cfg := verify.Config{Pool: f.Pool, Log: dbtest.Log(t)}
@@ -118,8 +118,8 @@ func want(t *testing.T, got []string, want ...string) {
 	}
 }
 
-// TestRepair corrupts rows of every kind by hand: the audit names exactly
-// these, mends them, and then finds nothing.
+// TestRepair corrupts rows of every kind by hand: verify names exactly
+// these, repairs them, and then finds nothing.
 func TestRepair(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 3)
@@ -273,8 +273,8 @@ func TestPending(t *testing.T) {
 	}
 }
 
-// TestWhileLive audits again and again while ticks come in, late ones among
-// them, and jobs refresh: it never cries wolf.
+// TestWhileLive verifies repeatedly while ticks arrive, late ones among them, and
+// jobs refresh: there is no false finding.
 func TestWhileLive(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 1)
@@ -313,29 +313,29 @@ func TestWhileLive(t *testing.T) {
 	for n := 0; ; n++ {
 		r, err := verify.Run(f.ctx, verify.Config{Pool: reader, From: time.Now().Add(-20 * time.Minute), Found: func(x verify.Finding) {
 			if !x.Pending && x.Kind != verify.Gap {
-				t.Errorf("audit %d: %s %s %s %v stored %s, expected %s %s", n, x.Kind, x.Relation, x.Symbol, x.Bucket, x.Stored, x.Expected, x.Detail)
+				t.Errorf("run %d: %s %s %s %v stored %s, expected %s %s", n, x.Kind, x.Relation, x.Symbol, x.Bucket, x.Stored, x.Expected, x.Detail)
 			}
 		}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !r.Clean() {
-			t.Fatalf("audit %d: %+v", n, r)
+			t.Fatalf("run %d: %+v", n, r)
 		}
 		select {
 		case err := <-done:
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("%d audits", n)
+			t.Logf("%d runs", n)
 			return
 		default:
 		}
 	}
 }
 
-// TestSample: the job finds what an audit of everything finds, if it looks
-// often enough, and keeps an account of it.
+// TestSample: after enough runs the job finds what verify finds on all data, and
+// records it.
 func TestSample(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 2)
@@ -361,7 +361,7 @@ func TestSample(t *testing.T) {
 	sample()
 	var drift, checked int64
 	if err := f.Pool.QueryRow(f.ctx, "SELECT sum(drift), sum(checked) FROM verify_runs").Scan(&drift, &checked); err != nil || drift != 0 || checked < 1000 {
-		t.Fatalf("of what is sound: %d drifted of %d, %v", drift, checked, err)
+		t.Fatalf("without corruption: %d drifted of %d, %v", drift, checked, err)
 	}
 	f.exec(t, "UPDATE "+f.stored(t, "candles_5m")+" SET close = 1 WHERE symbol = 'AAA' AND bucket = (SELECT min(bucket) FROM candles_5m WHERE symbol = 'AAA' AND bucket > $1)", base.Add(26*time.Hour))
 	f.exec(t, "UPDATE "+f.stored(t, "blocks_5m")+" SET volume = -1 WHERE symbol = 'BBB' AND bucket = $1", base.Add(12*time.Hour))
@@ -380,7 +380,8 @@ func TestSample(t *testing.T) {
 	if err := f.Pool.QueryRow(f.ctx, "SELECT count(*) FROM verify_drift").Scan(&buckets); err != nil || buckets != 2 {
 		t.Errorf("%d rows, want 2: %v", buckets, err)
 	}
-	// What was mended is forgotten when the next sample finds it sound.
+	// A repaired bucket is deleted from verify_drift when the next sample finds it
+	// correct.
 	if r, _ := f.run(t, func(c *verify.Config) { c.Repair = true }); r.Repaired == 0 {
 		t.Fatalf("repair: %+v", r)
 	}

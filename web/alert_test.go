@@ -13,7 +13,7 @@ import (
 )
 
 // Alerts as the user of the page meets them: a rule is written, refused and
-// mended, what it finds comes by itself, and is taken back.
+// corrected; its event appears by itself, and is retracted.
 func TestPageAlerts(t *testing.T) {
 	if !web.Built() {
 		if os.Getenv("CI") != "" {
@@ -110,7 +110,7 @@ func TestPageAlerts(t *testing.T) {
 		p.click("#alerts-mine")
 	})
 
-	t.Run("and is taken back", func(t *testing.T) {
+	t.Run("and is retracted", func(t *testing.T) {
 		p.t = t
 		owner(`UPDATE alert.events SET state = 'retracted', revision = 1, resolved = now(), changed = now(), change_id = nextval('alert.change_id') WHERE rule = 'my-rule' AND symbol = 'KO'`)
 		p.until("struck through, with the reason", `[...document.querySelectorAll('#alerts-list [data-state="retracted"]')].some((e) => e.querySelector("s") && e.textContent.includes("KO 1m") && e.textContent.includes("a late tick changed the bar"))`)

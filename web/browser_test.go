@@ -140,8 +140,8 @@ func (p *page) eval(js string) string {
 	return string(out)
 }
 
-// until waits for an expression to be true. It asks anew each time, so that a
-// page that loads again in between is no matter.
+// until waits for an expression to be true. It evaluates it again each time, so the
+// page may reload in between.
 func (p *page) until(what, js string) {
 	p.t.Helper()
 	wait.For(p.t, what, func() (any, bool) {
@@ -161,7 +161,7 @@ func (s sight) String() string {
 	return fmt.Sprintf("%v; the page is %s and says %s", s.err, s.page.eval("location.href"), s.page.eval("document.body.innerText.slice(0, 3000)"))
 }
 
-// click tries again when the page has made the element anew meanwhile.
+// click retries when the page has recreated the element meanwhile.
 func (p *page) click(selector string) {
 	p.t.Helper()
 	for try := 1; ; try++ {

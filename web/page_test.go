@@ -87,7 +87,7 @@ func TestPage(t *testing.T) {
 		p.until("the candle moves", closing()+" !== "+before)
 		p.until("the screener moves with it", `document.querySelector("#screener-body tr[aria-current] td:nth-of-type(2)").textContent === document.querySelector("#price").textContent`)
 		p.until("the rate is shown", `parseFloat(document.querySelector("#st-rate").textContent) > 0`)
-		p.until("all jobs are well", `document.querySelector("#st-jobs").textContent === "ok"`)
+		p.until("all jobs are ok", `document.querySelector("#st-jobs").textContent === "ok"`)
 	})
 
 	t.Run("symbol and interval", func(t *testing.T) {
@@ -297,7 +297,7 @@ func TestPageReconnects(t *testing.T) {
 	p.open("/?s=AAPL&i=5m")
 	p.until("live", ready)
 	stop()
-	p.until("it says that it tries again", `document.querySelector("#link").textContent.startsWith("reconnecting") && !document.querySelector("#alarm").hidden`)
+	p.until("it says that it reconnects", `document.querySelector("#link").textContent.startsWith("reconnecting") && !document.querySelector("#alarm").hidden`)
 	_, stop = serve(addr)
 	p.until("it has come back by itself", ready)
 	stop()

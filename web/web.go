@@ -41,10 +41,10 @@ type File struct {
 	Gzip []byte
 }
 
-// Page is whether it is a document and not a part of one.
+// Page reports whether it is a document and not a part of one.
 func (f *File) Page() bool { return strings.HasPrefix(f.ContentType, "text/html") }
 
-// Built is whether the pages are in this binary.
+// Built reports whether the pages are in this binary.
 func Built() bool {
 	_, err := fs.Stat(dist, "dist/index.html")
 	return err == nil

@@ -91,8 +91,8 @@ func (d *DB) URLAs(t testing.TB, role string) string {
 	return u.String()
 }
 
-// Settle runs the jobs that carry ticks upwards, in order: late ticks, then
-// every continuous aggregate after the one it reads.
+// Settle runs the jobs that materialise ticks, in order: late ticks, then each
+// continuous aggregate after the one it reads.
 func (d *DB) Settle(t testing.TB) {
 	t.Helper()
 	d.settle(t, true)

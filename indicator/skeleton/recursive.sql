@@ -1,6 +1,6 @@
 -- +goose Up
--- An exponential mean of the typical price, whose every value feeds on the one
--- before: it works as it is, so that there is something to change. What to
+-- An exponential mean of the typical price, each value computed from the previous
+-- one. It works as it is, so that there is something to change. What to
 -- change: what is averaged, how fast it forgets, the parameters, and the COMMENT.
 CREATE FUNCTION indicator.NAME(symbol text, "interval" text, "from" timestamptz, "to" timestamptz, period int DEFAULT 20)
 RETURNS SETOF indicator.point LANGUAGE sql STABLE AS $$

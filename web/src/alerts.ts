@@ -4,10 +4,10 @@ import { aborted, alertEvents, message, type AlertEvent, type Severity } from ".
 import { byId, frame, h, later, text } from "./dom";
 import { span } from "./format";
 
-// As many that fire, and others, as are fetched.
+// The maximum number of firing events, and of others, to fetch.
 const firing = 500;
 const recent = 100;
-// As many rows as are drawn.
+// The maximum number of rows to draw.
 const rows = 200;
 
 const order: Severity[] = ["info", "warning", "critical"];
@@ -41,7 +41,7 @@ export class Alerts {
       });
     toggle("alerts-mine", () => (this.mine = !this.mine));
     toggle("alerts-serious", () => (this.serious = !this.serious));
-    // What is said of time passes.
+    // Ages change with time.
     window.setInterval(() => this.draw(), 15_000);
   }
 
@@ -50,14 +50,14 @@ export class Alerts {
     this.draw();
   }
 
-  // refresh reads anew what the stream may not have told.
+  // refresh reads again what the stream may have missed.
   async refresh(): Promise<void> {
     this.asking.abort();
     const { signal } = (this.asking = new AbortController());
     try {
       const [fire, last] = await Promise.all([alertEvents({ state: "firing", limit: firing }, signal), alertEvents({ limit: recent }, signal)]);
       if (signal.aborted) return;
-      // Newer changes came with the stream; what else is known may be out of date.
+      // The stream has sent newer changes; other events may be out of date.
       const newest = Math.max(0, ...fire.data.map((e) => e.change_id), ...last.data.map((e) => e.change_id));
       for (const e of this.events.values()) if (e.change_id <= newest) this.events.delete(e.id);
       for (const e of [...fire.data, ...last.data]) this.take(e);
@@ -80,14 +80,14 @@ export class Alerts {
     return true;
   }
 
-  // event is one that came or changed.
+  // event takes a new or changed event.
   event(e: AlertEvent): void {
     if (!this.take(e)) return;
     if (e.state === "firing" && e.revision === 0) this.say(e.message);
     this.draw();
   }
 
-  // say tells those who do not see the list; of many at once, the last.
+  // say announces an event to screen readers; of many at once, the last.
   private readonly say = later(500, (what: string) => text(this.said, `Alert: ${what}`));
 
   private readonly draw = frame(() => {
@@ -101,7 +101,7 @@ export class Alerts {
     this.badge.dataset["tone"] = tone;
     byId("tab-alerts").setAttribute("aria-label", fire.length > 0 ? `Alerts, ${count} firing` : "Alerts");
     if (this.loaded) this.on.counted(fire.length, tone);
-    // What nobody looks at any more need not be kept.
+    // Events beyond the drawn rows are dropped.
     for (const e of all.filter((e) => e.state !== "firing").slice(rows)) this.events.delete(e.id);
     if (!this.active) return;
 
@@ -121,7 +121,7 @@ export class Alerts {
       line.el.remove();
       this.lines.delete(id);
     }
-    // What stands right already is not touched, so that focus stays.
+    // Rows in their place are not touched, so that focus stays.
     let at = this.list.firstElementChild;
     for (const el of els) {
       if (el === at) at = at.nextElementSibling;

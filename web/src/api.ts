@@ -124,7 +124,7 @@ export interface AlertRule {
   last_run?: { finished_at: string; took: string; symbols: number; error: string | null };
 }
 
-// What the server says of one field.
+// An error of the server about one field.
 export interface Fault {
   location: string;
   message: string;
@@ -167,7 +167,7 @@ export function headers(): Record<string, string> {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
-// onUnauthorized is told when the API wants a key that the page does not have.
+// onUnauthorized is called when the API wants a key that the page does not have.
 let unauthorized: () => void = () => {};
 export function onUnauthorized(run: () => void): void {
   unauthorized = run;
@@ -178,7 +178,7 @@ export async function get<T>(path: string, query: Query = {}, signal?: AbortSign
   return (await answer.json()) as T;
 }
 
-// send writes; version is that of what is changed, as far as the page knows.
+// send writes; version is the one that the page has read.
 export async function send<T>(method: "POST" | "PATCH" | "DELETE", path: string, body?: unknown, version?: number): Promise<T> {
   const answer = await ask(address(path), {
     method,
@@ -204,7 +204,7 @@ async function ask(url: URL, init: RequestInit): Promise<Response> {
   return answer;
 }
 
-// failure reads what the server says went wrong.
+// failure reads the error of an answer.
 export async function failure(answer: Response): Promise<ApiError> {
   if (answer.status === 401) unauthorized();
   let detail = `The server answered ${answer.status}.`;

@@ -34,7 +34,7 @@ export function at(bars: readonly { time: number }[], time: number): number {
   return -low - 1;
 }
 
-// put stores one bar and says where it went: "last" when it is the newest.
+// put stores one bar and returns its place: "last" when it is the newest.
 export function put(bars: Bar[], b: Bar): "last" | "older" {
   const i = at(bars, b.time);
   if (i >= 0) bars[i] = b;
@@ -53,7 +53,7 @@ export function merge(bars: readonly Bar[], more: readonly Bar[]): Bar[] {
   return [...all.values()].sort((a, b) => a.time - b.time);
 }
 
-// trade moves the bar that a tick belongs to, ahead of the server's word for
+// trade moves the bar that a tick belongs to, before the server sends
 // it: only prices, since its volume may already be counted. It is null when the tick is
 // not of the newest bar or a later one.
 export function trade(last: Bar | undefined, width: Width, ts: number, price: number): Bar | null {

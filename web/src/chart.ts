@@ -1,4 +1,4 @@
-// The chart: bars with volume, indicators, marks, legends, and the stretch of
+// The chart: bars with volume, indicators, marks, legends, and the range of
 // history it has loaded.
 
 import {
@@ -18,7 +18,7 @@ import { theme, type Theme } from "./theme";
 import { shownKey, type View } from "./view";
 
 const page = 1000;
-// Beyond this many bars a stretch of history is shown without all that came after it.
+// A range of history that ends more than this many bars ago is shown without the bars after it.
 const reach = 20_000;
 
 export interface ChartEvents {
@@ -46,7 +46,7 @@ export class ChartView {
   private view: View;
   private width: Width;
   private loading = new AbortController();
-  // Where older bars go on; without one the beginning of history is loaded.
+  // The cursor of older bars; without one the beginning of history is loaded.
   private older: boolean = false;
   private newer: boolean = false;
   private paging = false;
@@ -106,7 +106,7 @@ export class ChartView {
     const { signal } = this.loading;
     const { symbol, interval, range, bars } = this.view;
     this.box.classList.add("loading");
-    // What takes long says so; what does not leaves no trace.
+    // Loading is shown only when it takes long.
     const slow = window.setTimeout(() => !signal.aborted && this.on.state("loading", `Loading ${symbol} …`), 700);
     this.on.state("loading", "");
     this.paging = true;
@@ -163,7 +163,7 @@ export class ChartView {
     }
   }
 
-  // sync brings the indicators in step with the view and loads what is new.
+  // sync updates the indicators to the view and loads new ones.
   private async sync(signal: AbortSignal): Promise<void> {
     const { symbol, interval, indicators } = this.view;
     const old = [...this.studies];
@@ -223,7 +223,7 @@ export class ChartView {
     this.layout();
   }
 
-  // tell fills in the legends for the bar under the crosshair, or the newest.
+  // tell fills the legends for the bar under the crosshair, or the newest.
   private readonly tell = frame(() => {
     const i = this.hover === null ? this.bars.length - 1 : at(this.bars, this.hover);
     const b = this.bars[i < 0 ? this.bars.length - 1 : i];
@@ -254,7 +254,7 @@ export class ChartView {
     else this.renew(b.time);
   }
 
-  // fault says what of the address was not understood.
+  // fault shows which part of the address is invalid.
   fault(what: string): void {
     this.legend.fault(what);
   }
@@ -289,7 +289,7 @@ export class ChartView {
     }, 2000);
   }
 
-  // renew reads the values of the indicators anew from a bar on: it closed, or
+  // renew reads the values of the indicators from a bar on again: it closed, or
   // a late tick changed it.
   private from = Infinity;
   private renew(time: number): void {
@@ -304,7 +304,7 @@ export class ChartView {
     if (!signal.aborted) this.drawStudies();
   });
 
-  // reset reads everything anew.
+  // reset reads everything again.
   reset(symbol: string | undefined): void {
     if (symbol !== undefined && symbol !== this.view.symbol) return;
     void this.load();
@@ -329,7 +329,7 @@ export class ChartView {
       for (const c of data) this.accept(bar(c));
       this.renew(from);
     } catch {
-      // The stream comes again, and this with it.
+      // The stream reconnects, and calls this again.
     }
   }
 
@@ -395,7 +395,7 @@ export class ChartView {
     } finally {
       if (!signal.aborted) {
         this.paging = false;
-        // The user may have gone on meanwhile.
+        // The user may have moved on meanwhile.
         const r = this.chart.timeScale().getVisibleLogicalRange();
         if (r) requestAnimationFrame(() => this.moved(r));
       }

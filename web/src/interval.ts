@@ -1,5 +1,5 @@
 // Lengths of bars and where bars begin, as the database and the Go package
-// interval have it. It lists no interval: GET /v1/intervals does.
+// interval compute it. It lists no interval: GET /v1/intervals does.
 
 // Width is the length of a bar: a number of seconds, or of calendar months.
 export interface Width {
@@ -34,7 +34,7 @@ export function parse(name: string): Width {
   return width;
 }
 
-// fault says what is wrong with a name; nothing is where it is empty.
+// fault returns the error of a name; it is empty for a valid one.
 export function fault(name: string): string {
   try {
     parse(name);
@@ -62,7 +62,7 @@ export function typical(w: Width): number {
   return w.seconds + w.months * 30 * 86400;
 }
 
-// same tells whether two names mean the same bars: 60m is 1h.
+// same reports whether two names mean the same bars: 60m is 1h.
 export function same(a: string, b: string): boolean {
   if (a === b) return true;
   if (fault(a) || fault(b)) return false;

@@ -5,7 +5,7 @@ import { intervals as fetchIntervals, type Listed } from "./api";
 import { byId, h, text } from "./dom";
 import { fault, parse, same, spell, typical, unit } from "./interval";
 
-// As many buttons as there is room for.
+// The maximum number of buttons.
 const most = 7;
 const hint = "A number of s, m, h, d, w, mo or y. Weeks begin on Monday; times are UTC.";
 
@@ -65,10 +65,10 @@ export class IntervalPicker {
   // refresh reads the list: it changes when somebody adds an interval.
   async refresh(): Promise<void> {
     try {
-      // What this page cannot count with, it does not offer.
+      // Intervals that this page cannot parse are not offered.
       this.listed = (await fetchIntervals()).data.filter((l) => !fault(l.interval));
     } catch (err) {
-      // What was known before will do; any interval can be typed.
+      // The previous list stays; any interval can be typed.
       console.warn("intervals:", err);
     }
     const names = this.listed.length > 0 ? direct(this.listed) : this.usual;
@@ -123,7 +123,7 @@ export class IntervalPicker {
     else this.done(known(this.names, typed));
   }
 
-  // tell says what the typed interval is; while it is being typed, nothing is wrong yet.
+  // tell describes the typed interval; while it is being typed, nothing is wrong yet.
   private tell(sent: boolean): void {
     const typed = this.input.value.trim();
     const wrong = fault(typed);

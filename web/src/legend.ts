@@ -1,4 +1,4 @@
-// What stands in the top left corner of every pane: exact values.
+// The legend in the top left corner of each pane: exact values.
 
 import { h, icon, icons, text } from "./dom";
 import type { Bar } from "./bars";
@@ -47,12 +47,12 @@ export class Legend {
     return el;
   }
 
-  // missing says which indicators of a shared view the database does not have.
+  // missing shows which indicators of a shared view the database does not have.
   missing(names: string[]): void {
     text(this.lost, names.length > 0 ? `This database has no indicator ${names.join(", ")}.` : "");
   }
 
-  // fault says what of the address was not understood.
+  // fault shows which part of the address is invalid.
   fault(what: string): void {
     text(this.wrong, what);
   }

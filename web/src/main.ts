@@ -20,7 +20,7 @@ import { Stream } from "./stream";
 import { onTheme } from "./theme";
 import { formatView, markKinds, parseView, tabs, viewFault, type Tab, type View } from "./view";
 
-// As many symbols of the table as the stream is asked for besides the chart's.
+// The maximum number of the table's symbols to stream besides the chart's.
 const followed = 100;
 
 const presets: { label: string; title: string; interval: string; bars: number }[] = [
@@ -117,7 +117,7 @@ const stream = new Stream({
       alerts.event(data as AlertEvent);
       chart.alert(data as AlertEvent);
     } else if (name === "status") strip.onStatus(data as Status);
-    // The server lost count of what changed: what is shown may be wrong.
+    // The server has lost changes: the shown values may be wrong.
     else if (name === "reset") {
       chart.reset((data as { symbol?: string }).symbol);
       void alerts.refresh();
@@ -125,7 +125,7 @@ const stream = new Stream({
   },
 });
 
-// change is the one way the view changes by what the user does.
+// change applies every change that the user makes to the view.
 function change(c: Partial<View>): void {
   view = { ...view, ...c };
   remember();

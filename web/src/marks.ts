@@ -1,6 +1,6 @@
 // Marks on the bars: unusual returns, unusual volume, averages that cross, which
 // are the indicators zscore, volume_spike and trend at their remarkable values; and
-// what alert rules found.
+// alert events.
 
 import type { SeriesMarker, UTCTimestamp } from "lightweight-charts";
 
@@ -60,8 +60,8 @@ export class Marks {
     })]);
   }
 
-  // find fetches the alerts from a time on, as far as they are not known; those
-  // to come are told by the stream.
+  // find fetches the alerts from a time on, unless they are known; the
+  // stream sends later ones.
   private async find(from: number, signal: AbortSignal): Promise<void> {
     if (!this.shown || from >= this.since) return;
     const time = (t: number) => new Date(t * 1000).toISOString();
@@ -80,7 +80,7 @@ export class Marks {
     }
   }
 
-  // alert takes an event that came or changed; true when a mark of it may.
+  // alert takes a new or changed event; it returns true when its mark may change.
   alert(e: AlertEvent): boolean {
     if (!this.shown || e.symbol !== this.symbol || (this.events.get(e.id)?.change_id ?? 0) >= e.change_id) return false;
     this.events.set(e.id, e);
@@ -99,8 +99,8 @@ export class Marks {
     return this.points.get(kind)?.values.get(source[kind].series)?.get(time);
   }
 
-  // alerts are the events by the bar that they lie in. Those that were taken back
-  // have no mark.
+  // alerts returns the events by the bar that they lie in. Retracted ones have no
+  // mark.
   private alerts(bars: readonly Bar[]): Map<number, AlertEvent[]> {
     const out = new Map<number, AlertEvent[]>();
     for (const e of this.events.values()) {
@@ -114,7 +114,7 @@ export class Marks {
   }
   private byBar = new Map<number, AlertEvent[]>();
 
-  // all are the marks of closed bars; the forming one would flicker.
+  // all returns the marks of closed bars; the forming one would flicker.
   all(bars: readonly Bar[], theme: Theme): SeriesMarker<UTCTimestamp>[] {
     const out: SeriesMarker<UTCTimestamp>[] = [];
     const alerts = this.alerts(bars);

@@ -35,7 +35,7 @@ export class Picker {
     this.dialog.addEventListener("click", (e) => e.target === this.dialog && this.dialog.close());
   }
 
-  // open asks the catalog anew: a migration may have added to it.
+  // open reads the catalog again: a migration may have added to it.
   async open(editing = -1): Promise<void> {
     this.editing = editing;
     this.input.value = "";

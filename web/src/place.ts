@@ -1,6 +1,6 @@
 // Where an indicator is drawn. Nothing here knows indicators by name: one that
 // somebody adds in a migration is placed by its values and by what its COMMENT
-// says of its series, as those that came with the product are.
+// says of its series, as the built-in ones are.
 
 import type { Bar } from "./bars";
 import type { Place } from "./view";
@@ -55,7 +55,7 @@ export function place(values: ReadonlyMap<number, number>, bars: readonly Bar[],
 }
 
 // fitting are the series that are drawn unless the user picks others: those on
-// the prices where there are any, else all.
+// the prices where there are any, otherwise all.
 export function fitting(places: ReadonlyMap<string, Place>): string[] {
   const names = [...places.keys()];
   const overlays = names.filter((n) => places.get(n) === "overlay");

@@ -14,7 +14,7 @@ export class Points {
     private readonly params: Record<string, string>,
   ) {}
 
-  // load reaches back to from; what is there already is not asked for again.
+  // load reads back to from; values that are loaded are not requested again.
   async load(from: number, to: number | undefined, signal: AbortSignal): Promise<void> {
     const until = this.from === Infinity ? to : this.from;
     if (until !== undefined && from >= until) return;
@@ -22,7 +22,7 @@ export class Points {
     this.from = Math.min(this.from, from);
   }
 
-  // tail asks anew for the values from a time on.
+  // tail requests the values from a time on again.
   async tail(from: number, signal: AbortSignal): Promise<void> {
     if (this.from === Infinity) return;
     await this.fetch(from, undefined, signal);

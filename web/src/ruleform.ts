@@ -1,5 +1,5 @@
 // The form of an alert rule, a new one or one that is changed. The server judges
-// it; what it says stands next to the field that it is about.
+// it; its errors are shown next to their fields.
 
 import { ApiError, catalog, message, send, type AlertRule, type Indicator } from "./api";
 import { byId, h, text } from "./dom";
@@ -39,7 +39,7 @@ export class RuleForm {
     private readonly on: {
       view: () => { symbol: string; interval: string };
       written: (r: AlertRule) => void;
-      // The rule is another by now, or gone.
+      // The rule has been changed or deleted.
       stale: () => void;
     },
   ) {
@@ -57,7 +57,7 @@ export class RuleForm {
     text(byId("rule-title"), title);
     this.dialog.setAttribute("aria-label", title);
     text(byId("rule-write"), rule ? "Change it" : "Watch for it");
-    text(this.note, rule && rule.firing > 0 ? "What it has found is resolved: it begins anew." : "");
+    text(this.note, rule && rule.firing > 0 ? "Its open events are resolved, and its evaluation restarts." : "");
     this.fields.clear();
     this.box.replaceChildren();
     this.dialog.showModal();
@@ -193,7 +193,7 @@ export class RuleForm {
     hint("bars", changing.includes(c) ? "the change may take so many" : "in a row on which it must hold");
   }
 
-  // tell shows what is wrong with a field, or else its hint.
+  // tell shows the error of a field, or its hint.
   private tell(name: string, wrong: string): void {
     const f = this.fields.get(name);
     if (!f) return;

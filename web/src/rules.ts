@@ -7,7 +7,7 @@ import { parse, typical } from "./interval";
 
 const every = 15_000;
 const day = 86_400;
-// As many bars as a rule is tested on.
+// The number of bars on which a rule is tested.
 const mostBars = 4000;
 
 const words: Record<string, string> = {
@@ -15,7 +15,7 @@ const words: Record<string, string> = {
   changes: "changes by", rises: "rises by", falls: "falls by", fails: "fails",
 };
 
-// terms puts what a rule watches for in words.
+// terms describes the condition of a rule.
 export function terms(r: AlertRule): string {
   const series = (indicator: string | null, params: AlertRule["params"], name: string | null) => {
     if (indicator === null) return "";
@@ -48,7 +48,7 @@ export class Rules {
   private asking = new AbortController();
   private timer = 0;
   private active = false;
-  // What was said last of a rule: of a test, or that it cannot be changed.
+  // The last message about a rule: the result of a test, or why it cannot change.
   private readonly outcomes = new Map<number, { said: string; bad: boolean }>();
   // The rule whose deletion waits for a second click.
   private doomed = -1;
@@ -80,7 +80,7 @@ export class Rules {
   }
 
   private draw(): void {
-    // The list is made anew: whoever is on a button of it stays there.
+    // The list is recreated: the focus stays on its button.
     const held = document.activeElement instanceof HTMLElement && this.list.contains(document.activeElement) ? document.activeElement.dataset["hold"] : undefined;
     this.list.replaceChildren(...this.rules.map((r) => this.line(r)));
     if (held) this.list.querySelector<HTMLElement>(`[data-hold="${held}"]`)?.focus();
@@ -118,7 +118,7 @@ export class Rules {
       this.draw();
     } catch (err) {
       this.tell(r, message(err), true);
-      // Somebody else has changed it: what there is now is shown.
+      // Somebody else has changed it: the current rule is shown.
       if (err instanceof ApiError && (err.status === 412 || err.status === 404)) void this.refresh();
     }
   }

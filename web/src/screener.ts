@@ -43,7 +43,7 @@ const columns: Column[] = [
 
 interface Line {
   el: HTMLTableRowElement;
-  // As the server said, and with the newest trade.
+  // The row of the server, and the same with the newest trade.
   said: ScreenerRow;
   row: ScreenerRow;
   cells: Map<string, HTMLTableCellElement>;
@@ -194,7 +194,7 @@ export class Screener {
       for (const c of columns) this.cell(line, c);
     }
     if (order.join() !== this.order.join()) {
-      // Rows that stand right already are not touched.
+      // Rows in their place are not touched.
       let at = this.body.firstElementChild;
       for (const symbol of order) {
         const { el } = this.lines.get(symbol)!;

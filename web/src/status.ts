@@ -1,4 +1,4 @@
-// The strip at the bottom: is what you see live?
+// The status bar at the bottom: whether the page is live.
 
 import type { Status, Tick } from "./api";
 import { byId, text } from "./dom";
@@ -58,7 +58,7 @@ export class StatusStrip {
     dot.title = link.state === "waiting" ? link.why : "";
 
     const age = this.newest > 0 ? (now + this.skew - this.newest) / 1000 : null;
-    // Without a server to ask, silence speaks for itself.
+    // Without an answer of the server, silence counts as stale.
     const stale = s !== null && (s.stale || (link.state !== "live" && link.state !== "paused" && now - this.received > 15_000));
     this.field("rate", s ? significant(s.ticks_per_second, 3) : "–", "");
     const lag = this.lags.length > 0 && !stale ? [...this.lags].sort((a, b) => a - b)[this.lags.length >> 1]! / 1000 : null;
@@ -70,13 +70,13 @@ export class StatusStrip {
 
     const say = stale
       ? `Data is stale: ${age === null ? "no tick yet" : `the last tick came ${span(age)} ago`}`
-      : link.state === "waiting" ? `Disconnected. ${link.why} Trying again.` : "";
+      : link.state === "waiting" ? `Disconnected. ${link.why} Reconnecting.` : "";
     text(this.alarm, say);
     this.alarm.hidden = say === "";
     document.body.classList.toggle("stale", stale);
   }
 
-  // alerts tells how many fire, and how bad the worst is.
+  // alerts shows how many fire, and the highest severity.
   alerts(firing: number, tone: string): void {
     this.field("alerts", firing > 0 ? `${firing} firing` : "none", tone);
   }

@@ -1,5 +1,5 @@
 // Live data: server-sent events over fetch, which, unlike EventSource, can send
-// an API key and says when it reconnects.
+// an API key and reports when it reconnects.
 
 import { address, failure, headers, message } from "./api";
 
@@ -47,7 +47,7 @@ export class Parser {
 
 export type Link = { state: "connecting" } | { state: "live" } | { state: "waiting"; until: number; why: string } | { state: "paused" };
 
-// quiet is how long a stream may say nothing: status events come every 5 s.
+// quiet is the timeout without an event: status events come every 5 s.
 const quiet = 20_000;
 
 export class Stream {

@@ -1,4 +1,4 @@
-// What the page shows. All of it is in the address, so that a view can be
+// The state of the page. All of it is in the address, so that a view can be
 // shared, bookmarked and reloaded.
 
 import { fault } from "./interval";
@@ -27,8 +27,8 @@ export interface View {
   symbol: string;
   // As parse of interval.ts takes it.
   interval: string;
-  // bars is the zoom while the newest bar is in sight; range the stretch of
-  // time, in seconds, while it is not.
+  // bars is the zoom while the newest bar is in sight; range the time range,
+  // in seconds, while it is not.
   bars: number;
   range?: { from: number; to: number };
   indicators: Shown[];
@@ -76,8 +76,8 @@ export function parseView(search: string): View {
   return view;
 }
 
-// viewFault says what parseView did not take of an address, where the reader has
-// to know.
+// viewFault describes the part of an address that parseView rejects, if the user
+// must know.
 export function viewFault(search: string): string {
   const interval = new URLSearchParams(search).get("i");
   const wrong = interval ? fault(interval) : "";

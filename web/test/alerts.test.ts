@@ -42,7 +42,7 @@ test("alerts on the bars they lie in", async () => {
   const drawn = () => marks.all(bars, theme).map((m) => [m.time, m.color, m.text]);
   expect(drawn()).toEqual([[0, "blue", "!"], [600, "red", "!2"]]);
   expect(marks.say(600)).toBe("alert: x");
-  // What was taken back has no mark, nor what is before the first bar.
+  // A retracted event has no mark, nor has one before the first bar.
   marks.alert(event(1, 2, { state: "retracted", change_id: 11 }));
   marks.alert(event(5, -3, { change_id: 12 }));
   expect(drawn()).toEqual([[600, "red", "!2"]]);

@@ -5,7 +5,7 @@ import { parse } from "../src/interval";
 
 const bar = (time: number, close = 1): Bar => ({ time, open: 1, high: Math.max(1, close), low: Math.min(1, close), close, volume: 1, vwap: 1, trades: 1 });
 
-test("put keeps the order and says whether the bar is the newest", () => {
+test("put keeps the order and reports whether the bar is the newest", () => {
   const bars: Bar[] = [];
   expect(put(bars, bar(60))).toBe("last");
   expect(put(bars, bar(180))).toBe("last");

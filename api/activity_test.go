@@ -31,7 +31,7 @@ type written struct {
 	Processes                            int
 }
 
-func activity(t testing.TB, d *dbtest.DB) map[string]written {
+func stored(t testing.TB, d *dbtest.DB) map[string]written {
 	t.Helper()
 	rows, err := d.Pool.Query(context.Background(), `SELECT method, route, sum(requests)::int, sum(client_errors)::int, sum(server_errors)::int, sum(bytes)::bigint, sum(seconds),
 		(SELECT sum(n) FROM unnest(latency_sum(latency)) n)::int, count(DISTINCT (instance, started_at))::int FROM api_activity GROUP BY method, route`)
@@ -52,9 +52,9 @@ func activity(t testing.TB, d *dbtest.DB) map[string]written {
 	return out
 }
 
-// TestAccount counts by operation and class of status over a socket, over two
+// TestActivity counts by operation and class of status over a socket, over two
 // processes at once and one restart, all within one minute.
-func TestAccount(t *testing.T) {
+func TestActivity(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
 	minute := time.Date(2026, 11, 24, 19, 7, 0, 0, time.UTC)
@@ -79,7 +79,7 @@ func TestAccount(t *testing.T) {
 		first, second := serve(t, cfg, panics), serve(t, cfg, panics)
 		ask(first)
 		ask(second)
-		if got := activity(t, d); len(got) != 0 {
+		if got := stored(t, d); len(got) != 0 {
 			t.Errorf("written before the minute has closed: %v", got)
 		}
 	})
@@ -88,7 +88,7 @@ func TestAccount(t *testing.T) {
 		"GET /livez": {6, 0, 0}, "HEAD /livez": {3, 0, 0}, "GET unknown": {3, 3, 0}, "GET /v1/symbols/{symbol}/candles": {6, 6, 0},
 		"GET /v1/panic": {3, 0, 3}, "other malformed": {3, 0, 3},
 	}
-	got := activity(t, d)
+	got := stored(t, d)
 	for op, w := range want {
 		g := got[op]
 		if g.Requests != w[0] || g.ClientErrors != w[1] || g.ServerErrors != w[2] || g.Processes != 3 || g.Seconds <= 0 {
@@ -118,9 +118,9 @@ func TestAccount(t *testing.T) {
 	}
 }
 
-// TestAccountMinute: a minute is written when it closes, while the server runs, and
+// TestActivityMinute: a minute is written when it closes, while the server runs, and
 // the pipeline then tells of it.
-func TestAccountMinute(t *testing.T) {
+func TestActivityMinute(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
 	// A clock that stands at the end of a minute until a request was answered.
@@ -129,8 +129,8 @@ func TestAccountMinute(t *testing.T) {
 	c := serve(t, Config{Pool: reader(t, d), Operator: operator(t, d), Now: func() time.Time { return clock.Add(time.Duration(passed.Load())) }})
 	c.get("/livez")
 	passed.Store(int64(time.Second))
-	wait.Until(t, "a row of the minute", func() bool { return len(activity(t, d)) > 0 })
-	if got := activity(t, d)["GET /livez"]; got.Requests != 1 {
+	wait.Until(t, "a row of the minute", func() bool { return len(stored(t, d)) > 0 })
+	if got := stored(t, d)["GET /livez"]; got.Requests != 1 {
 		t.Errorf("%+v", got)
 	}
 	wait.For(t, "the pipeline to tell of it", func() (any, bool) {
@@ -143,14 +143,14 @@ func TestAccountMinute(t *testing.T) {
 	})
 }
 
-// TestAccountUnwritten: without an operator, without its rights and without a
+// TestActivityUnwritten: without an operator, without its rights and without a
 // database requests are answered all the same.
-func TestAccountUnwritten(t *testing.T) {
+func TestActivityUnwritten(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
 	c := serve(t, Config{Pool: reader(t, d)}, func(s *Server) {
-		if s.account != nil {
-			t.Error("an account is kept that nobody can write")
+		if s.activity != nil {
+			t.Error("activity is counted that nobody can write")
 		}
 	})
 	if a := c.get("/v1/pipeline"); a.status != http.StatusOK {
@@ -160,8 +160,8 @@ func TestAccountUnwritten(t *testing.T) {
 	asOwner(t, d, "REVOKE INSERT ON api_activity FROM hypertick_operator")
 	clock := time.Date(2026, 11, 24, 19, 7, 30, 0, time.UTC)
 	log := &lines{}
-	a := newAccount(operator(t, d), slog.New(slog.NewTextHandler(log, nil)), func() time.Time { return clock }, "desk:1")
-	for range accountKeep + 5 {
+	a := newActivity(operator(t, d), slog.New(slog.NewTextHandler(log, nil)), func() time.Time { return clock }, "desk:1")
+	for range activityKeep + 5 {
 		a.add("GET", "/livez", 200, time.Millisecond, 10)
 		a.write(context.Background(), clock.Truncate(time.Minute))
 		clock = clock.Add(time.Minute)
@@ -169,23 +169,23 @@ func TestAccountUnwritten(t *testing.T) {
 	if d.Embedded != nil { // it has no rights, and a write goes through
 		return
 	}
-	if n := strings.Count(log.String(), "level=WARN"); n != 1 || len(a.minutes) != accountKeep {
-		t.Errorf("%d warnings and %d minutes, want 1 and %d: %s", n, len(a.minutes), accountKeep, log)
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 || len(a.minutes) != activityKeep {
+		t.Errorf("%d warnings and %d minutes, want 1 and %d: %s", n, len(a.minutes), activityKeep, log)
 	}
 	asOwner(t, d, "GRANT INSERT ON api_activity TO hypertick_operator")
 	a.end(time.Now().Add(time.Minute))
-	if got := activity(t, d)["GET /livez"]; got.Requests != accountKeep || len(a.minutes) != 0 {
+	if got := stored(t, d)["GET /livez"]; got.Requests != activityKeep || len(a.minutes) != 0 {
 		t.Errorf("%+v, and %d minutes are left", got, len(a.minutes))
 	}
 }
 
-// TestAccountAgain: rows that are sent again add nothing, and a minute that was
+// TestActivityAgain: rows that are sent again add nothing, and a minute that was
 // sent takes no more even where the clock goes back to it.
-func TestAccountAgain(t *testing.T) {
+func TestActivityAgain(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
 	clock := time.Date(2026, 11, 24, 19, 7, 30, 0, time.UTC)
-	a := newAccount(operator(t, d), dbtest.Log(t), func() time.Time { return clock }, "desk:1")
+	a := newActivity(operator(t, d), dbtest.Log(t), func() time.Time { return clock }, "desk:1")
 	a.add("GET", "/assets/index-1.js", 200, time.Millisecond, 10)
 	a.add("GET", "/assets/index-2.css", 304, time.Millisecond, 0)
 	minutes := slices.Clone(a.minutes)
@@ -194,20 +194,20 @@ func TestAccountAgain(t *testing.T) {
 	clock = clock.Add(-time.Minute)
 	a.add("GET", "/livez", 200, time.Millisecond, 10)
 	a.end(time.Now().Add(time.Minute))
-	got := activity(t, d)
+	got := stored(t, d)
 	if files := got["GET "+assetRoute]; len(got) != 2 || files.Requests != 2 || files.Bytes != 10 || got["GET /livez"].Requests != 1 {
 		t.Errorf("%+v", got)
 	}
 }
 
-// TestAccountCounts loses none of the requests that many make at once while
+// TestActivityCounts loses none of the requests that many make at once while
 // minutes pass and are written.
-func TestAccountCounts(t *testing.T) {
+func TestActivityCounts(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
 	var mu sync.Mutex
 	clock := time.Date(2026, 11, 24, 19, 7, 30, 0, time.UTC)
-	a := newAccount(operator(t, d), dbtest.Log(t), func() time.Time {
+	a := newActivity(operator(t, d), dbtest.Log(t), func() time.Time {
 		mu.Lock()
 		defer mu.Unlock()
 		clock = clock.Add(50 * time.Millisecond)
@@ -226,7 +226,7 @@ func TestAccountCounts(t *testing.T) {
 	}
 	all.Wait()
 	a.end(time.Now().Add(time.Minute))
-	if got := activity(t, d)["GET /livez"]; got.Requests != 10_000 || got.ServerErrors != 5000 || got.Bytes != 10_000 {
+	if got := stored(t, d)["GET /livez"]; got.Requests != 10_000 || got.ServerErrors != 5000 || got.Bytes != 10_000 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -18,13 +18,13 @@ import (
 )
 
 const (
-	// accountTimeout is how long a write may take; it is tried again a minute later.
-	accountTimeout = 10 * time.Second
-	// accountKeep is how many closed minutes wait for a database that is away.
-	accountKeep = 60
-	// stopWhole is when a server that was told to stop is gone.
+	// activityTimeout limits a write, which is retried a minute later.
+	activityTimeout = 10 * time.Second
+	// activityKeep is how many closed minutes are kept while the database is down.
+	activityKeep = 60
+	// stopWhole is the time in which a server must have shut down.
 	stopWhole = 4800 * time.Millisecond
-	// assetRoute stands for the files of the page: each release names them anew.
+	// assetRoute stands for the files of the page: their names change with each release.
 	assetRoute = "/assets/{file}"
 )
 
@@ -39,7 +39,7 @@ var latencyBounds = func() (bounds [37]time.Duration) {
 
 type operation struct{ method, route string }
 
-// load is what came to an operation in a minute.
+// load counts the requests of an operation in a minute.
 type load struct {
 	requests, clientErrors, serverErrors int32
 	bytes                                int64
@@ -47,14 +47,14 @@ type load struct {
 	latency                              [len(latencyBounds) + 1]int32
 }
 
-type accountMinute struct {
+type activityMinute struct {
 	start time.Time
 	loads map[operation]*load
 }
 
-// account counts requests by minute and operation and writes closed minutes to
+// activity counts requests by minute and operation and writes closed minutes to
 // api_activity. A nil one does neither.
-type account struct {
+type activity struct {
 	pool     *pgxpool.Pool
 	log      *slog.Logger
 	now      func() time.Time
@@ -63,19 +63,19 @@ type account struct {
 	lost     bool // whether the last write failed
 
 	mu      sync.Mutex
-	minutes []accountMinute // oldest first; the last one is open
-	sent    time.Time       // minutes before it take no more
+	minutes []activityMinute // oldest first; the last one is open
+	sent    time.Time        // minutes before it take no more
 }
 
-func newAccount(pool *pgxpool.Pool, log *slog.Logger, now func() time.Time, instance string) *account {
+func newActivity(pool *pgxpool.Pool, log *slog.Logger, now func() time.Time, instance string) *activity {
 	if pool == nil {
 		return nil
 	}
-	return &account{pool: pool, log: log, now: now, instance: instance, started: time.Now()}
+	return &activity{pool: pool, log: log, now: now, instance: instance, started: time.Now()}
 }
 
 // add counts a request. It never waits for the database.
-func (a *account) add(method, route string, status int, took time.Duration, bytes int) {
+func (a *activity) add(method, route string, status int, took time.Duration, bytes int) {
 	if a == nil {
 		return
 	}
@@ -98,17 +98,17 @@ func (a *account) add(method, route string, status int, took time.Duration, byte
 	l.latency[class]++
 }
 
-// open is the load of an operation in this minute. A clock that was set back
-// goes on in the minute it had, or in the next if that was sent.
-func (a *account) open(op operation) *load {
+// open is the load of an operation in this minute. If the clock
+// was set back, the minute stays, or is the next one if it was sent.
+func (a *activity) open(op operation) *load {
 	minute := a.now().UTC().Truncate(time.Minute)
 	if minute.Before(a.sent) {
 		minute = a.sent
 	}
 	if n := len(a.minutes); n == 0 || a.minutes[n-1].start.Before(minute) {
-		a.minutes = append(a.minutes, accountMinute{minute, map[operation]*load{}})
-		if n >= accountKeep {
-			a.minutes = slices.Delete(a.minutes, 0, n-accountKeep+1)
+		a.minutes = append(a.minutes, activityMinute{minute, map[operation]*load{}})
+		if n >= activityKeep {
+			a.minutes = slices.Delete(a.minutes, 0, n-activityKeep+1)
 		}
 	}
 	m := a.minutes[len(a.minutes)-1]
@@ -121,7 +121,7 @@ func (a *account) open(op operation) *load {
 }
 
 // keep writes each minute when it has closed, until ctx ends.
-func (a *account) keep(ctx context.Context) {
+func (a *activity) keep(ctx context.Context) {
 	if a == nil {
 		return
 	}
@@ -134,14 +134,14 @@ func (a *account) keep(ctx context.Context) {
 			return
 		case <-next.C:
 		}
-		step, cancel := context.WithTimeout(ctx, accountTimeout)
+		step, cancel := context.WithTimeout(ctx, activityTimeout)
 		a.write(step, a.now().Truncate(time.Minute))
 		cancel()
 	}
 }
 
 // end writes what is left, the open minute included.
-func (a *account) end(deadline time.Time) {
+func (a *activity) end(deadline time.Time) {
 	if a == nil {
 		return
 	}
@@ -150,18 +150,18 @@ func (a *account) end(deadline time.Time) {
 	a.write(ctx, time.Time{})
 }
 
-// write stores the minutes before end, or all, in one statement and forgets them.
-// Those of a statement that failed are sent again with the next, which the database
-// takes for the same rows.
-func (a *account) write(ctx context.Context, end time.Time) {
+// write stores the minutes before end, or all, in one statement and deletes them
+// here. After a failure they are sent with the next statement: the database takes
+// them for the same rows.
+func (a *activity) write(ctx context.Context, end time.Time) {
 	rows, last := a.rows(end)
 	if len(rows.Minutes) == 0 {
 		return
 	}
 	if err := db.New(a.pool).RecordAPIActivity(ctx, rows); err != nil {
-		// The database says loudly enough itself when it is gone: once is enough.
+		// A database that is down is logged elsewhere too: one warning is enough.
 		if !a.lost && !errors.Is(ctx.Err(), context.Canceled) {
-			a.log.WarnContext(ctx, "cannot write the account of requests", slog.Any("error", err))
+			a.log.WarnContext(ctx, "cannot write request statistics", slog.Any("error", err))
 		}
 		a.lost = true
 		return
@@ -169,11 +169,11 @@ func (a *account) write(ctx context.Context, end time.Time) {
 	a.lost = false
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.minutes = slices.DeleteFunc(a.minutes, func(m accountMinute) bool { return !m.start.After(last) })
+	a.minutes = slices.DeleteFunc(a.minutes, func(m activityMinute) bool { return !m.start.After(last) })
 }
 
-// rows are the minutes before end, or all where it is zero, and the last of them.
-func (a *account) rows(end time.Time) (p db.RecordAPIActivityParams, last time.Time) {
+// rows returns the minutes before end, or all where it is zero, and the last of them.
+func (a *activity) rows(end time.Time) (p db.RecordAPIActivityParams, last time.Time) {
 	p.Instance, p.StartedAt = a.instance, a.started
 	a.mu.Lock()
 	defer a.mu.Unlock()
