@@ -35,11 +35,19 @@ func TestStreamSoak(t *testing.T) {
 	if os.Getenv(soakEnv) != "" {
 		s = soak{clients: 1000, symbols: 100, minutes: 12, commits: 100, rows: 250, paced: true}
 	}
+<<<<<<< HEAD
 	every := 100 * time.Millisecond
 	if s.paced {
 		every = 250 * time.Millisecond
 	}
 	l := newLive(t, Config{Stream: stream.Config{Beat: every, StatusEvery: time.Second}})
+=======
+	poll := 100 * time.Millisecond
+	if s.paced {
+		poll = 250 * time.Millisecond
+	}
+	l := newLive(t, Config{Stream: stream.Config{PollInterval: poll, StatusEvery: time.Second}})
+>>>>>>> wb
 	names := make([]string, s.symbols)
 	for i := range names {
 		names[i] = fmt.Sprintf("SYM%02d", i)

@@ -35,8 +35,8 @@ func newLive(t testing.TB, cfg Config) *live {
 	l.clock.Store(time.Now().Truncate(time.Hour).UnixMicro())
 	cfg.Pool = reader(t, l.db)
 	cfg.Stream.Now = l.now
-	if cfg.Stream.Beat == 0 {
-		cfg.Stream.Beat = 20 * time.Millisecond
+	if cfg.Stream.PollInterval == 0 {
+		cfg.Stream.PollInterval = 20 * time.Millisecond
 	}
 	l.client = serve(t, cfg, func(s *Server) { l.server = s })
 	return l

@@ -104,6 +104,6 @@ func TestRetryAhead(t *testing.T) {
 	deadLetter(fifth, value(4, time.Hour))
 	deadLetter(fifth, value(9, -time.Hour))
 	deadLetter(&kgo.Record{Topic: "other"}, value(10, 0))
-	retry("0 stored, 2 already stored, 1 stay", "(it was offset 0 of partition 0 of other, where ingest has not begun)")
+	retry("0 stored, 2 already stored, 1 stay", "(offset 0 of partition 0 of other, where ingest has not begun)")
 	stored("1 2 3 4 5 6 7 8 9")
 }

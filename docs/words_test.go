@@ -21,6 +21,7 @@ import (
 // done lists the files and folders that follow the word list: a finding there
 // fails the test. "." is the whole repository.
 var done = []string{
+<<<<<<< HEAD
 	"docs",
 	"cli",
 	"deploy",
@@ -35,6 +36,18 @@ var done = []string{
 	"schema",
 	"verify",
 	"web",
+=======
+	"docs/README.md", "docs/adr", "docs/architecture.md", "docs/glossary.md",
+	"backfill",
+	"deadletter",
+	"embedded",
+	"feed",
+	"ingest",
+	"internal",
+	"interval",
+	"notify",
+	"stream",
+>>>>>>> wb
 }
 
 // list prints the findings of some folders: go test ./docs -run TestWords -v -args -words ingest,stream

@@ -16,8 +16,8 @@ import (
 	"github.com/hypertick/hypertick/internal/wait"
 )
 
-// TestGarbage sends messages that no client would. The server may refuse them,
-// it must go on serving others.
+// TestGarbage sends malformed messages. The server may reject them, and must
+// continue to serve others.
 func TestGarbage(t *testing.T) {
 	d := sharedDatabase(t)
 	good := connect(t, d, "postgres")

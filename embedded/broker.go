@@ -17,19 +17,19 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// What bounds the disk: at most 128 MiB a partition, some 70 million ticks in
-// all. For the rest the topics are as everywhere else.
+// Limits of the disk space: at most 128 MiB a partition, some 70 million ticks in
+// total. The other settings of the topics are the usual ones.
 const (
 	retentionBytes = 128 << 20
 	segmentBytes   = 16 << 20
 )
 
-// BrokerConfig says how to start a Broker.
+// BrokerConfig configures a Broker.
 type BrokerConfig struct {
 	// Dir holds the topics. Empty is a temporary directory that Close removes.
 	Dir string
-	// Listen is the address to serve and to tell clients, by default 127.0.0.1
-	// on a free port. Clients of 0.0.0.0 are told the name of the machine.
+	// Listen is the address to serve and to advertise, by default 127.0.0.1 on a
+	// free port. For 0.0.0.0 the name of the machine is advertised.
 	Listen string
 	// Partitions of the tick topic when it is created, by default 8.
 	Partitions int32
@@ -46,9 +46,9 @@ type Broker struct {
 	once    sync.Once
 }
 
-// StartBroker starts a broker and creates the topics of the tick stream where
-// they are missing. Where another process has the data directory open the error
-// is an *ErrInUse.
+// StartBroker starts a broker and creates the topics of the tick stream that do
+// not exist. If another process has the data directory open, the error is an
+// *ErrInUse.
 func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 	}()
 	if cfg.Dir == "" {
 		if b.temp, err = os.MkdirTemp("", "hypertick-broker-"); err != nil {
-			return nil, fmt.Errorf("make a directory for the embedded broker: %w", err)
+			return nil, fmt.Errorf("create a directory for the embedded broker: %w", err)
 		}
 		cfg.Dir = b.temp
 	}
@@ -84,10 +84,10 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 		l, err := net.Listen(network, net.JoinHostPort(host, strconv.Itoa(port)))
 		return advertised{l}, err
 	}
-	// The broker does not remember its producers over a crash. A broker of 2.5
-	// and later takes any first sequence from a producer it does not know, so a
-	// request sent again on a new connection could overtake the one before it.
-	// An older one refuses, and the client begins anew, in order.
+	// The broker loses the state of its producers in a crash. A broker of 2.5 and
+	// later accepts any first sequence from an unknown producer, so a request
+	// that is retried on a new connection could overtake the one before it. An
+	// older one rejects it, and the client starts a new sequence, in order.
 	versions := kversion.Tip()
 	versions.SetMaxKeyVersion(int16(kmsg.InitProducerID), 2)
 	b.cluster, err = kfake.NewCluster(
@@ -118,7 +118,7 @@ func StartBroker(ctx context.Context, cfg BrokerConfig) (_ *Broker, err error) {
 // Addr is the address that the broker serves.
 func (b *Broker) Addr() string { return b.addr }
 
-// Close stops the broker and writes out what it has in memory.
+// Close stops the broker and flushes its topics to disk.
 func (b *Broker) Close() {
 	b.once.Do(func() {
 		b.cluster.Close()
@@ -133,8 +133,8 @@ func (b *Broker) release() {
 	}
 }
 
-// advertised is a listener that clients are told to come to. Where it takes
-// connections for every address of the machine they need a name for it.
+// advertised is a listener with the address that is advertised to clients. For a
+// listener on all addresses this is the name of the machine.
 type advertised struct{ net.Listener }
 
 func (l advertised) Addr() net.Addr {
@@ -156,7 +156,7 @@ type hostPort string
 func (hostPort) Network() string  { return "tcp" }
 func (a hostPort) String() string { return string(a) }
 
-// brokerLog hands kfake's messages on.
+// brokerLog logs the messages of kfake.
 type brokerLog struct{ log *slog.Logger }
 
 func (l brokerLog) Logf(level kfake.LogLevel, format string, args ...any) {

@@ -24,7 +24,7 @@ const (
 	stableAfter = 30 * time.Second
 )
 
-// DatabaseConfig says how to start a Database.
+// DatabaseConfig configures a Database.
 type DatabaseConfig struct {
 	// Dir holds the data. Empty is a temporary directory that Close removes.
 	Dir string
@@ -36,13 +36,13 @@ type DatabaseConfig struct {
 	// CacheDir is where the server is installed, by default hypertick in the
 	// user's cache directory.
 	CacheDir string
-	// Relaxed leaves writes to the operating system: a commit survives the
-	// death of the process, not that of the machine.
+	// Relaxed does not sync writes to disk: a commit survives a crash of the
+	// process, not one of the machine.
 	Relaxed bool
-	// ShortLived is for a database of seconds that runs nothing often, as tests
-	// have: its code is compiled quickly and not again to run faster.
+	// ShortLived is for a database of a few seconds, as in tests: its code is
+	// compiled quickly and not optimized.
 	ShortLived bool
-	// Password is asked of clients if not empty.
+	// Password is required of clients if it is not empty.
 	Password string
 	// Restart starts the server again, on the same port, when it dies.
 	Restart bool
@@ -113,7 +113,7 @@ func (d *Database) start(ctx context.Context, port int) (*server, error) {
 	return startServer(ctx, &d.cfg, d.install, d.host, port)
 }
 
-// watch waits for the end of the server, and starts it again where asked to.
+// watch waits for the server to exit, and restarts it if configured.
 func (d *Database) watch() {
 	defer close(d.done)
 	defer d.removeTemp()
@@ -221,8 +221,8 @@ func (d *Database) Err() error {
 // it is started again.
 func (d *Database) Kill() { d.current().kill() }
 
-// Close stops the database: kindly for some seconds, then by force. What is
-// committed is safe either way.
+// Close stops the database: gracefully for some seconds, then by force. Commits
+// are kept either way.
 func (d *Database) Close() error {
 	d.once.Do(func() {
 		close(d.closing)

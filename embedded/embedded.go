@@ -1,4 +1,4 @@
-// Package embedded is the stack that needs no installation: a Kafka broker in
+// Package embedded is a stack without installation: a Kafka broker in
 // this process and TimescaleDB, built to WebAssembly, in a Node process of its
 // own, with a runner for the jobs that its server does not schedule. It is for the
 // demo and for tests, not for production: one database backend serves all
@@ -7,10 +7,10 @@ package embedded
 
 import "fmt"
 
-// ErrInUse says that another process has the data directory open.
+// ErrInUse is returned if another process has the data directory open.
 type ErrInUse struct {
 	Dir string
-	PID int // 0 where it is not known
+	PID int // 0 if unknown
 }
 
 func (e *ErrInUse) Error() string {

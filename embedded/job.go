@@ -19,11 +19,11 @@ const maxHold = 2 * time.Minute
 // RunJobs stands in for TimescaleDB's scheduler where the server has none: it
 // runs the due jobs of timescaledb_information.jobs, one after the other, until
 // ctx ends. On a server that schedules jobs itself it returns at once. A job
-// that fails is tried again later and later, and the others go on.
+// that fails is retried with exponential backoff, and the others continue.
 //
-// While hold says so the jobs wait, two minutes at most: one backend serves all,
-// and a backlog that comes in is better refreshed once than many times. hold
-// may be nil.
+// While hold returns true the jobs wait, two minutes at most: one backend serves
+// all clients, and a backlog is better refreshed once than many times. hold may
+// be nil.
 func RunJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold func() bool) error {
 	var own bool
 	var held time.Time
@@ -34,7 +34,7 @@ func RunJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold fun
 			if has, err := db.New(pool).HasScheduler(ctx); err == nil {
 				known, own = true, !has
 			} else if ctx.Err() == nil {
-				log.WarnContext(ctx, "jobs wait for the database", slog.Any("error", err))
+				log.WarnContext(ctx, "failed to check for a scheduler, retrying", slog.Any("error", err))
 			}
 			if known && !own {
 				return nil
@@ -47,15 +47,15 @@ func RunJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold fun
 				held = time.Now()
 			}
 		default:
-			// A backlog may begin while the jobs run. Held long enough, all of them
-			// have their turn.
+			// A backlog may begin while the jobs run. After maxHold all of them
+			// run.
 			wait := hold
 			if !held.IsZero() && time.Since(held) >= maxHold {
 				wait = nil
 			}
 			held = time.Time{}
 			if _, err := runDueJobs(ctx, pool, log, wait); err != nil && ctx.Err() == nil {
-				log.WarnContext(ctx, "jobs could not be read", slog.Any("error", err))
+				log.WarnContext(ctx, "failed to read due jobs, retrying", slog.Any("error", err))
 			}
 		}
 		select {
@@ -66,17 +66,17 @@ func RunJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold fun
 	}
 }
 
-// maxBackOff is the longest that a job which fails waits beyond its interval.
+// maxBackOff is the maximum wait of a failing job, unless its interval is longer.
 const maxBackOff = 5 * time.Minute
 
-// backOff is after how many seconds a job that has failed so often in a row is
-// tried again: its interval, doubled with each failure.
+// backOff returns after how many seconds a job is retried that has failed the given
+// number of times in a row: its interval, doubled with each failure.
 func backOff(every float64, failures int32) float64 {
 	return min(every*float64(int64(1)<<min(failures, 20)), max(every, maxBackOff.Seconds()))
 }
 
-// RunDueJobs runs each job that is due once and says how many there were. The
-// error is about reading them; a job's own failure is logged.
+// RunDueJobs runs each due job once and returns their number. It returns errors of
+// reading the jobs; the failure of a job is logged.
 func RunDueJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) (int, error) {
 	return runDueJobs(ctx, pool, log, nil)
 }
@@ -92,8 +92,8 @@ func runDueJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold 
 			return i, nil
 		}
 		if i > 0 && hold != nil && hold() {
-			// Afterwards all of them again, in their order: the refresh of a level
-			// takes long where the one below it has not been.
+			// All of them run again afterwards, in their order: the refresh of a
+			// level is slow if the level below has not been refreshed.
 			for _, ran := range due[:i] {
 				if err := q.RescheduleJob(ctx, db.RescheduleJobParams{JobID: ran.JobID}); err != nil {
 					return i, fmt.Errorf("reschedule job %d: %w", ran.JobID, err)
@@ -120,8 +120,8 @@ func runDueJobs(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, hold 
 		if err != nil {
 			return i, fmt.Errorf("record job %d: %w", job.JobID, err)
 		}
-		// One backend serves all: a long job rests twice as long as it ran, so
-		// that a backfill is not refreshed again and again while it comes in.
+		// One backend serves all clients: a job waits twice as long as it ran, so
+		// that a backfill is not refreshed again and again while it runs.
 		rest := max(job.EverySeconds, 2*took.Seconds(), backOff(job.EverySeconds, failures))
 		if err := q.RescheduleJob(ctx, db.RescheduleJobParams{JobID: job.JobID, Seconds: rest}); err != nil {
 			return i, fmt.Errorf("reschedule job %d: %w", job.JobID, err)

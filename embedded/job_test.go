@@ -14,8 +14,8 @@ import (
 	"github.com/hypertick/hypertick/internal/wait"
 )
 
-// TestRunJobs lets the stand-in for the scheduler carry a late tick up to the
-// daily candle, while one job of the database fails each time it runs.
+// TestRunJobs checks that the stand-in for the scheduler moves a late tick and
+// refreshes the daily candle, while one job of the database fails each time.
 func TestRunJobs(t *testing.T) {
 	t.Parallel()
 	ctx := wait.Context(t, 2*time.Minute)
@@ -53,7 +53,7 @@ func TestRunJobs(t *testing.T) {
 	if err != nil || first < 10 {
 		t.Fatalf("%d jobs were due, %v", first, err)
 	}
-	// Each rests for its interval. On a slow machine the first are due again by now.
+	// Each waits for its interval. On a slow machine the first are due again by now.
 	var hasty int
 	if err := d.Pool.QueryRow(ctx, `SELECT count(*) FROM timescaledb_information.jobs
 		WHERE job_id >= 1000 AND scheduled AND coalesce(next_start, '-infinity') < $1::timestamptz + schedule_interval`, began).Scan(&hasty); err != nil || hasty != 0 {

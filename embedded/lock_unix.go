@@ -13,8 +13,8 @@ import (
 )
 
 // lockDir makes this process the only user of dir until the returned function
-// is called or the process ends, however it ends: the kernel holds the lock. The
-// file only names the owner to the one who is refused.
+// is called or the process exits: the kernel holds the lock. The content of the
+// file only names the owner.
 func lockDir(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)

@@ -24,10 +24,10 @@ type server struct {
 	stdin io.Closer
 	port  int
 	done  chan struct{} // closed when the process has ended
-	err   error         // how it ended; read after done
+	err   error         // exit status; read after done
 }
 
-// report is the line by which pgserver says how its start went.
+// report is the line that pgserver prints when it has started, or failed to.
 type report struct {
 	Ready *struct {
 		Port int `json:"port"`
@@ -111,7 +111,7 @@ func startServer(ctx context.Context, cfg *DatabaseConfig, install string, host 
 	}
 }
 
-// stop ends the process: kindly first, and by force after the timeout.
+// stop stops the process: gracefully, and by force after the timeout.
 func (s *server) stop(timeout time.Duration) {
 	_ = s.stdin.Close()
 	_ = s.cmd.Process.Signal(os.Interrupt)
@@ -128,7 +128,7 @@ func (s *server) kill() {
 	_ = s.stdin.Close()
 }
 
-// exitError says how the process ended, for a process that should not have.
+// exitError returns the error of a process that exited unexpectedly.
 func (s *server) exitError() error {
 	if s.err == nil {
 		return errors.New("exit status 0")

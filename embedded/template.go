@@ -12,8 +12,7 @@ import (
 // dataDir is where pgserver keeps PostgreSQL's files inside its directory.
 const dataDir = "pgdata"
 
-// fill gives a directory that has no database yet a copy of the template, whole
-// or not at all.
+// fill copies the template to a directory without a database, atomically.
 func (d *Database) fill(ctx context.Context) error {
 	if isDir(filepath.Join(d.cfg.Dir, dataDir)) {
 		return nil

@@ -11,7 +11,7 @@ import (
 
 // TestHeartbeat checks what the view pipeline shows while ingest runs, while the
 // broker is down, and after ingest has stopped.
-func TestIngestBeats(t *testing.T) {
+func TestHeartbeat(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	in := r.start(func(c *Config) { c.Instance = "alive" })

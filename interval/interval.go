@@ -1,6 +1,6 @@
-// Package interval knows the lengths of bars and where bars begin, as the
-// database does: schema/06_intervals.sql. It lists no interval; the table
-// intervals does.
+// Package interval computes the lengths and the starts of bars, as the database
+// does in schema/06_intervals.sql. It lists no intervals; the table intervals
+// does.
 package interval
 
 import (

@@ -23,8 +23,7 @@ const (
 	Mail    = "email"
 )
 
-// Secret is text that is never printed: the address of a webhook is as good as
-// a password.
+// Secret is text that is never printed. The address of a webhook is one too.
 type Secret string
 
 func (Secret) String() string { return "(hidden)" }
@@ -38,13 +37,13 @@ func (Secret) LogValue() slog.Value { return slog.StringValue("(hidden)") }
 // MarshalText keeps it out of JSON and YAML.
 func (Secret) MarshalText() ([]byte, error) { return []byte("(hidden)"), nil }
 
-// Channel is where notifications can go.
+// Channel is a channel for notifications.
 type Channel struct {
 	Name string // as rules name it
 	Kind string // Webhook, Slack or Mail
 	URL  Secret // of a webhook or of Slack
-	// Secret signs a webhook: whsec_ and 24 to 64 bytes in base64. While one
-	// takes the place of another it is both, with a space between.
+	// Secret signs a webhook: whsec_ and 24 to 64 bytes in base64. During a
+	// rotation it is both secrets, separated by a space.
 	Secret Secret
 	Email  Email
 	// CAFile names certificates to trust instead of the system's, PEM.
@@ -63,8 +62,7 @@ type Email struct {
 
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
-// check says what is wrong with a channel, by the name of the field, and never
-// what a secret is.
+// check returns an error that names the first invalid field, and holds no secret.
 func (c *Channel) check() error {
 	if !nameForm.MatchString(c.Name) {
 		return fmt.Errorf("name: want lower case letters, digits, - and _, at most 63, got %q", c.Name)
@@ -118,7 +116,7 @@ const (
 	minSecret, maxSecret = 24, 64
 )
 
-// keys are the bytes to sign with, of one secret or of several.
+// keys returns the signing keys of one or more secrets.
 func keys(s Secret) ([][]byte, error) {
 	var out [][]byte
 	for _, word := range strings.Fields(string(s)) {
@@ -159,13 +157,13 @@ func ParseSMTP(address Secret) (Email, error) {
 	}
 	query.Del("tls")
 	if len(query) > 0 || u.Path != "" && u.Path != "/" {
-		return Email{}, errors.New("want nothing behind host:port but ?tls=none")
+		return Email{}, errors.New("want nothing after host:port but ?tls=none")
 	}
 	e.Server = net.JoinHostPort(u.Hostname(), port)
 	return e, nil
 }
 
-// trust is how to check the other side's certificate.
+// trust returns the TLS configuration that checks the server's certificate.
 func trust(file, host string) (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
 	if file == "" {
@@ -182,8 +180,8 @@ func trust(file, host string) (*tls.Config, error) {
 	return cfg, nil
 }
 
-// hide takes the secrets of a channel out of text. Errors of libraries hold
-// addresses, and servers answer with what they were sent.
+// hide returns a Replacer that hides the secrets of a channel. Errors of libraries
+// hold addresses, and servers may return what they were sent.
 func (c *Channel) hide() *strings.Replacer {
 	var pairs []string
 	add := func(s string) {

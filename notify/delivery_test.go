@@ -248,8 +248,8 @@ func child() error {
 	return n.Run(context.Background())
 }
 
-// testKilled kills a notifier while it sends. The next one sends what that one
-// had in hand again, with the same keys, and the rest.
+// testKilled kills a notifier while it sends. The next one sends again what
+// was in flight, with the same keys, and the rest.
 func testKilled(t *testing.T, r *rig) {
 	var mu sync.Mutex
 	killed := false
@@ -303,7 +303,7 @@ func testKilled(t *testing.T, r *rig) {
 		}
 	}
 	if twice == 0 {
-		t.Error("nothing was in hand when the notifier was killed")
+		t.Error("nothing was in flight when the notifier was killed")
 	}
 }
 
@@ -361,8 +361,8 @@ func testListen(t *testing.T, r *rig) {
 	wait.Until(t, "b and c are sent", func() bool { return r.row("listen/b").State == "sent" && r.row("listen/c").State == "sent" })
 }
 
-// testFence has a notifier find its work taken over while it was away: what it
-// says of it then does not count.
+// testFence: the result of a notifier whose lease ran out while it was paused is
+// not stored.
 func testFence(t *testing.T, r *rig) {
 	hook := newReceiver(t, func(http.ResponseWriter, *http.Request, int) {
 		// The lease runs out and another takes it, as after a long pause of the process.

@@ -16,8 +16,8 @@ import (
 	"github.com/wneessen/go-mail"
 )
 
-// email sends mail to a server of one's own. That one is often on a private
-// network, so it is not guarded: its address is nothing that strangers choose.
+// email sends mail through a configured server. It is not guarded: the server is
+// often on a private network, and its address is not chosen by strangers.
 type email struct {
 	cfg      Email
 	host     string
@@ -28,7 +28,7 @@ type email struct {
 	notify   *Config
 }
 
-// newEmail is for a channel that has been checked.
+// newEmail returns the sender of a channel that has been checked.
 func newEmail(c *Channel, cfg *Config) (*email, error) {
 	host, port, err := net.SplitHostPort(c.Email.Server)
 	if err != nil {
@@ -51,11 +51,11 @@ func newEmail(c *Channel, cfg *Config) (*email, error) {
 
 func (e *email) close() {}
 
-// leave is how long a server has to say goodbye.
+// leave is the timeout for closing the SMTP session.
 const leave = time.Second
 
-// mail writes the message. Its Message-ID comes from the key, so that
-// mailboxes and people can tell a second delivery from a second event.
+// mail builds the mail. Its Message-ID is derived from the key, so that a second
+// delivery can be distinguished from a second event.
 func (e *email) mail(m *message) (*mail.Msg, error) {
 	out := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	if err := errors.Join(out.From(e.cfg.From), out.To(e.cfg.To...)); err != nil {
@@ -85,8 +85,8 @@ func (e *email) send(ctx context.Context, m *message) error {
 	if err != nil {
 		return &failure{err: err, final: true}
 	}
-	// go-mail neither ends with its context once connected nor always closes
-	// what it opened: both are done here.
+	// go-mail does not stop with its context once connected, and does not always
+	// close its connection: both are done here.
 	var conn net.Conn
 	dial := func(dialing context.Context, network, address string) (net.Conn, error) {
 		c, err := e.dialer.DialContext(dialing, network, address)
@@ -104,7 +104,7 @@ func (e *email) send(ctx context.Context, m *message) error {
 	defer cancel()
 	policy := mail.TLSMandatory
 	if e.cfg.TLS != "starttls" {
-		policy = mail.TLSOpportunistic // notices that TLS is there already
+		policy = mail.TLSOpportunistic // does not start TLS again on a TLS connection
 	}
 	if e.cfg.TLS == "none" {
 		policy = mail.NoTLS
@@ -126,7 +126,7 @@ func (e *email) send(ctx context.Context, m *message) error {
 	}
 	err = client.SendWithSMTPClient(smtp, msg)
 	if msg.IsDelivered() {
-		// Taken: what goes wrong while taking leave does not matter, and shall
+		// Delivered: errors while closing the session do not matter, and it must
 		// not take long.
 		_ = conn.SetDeadline(time.Now().Add(leave))
 		_ = client.CloseWithSMTPClient(smtp)

@@ -12,8 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// entry is a channel as a file names it. A secret stands there itself, or as
-// the name of a variable, or of a file.
+// entry is a channel in the file. A secret is given itself, or by the name of a
+// variable or of a file.
 type entry struct {
 	Name         string   `yaml:"name"`
 	Kind         string   `yaml:"kind"`
@@ -108,7 +108,7 @@ func (e *entry) channel(getenv func(string) string, readFile func(string) ([]byt
 	return c, failed
 }
 
-// lookup is the value of a secret. An error says where it was looked for.
+// lookup returns the value of a secret. An error names its source.
 func lookup(field, plain, env, file string, getenv func(string) string, readFile func(string) ([]byte, error)) (Secret, error) {
 	given := 0
 	for _, s := range []string{plain, env, file} {

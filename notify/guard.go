@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// guard refuses connections to addresses that are not public. It looks at the
-// address that is being dialled, after names are resolved: a name that answers
-// differently the second time gains nothing.
+// guard rejects connections to addresses that are not public. It checks the address
+// that is dialled, after names are resolved: so it cannot be bypassed by DNS
+// rebinding.
 type guard struct {
 	all     bool
 	allowed []netip.Prefix
 }
 
-// refusal says that a target is not public.
+// refusal is the error of a target that is not public.
 type refusal struct{ addr netip.Addr }
 
 func (r *refusal) Error() string {
@@ -50,17 +50,17 @@ func (g *guard) allows(addr netip.Addr) bool {
 }
 
 // special are the networks of IANA's registries of special-purpose addresses
-// that net/netip has no word for.
+// that net/netip does not know.
 var special = prefixes(
 	"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15",
 	"198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
 	"2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
 )
 
-// nat64 holds addresses of version 4 in its last 32 bits.
+// nat64 holds an IPv4 address in its last 32 bits.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// unicast6 is the part of version 6 from which public addresses are given out.
+// unicast6 is the range of IPv6 from which public addresses are allocated.
 var unicast6 = netip.MustParsePrefix("2000::/3")
 
 func prefixes(texts ...string) []netip.Prefix {
@@ -71,7 +71,7 @@ func prefixes(texts ...string) []netip.Prefix {
 	return out
 }
 
-// public says whether an address is one of the internet at large.
+// public reports whether an address is public.
 func public(addr netip.Addr) bool {
 	if nat64.Contains(addr) {
 		b := addr.As16()

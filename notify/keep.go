@@ -11,14 +11,15 @@ import (
 )
 
 const (
-	keepEvery    = time.Minute
-	accountEvery = 10 * time.Second
-	// step is the most time for a statement of these.
+	keepEvery  = time.Minute
+	countEvery = 10 * time.Second
+	// step is the timeout of the statements here.
 	step = 10 * time.Second
 )
 
-// beat tells the view pipeline that this process lives, and what it serves.
-func (n *Notifier) beat(ctx context.Context) {
+// heartbeat writes heartbeats with the channels that this process serves, for the
+// view pipeline.
+func (n *Notifier) heartbeat(ctx context.Context) {
 	db.Heartbeat(ctx, n.cfg.Pool, n.log, "notify", db.InstanceName(n.cfg.Instance, n.cfg.MetricsListen), func(context.Context) (string, error) {
 		if len(n.channels) == 0 {
 			return "no channel is configured", nil
@@ -31,20 +32,20 @@ func (n *Notifier) beat(ctx context.Context) {
 	})
 }
 
-// keep says again and again which channels are served here, and gives up what
-// waits for those that nobody serves.
+// keep lists the channels served here in the database, every minute, and fails
+// notifications for channels that no notifier serves.
 func (n *Notifier) keep(ctx context.Context) {
-	pause := patience()
+	pause := newBackOff()
 	for {
 		err := n.list(ctx)
 		wait := keepEvery
 		if err != nil {
-			n.note("list the channels", err)
+			n.note("list channels", err)
 			wait = pause.NextBackOff()
 		} else {
 			pause.Reset()
 			n.listed.Store(true)
-			n.note("give up what nobody serves", n.sweep(ctx))
+			n.note("fail notifications without a notifier", n.sweep(ctx))
 		}
 		if !sleep(ctx, wait, nil) {
 			return
@@ -75,39 +76,45 @@ func (n *Notifier) sweep(ctx context.Context) error {
 	}
 	for _, g := range gone {
 		n.metrics.dead.WithLabelValues(g.Channel).Inc()
-		n.log.Error("given up", slog.String("channel", g.Channel), slog.String("key", g.Key), slog.String("error", reason))
+		n.log.Error("notification failed permanently", slog.String("channel", g.Channel), slog.String("key", g.Key), slog.String("error", reason))
 	}
+<<<<<<< HEAD
 	forgotten, err := n.queries.DeleteUnservedChannels(ctx, listFor.Seconds())
 	if forgotten > 0 {
 		n.log.Info("forgot channels that no notifier has served for a week", slog.Int64("channels", forgotten))
+=======
+	deleted, err := n.queries.ForgetChannels(ctx, listFor.Seconds())
+	if deleted > 0 {
+		n.log.Info("deleted channels that no notifier has served for a week", slog.Int64("channels", deleted))
+>>>>>>> wb
 	}
 	return err
 }
 
-// account keeps the gauges of what waits.
-func (n *Notifier) account(ctx context.Context) {
+// count updates the gauges of waiting notifications.
+func (n *Notifier) count(ctx context.Context) {
 	for {
-		try, cancel := context.WithTimeout(ctx, step)
-		rows, err := n.queries.OutboxState(try)
+		counting, cancel := context.WithTimeout(ctx, step)
+		rows, err := n.queries.OutboxState(counting)
 		cancel()
 		if err == nil {
 			n.metrics.outbox(rows)
 		} else {
-			n.note("count what waits", err)
+			n.note("count waiting notifications", err)
 		}
-		if !sleep(ctx, accountEvery, nil) {
+		if !sleep(ctx, countEvery, nil) {
 			return
 		}
 	}
 }
 
-// listen wakes the channels when something is written to the outbox. It only
-// makes things faster: without it they look every Poll.
+// listen wakes the channels when the outbox has new rows. It only saves time:
+// without it they poll the outbox.
 func (n *Notifier) listen(ctx context.Context) {
-	pause := patience()
+	pause := newBackOff()
 	for {
 		err := n.hear(ctx, pause.Reset)
-		n.note("listen to the database", err)
+		n.note("listen for notifications", err)
 		if !sleep(ctx, pause.NextBackOff(), nil) {
 			return
 		}
@@ -119,7 +126,7 @@ func (n *Notifier) hear(ctx context.Context, heard func()) error {
 	if err != nil {
 		return err
 	}
-	// A connection that listens is no use to anybody else.
+	// A listening connection cannot be shared.
 	own := conn.Hijack()
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), moment)
@@ -142,6 +149,6 @@ func (n *Notifier) hear(ctx context.Context, heard func()) error {
 
 func (n *Notifier) note(what string, err error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
-		n.log.Warn("cannot "+what+", trying again", slog.Any("error", err))
+		n.log.Warn("failed to "+what+", retrying", slog.Any("error", err))
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// payload is what alert.outbox holds of an event.
+// payload is the payload of a row of alert.outbox.
 type payload struct {
 	Kind      string     `json:"kind"`
 	Rule      string     `json:"rule"`
@@ -23,7 +23,7 @@ type payload struct {
 
 // message is one notification.
 type message struct {
-	id      string // the same on every try, safe in a header
+	id      string // the same on every attempt, safe in a header
 	created time.Time
 	raw     json.RawMessage
 	payload payload
@@ -37,8 +37,8 @@ func newMessage(key string, created time.Time, raw []byte) (*message, error) {
 	return m, nil
 }
 
-// escape makes a key fit for a header, one to one. A point is escaped too: it
-// is what separates the parts of what is signed.
+// escape makes a key safe for a header, one to one. It also escapes the dot, which
+// separates the parts of the signed text.
 func escape(key string) string {
 	var b strings.Builder
 	for i := range len(key) {
@@ -63,7 +63,7 @@ func (m *message) title() string {
 	return plain(strings.TrimSpace(fmt.Sprintf("[%s] %s: %s", word, p.Rule, p.Message)))
 }
 
-// facts are the details worth a line each.
+// facts returns the details of a message, each for one line.
 func (m *message) facts() [][2]string {
 	p := &m.payload
 	var out [][2]string

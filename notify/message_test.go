@@ -110,7 +110,7 @@ func TestSignatureAgrees(t *testing.T) {
 	})
 }
 
-// TestEscape sees that keys stay different, and fit into a header.
+// TestEscape checks that keys stay different, and fit into a header.
 func TestEscape(t *testing.T) {
 	t.Parallel()
 	if got := escape("v1/3/BRK.B é/1764010800/opened/0/ops"); got != "v1/3/BRK%2EB%20%C3%A9/1764010800/opened/0/ops" {
@@ -146,7 +146,7 @@ func testMessage(t testing.TB, change func(map[string]any)) *message {
 	return m
 }
 
-// TestWebhookBody sees what a receiver gets.
+// TestWebhookBody checks the request that a receiver gets.
 func TestWebhookBody(t *testing.T) {
 	t.Parallel()
 	hook := newReceiver(t, nil)
@@ -242,16 +242,16 @@ func TestMail(t *testing.T) {
 			}
 		}
 	}
-	letters := append(start.got(), implicit.got()...)
-	if len(letters) != 4 {
-		t.Fatalf("got %d letters, want 4", len(letters))
+	mails := append(start.got(), implicit.got()...)
+	if len(mails) != 4 {
+		t.Fatalf("got %d mails, want 4", len(mails))
 	}
-	for _, l := range letters {
+	for _, l := range mails {
 		subject, err := new(mime.WordDecoder).DecodeHeader(l.header.Get("Subject"))
 		if err != nil || subject != "[CRITICAL] rule-1: Ünïcode: 5 > 3 Bcc: everybody@example.com" {
 			t.Errorf("subject: %q, %v", subject, err)
 		}
-		if id := l.header.Get("Message-Id"); id == "" || id != letters[0].header.Get("Message-Id") || !strings.HasSuffix(id, "@example.com>") {
+		if id := l.header.Get("Message-Id"); id == "" || id != mails[0].header.Get("Message-Id") || !strings.HasSuffix(id, "@example.com>") {
 			t.Errorf("Message-ID: %q", id)
 		}
 		if l.header.Get("Bcc") != "" || l.header.Get("Auto-Submitted") != "auto-generated" || l.header.Get("X-Hypertick-Key") != m.id || l.header.Get("Importance") != "high" {
@@ -282,15 +282,15 @@ func TestMail(t *testing.T) {
 		err = opened.try(t.Context(), m, time.Minute)
 		var f *failure
 		if !errors.As(err, &f) || f.final || !strings.Contains(f.Error(), want) || strings.Contains(f.Error(), "wrong") {
-			t.Errorf("got %v, want a failure that has %s, to be tried again", err, want)
+			t.Errorf("got %v, want a failure that has %s, to be retried", err, want)
 		}
 	}
 	if n := len(start.got()); n != 2 {
-		t.Errorf("%d letters were taken", n)
+		t.Errorf("%d mails were accepted", n)
 	}
 }
 
-// TestMailRefused sees what each refusal makes of a notification.
+// TestMailRefused checks which SMTP errors are permanent.
 func TestMailRefused(t *testing.T) {
 	t.Parallel()
 	cert, file := certificate(t)
@@ -314,8 +314,8 @@ func TestMailRefused(t *testing.T) {
 	}
 }
 
-// TestMailTaken has a server hang up as soon as it has taken a letter: that is
-// no reason to send it again.
+// TestMailTaken: a server that closes the connection after it has accepted a mail
+// does not get it again.
 func TestMailTaken(t *testing.T) {
 	t.Parallel()
 	cert, file := certificate(t)
@@ -329,6 +329,6 @@ func TestMailTaken(t *testing.T) {
 		t.Error(err)
 	}
 	if n := len(s.got()); n != 1 {
-		t.Errorf("%d letters were taken, want 1", n)
+		t.Errorf("%d mails were accepted, want 1", n)
 	}
 }

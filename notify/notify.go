@@ -1,6 +1,6 @@
-// Package notify sends what alert.outbox holds to webhooks, Slack and
-// mailboxes: at least once, with the same key on every try. Several notifiers
-// share the work through the database.
+// Package notify sends the notifications of alert.outbox to webhooks, Slack and
+// mailboxes, at least once, with the same idempotency key on every attempt.
+// Several notifiers share the work through the database.
 package notify
 
 import (
@@ -22,12 +22,12 @@ import (
 	"github.com/hypertick/hypertick/db"
 )
 
-// Config says what to send where, and how.
+// Config configures a Notifier.
 type Config struct {
 	Pool     *pgxpool.Pool // as hypertick_operator; required
 	Channels []Channel     // none: nothing is sent
-	// AllowPrivate lets webhooks and Slack be at any address, Allow at those of
-	// some networks. Otherwise only public ones are dialled.
+	// AllowPrivate allows webhooks and Slack at any address, Allow at those of
+	// some networks. Otherwise only public addresses are dialled.
 	AllowPrivate bool
 	Allow        []netip.Prefix
 	// Instance names this process in the view pipeline. Default: by its address.
@@ -35,17 +35,17 @@ type Config struct {
 	// MetricsListen is the address of /metrics, /livez and /readyz. Empty:
 	// not served.
 	MetricsListen string
-	Parallel      int           // most notifications of a channel at once, default 4
-	Timeout       time.Duration // most time for one, default MaxTimeout, at most that
-	Tries         int           // then it is given up, default DefaultTries
-	// FirstRetry is about how long the second try waits. Each wait is 2.5
+	Parallel      int           // maximum number of notifications of a channel at once, default 4
+	Timeout       time.Duration // of one attempt, default and maximum MaxTimeout
+	Tries         int           // attempts before a notification fails permanently, default DefaultTries
+	// FirstRetry is about how long the second attempt waits. Each wait is 2.5
 	// times the one before, up to LastRetry. Default 5 s and 90 min, which
-	// makes six hours of 12 tries.
+	// makes six hours of 12 attempts.
 	FirstRetry, LastRetry time.Duration
-	// Lease is how long a notification stays with the notifier that took it,
-	// should that one die. Default 30 s, at least twice Timeout.
+	// Lease is how long a notification is reserved for the notifier that claimed
+	// it, in case that one dies. Default 30 s, at least twice Timeout.
 	Lease    time.Duration
-	Poll     time.Duration    // how often to look without being told, default 5 s
+	Poll     time.Duration    // interval of polling the outbox, default 5 s
 	Resolver *net.Resolver    // default net.DefaultResolver
 	Log      *slog.Logger     // default slog.Default()
 	Now      func() time.Time // default time.Now
@@ -58,7 +58,7 @@ const (
 	DefaultTries = 12
 	// Lease is the default of Config.Lease.
 	Lease = 30 * time.Second
-	// keepFor is how long notifications wait for a channel that nobody serves.
+	// keepFor is how long notifications wait for a channel that no notifier serves.
 	keepFor = 24 * time.Hour
 	// listFor is how long such a channel stays in alert.channels.
 	listFor = 7 * 24 * time.Hour
@@ -102,13 +102,13 @@ func (cfg *Config) complete() error {
 	return nil
 }
 
-// sender sends to one channel. What it returns may hold secrets.
+// sender sends to one channel. Its errors may hold secrets.
 type sender interface {
 	send(ctx context.Context, m *message) error
 	close()
 }
 
-// channel is one that this notifier serves.
+// channel is a channel that this notifier serves.
 type channel struct {
 	Channel
 	sender
@@ -152,7 +152,7 @@ func openAll(cfg *Config) ([]*channel, error) {
 	return out, nil
 }
 
-// Check says what is wrong with a configuration but for its pool.
+// Check returns the error of an invalid configuration. It does not check the pool.
 func Check(cfg Config) error {
 	if err := cfg.complete(); err != nil {
 		return err
@@ -161,7 +161,7 @@ func Check(cfg Config) error {
 	return err
 }
 
-// try sends a message within the time for one. Its error holds no secret.
+// try sends a message once, within timeout. Its error holds no secret.
 func (c *channel) try(ctx context.Context, m *message, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -177,10 +177,10 @@ func (c *channel) try(ctx context.Context, m *message, timeout time.Duration) er
 	return &failure{err: errors.New(string(text[:min(len(text), errorMax)])), final: f.final, after: f.after}
 }
 
-// errorMax is how much of an error is kept.
+// errorMax is the maximum length of a stored error.
 const errorMax = 500
 
-// poke lets the channel look for work now.
+// poke makes the channel poll the outbox now.
 func (c *channel) poke() {
 	select {
 	case c.wake <- struct{}{}:
@@ -188,7 +188,7 @@ func (c *channel) poke() {
 	}
 }
 
-// Notifier is made by New and runs once.
+// Notifier sends notifications. New creates it, and it runs once.
 type Notifier struct {
 	cfg      Config
 	log      *slog.Logger
@@ -200,8 +200,8 @@ type Notifier struct {
 	failing  atomic.Bool
 }
 
-// New checks cfg and takes the listener. It does not wait for the database:
-// Run does.
+// New checks cfg and opens the listener. It does not wait for the database: Run
+// does.
 func New(cfg Config) (*Notifier, error) {
 	if cfg.Pool == nil {
 		return nil, errors.New("pool: want a database pool, got none")
@@ -236,8 +236,8 @@ func (n *Notifier) Addr() net.Addr {
 	return n.listener.Addr()
 }
 
-// What is being sent when Run is told to stop has grace to finish; then it is
-// left for the next notifier, which takes a moment to write down.
+// Attempts in flight when Run is stopped have grace to finish. Then they are
+// cancelled, and within a moment left to the next notifier.
 const (
 	grace  = 3 * time.Second
 	moment = time.Second
@@ -260,7 +260,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 		g.Go(func() error { return n.serve(gctx) })
 	}
 	g.Go(func() error {
-		n.beat(gctx)
+		n.heartbeat(gctx)
 		return nil
 	})
 	g.Go(func() error {
@@ -268,11 +268,11 @@ func (n *Notifier) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
-		n.account(gctx)
+		n.count(gctx)
 		return nil
 	})
 	if len(n.channels) == 0 {
-		n.log.Info("no channel is configured: nothing is sent")
+		n.log.Info("no channel configured, nothing is sent")
 	} else {
 		g.Go(func() error {
 			n.listen(gctx)
@@ -280,7 +280,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 		})
 	}
 	for _, c := range n.channels {
-		n.log.Info("serving a channel", slog.String("channel", c.Name), slog.String("kind", c.Kind))
+		n.log.Info("serving channel", slog.String("channel", c.Name), slog.String("kind", c.Kind))
 		g.Go(func() error {
 			n.work(gctx, sending, writing, c)
 			return nil
@@ -337,7 +337,7 @@ func Test(ctx context.Context, cfg Config, name string) error {
 		return opened.try(ctx, m, cfg.Timeout)
 	}
 	if names == nil {
-		return fmt.Errorf("no channel is configured, and so none is %q", name)
+		return fmt.Errorf("no channel is configured, got %q", name)
 	}
 	return fmt.Errorf("channel: want one of %s, got %q", strings.Join(names, ", "), name)
 }

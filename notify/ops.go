@@ -36,14 +36,14 @@ func newMetrics(channels []string) *metrics {
 		m.registry.MustRegister(g)
 		return g
 	}
-	m.sent = counter("sent_total", "Notifications that a receiver took.")
-	m.failed = counter("failed_total", "Tries that failed.")
-	m.dead = counter("given_up_total", "Notifications given up.")
-	m.waiting = gauge("waiting", "Notifications in the outbox that wait.")
-	m.lost = gauge("dead", "Notifications in the outbox that were given up.")
-	m.oldest = gauge("oldest_waiting_seconds", "How long ago the oldest that waits was written; 0 when none does.")
+	m.sent = counter("sent_total", "Notifications that a receiver accepted.")
+	m.failed = counter("failed_total", "Attempts that failed.")
+	m.dead = counter("given_up_total", "Notifications that failed permanently.")
+	m.waiting = gauge("waiting", "Notifications in the outbox that wait to be sent.")
+	m.lost = gauge("dead", "Notifications in the outbox that have failed permanently.")
+	m.oldest = gauge("oldest_waiting_seconds", "Age of the oldest waiting notification; 0 if none waits.")
 	m.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: "hypertick", Subsystem: "notify", Name: "send_seconds", Help: "Time of a try, whatever came of it.",
+		Namespace: "hypertick", Subsystem: "notify", Name: "send_seconds", Help: "Duration of an attempt, whether it failed or not.",
 		Buckets: prometheus.ExponentialBuckets(0.005, 2, 12),
 	}, label)
 	m.registry.MustRegister(m.seconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -57,7 +57,7 @@ func newMetrics(channels []string) *metrics {
 	return m
 }
 
-// outbox sets the gauges. Channels that nobody serves are among them.
+// outbox sets the gauges, also of channels that no notifier serves.
 func (m *metrics) outbox(rows []db.OutboxStateRow) {
 	for _, g := range []*prometheus.GaugeVec{m.waiting, m.lost, m.oldest} {
 		g.Reset()
@@ -89,8 +89,8 @@ func (n *Notifier) Handler() http.Handler {
 	return mux
 }
 
-// Ready says what keeps notifications from being sent: nil when nothing here
-// does. What receivers do is no part of it.
+// Ready returns what prevents this process from sending notifications, or nil. It
+// does not depend on the receivers.
 func (n *Notifier) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -101,7 +101,7 @@ func (n *Notifier) Ready(ctx context.Context) error {
 	case !n.listed.Load():
 		return errors.New("starting")
 	case n.failing.Load():
-		return errors.New("the outbox could not be read, trying again")
+		return errors.New("the outbox could not be read, retrying")
 	}
 	return nil
 }

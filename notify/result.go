@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// failure is a try that failed.
+// failure is the error of a failed attempt.
 type failure struct {
 	err   error
-	final bool          // another try would end alike
-	after time.Duration // the receiver asks to be left alone for so long
+	final bool          // a retry would fail alike
+	after time.Duration // the receiver asks for no attempt before this
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -24,9 +24,9 @@ func (f *failure) Unwrap() error { return f.err }
 // maxRetryAfter bounds what a receiver may ask for.
 const maxRetryAfter = 24 * time.Hour
 
-// judge reads an answer. What is neither taken nor refused for good is tried
-// again, redirects among it: they are not followed, since where they lead was
-// not configured.
+// judge returns the error of an answer, or nil. An answer that neither accepts nor
+// permanently rejects the notification is retried. So are redirects, which are not
+// followed, since their target is not configured.
 func judge(res *http.Response, now time.Time) error {
 	code := res.StatusCode
 	err := fmt.Errorf("the receiver answers %s", strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code))))
@@ -41,7 +41,7 @@ func judge(res *http.Response, now time.Time) error {
 	return &failure{err: err, final: true}
 }
 
-// retryAfter reads seconds or a date; 0 is what cannot be read.
+// retryAfter parses seconds or a date; it returns 0 for anything else.
 func retryAfter(text string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil {
 		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
@@ -52,8 +52,8 @@ func retryAfter(text string, now time.Time) time.Duration {
 	return 0
 }
 
-// broken is the failure of a try that had no answer. It leaves out the address,
-// which errors of net/http begin with.
+// broken returns the failure of an attempt without an answer. It removes the
+// address, with which errors of net/http begin.
 func broken(ctx context.Context, err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {

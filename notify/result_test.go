@@ -39,7 +39,7 @@ func testResults(t *testing.T, r *rig) {
 	cfg := r.config(hook.webhook("result"))
 	cfg.Tries = 3
 	n := r.start(cfg)
-	wait.Equal(t, "all are done with", 0, func() int { return r.count("channel = 'result' AND state = 'waiting'") })
+	wait.Equal(t, "all are handled", 0, func() int { return r.count("channel = 'result' AND state = 'waiting'") })
 	for code, want := range codes {
 		got := r.row(fmt.Sprint("result/", code))
 		state, attempts := want, 1
@@ -48,12 +48,12 @@ func testResults(t *testing.T, r *rig) {
 		}
 		switch {
 		case got.State != state || got.Attempts != attempts || !got.Finished:
-			t.Errorf("%d: got %+v, want %s after %d tries", code, got, state, attempts)
+			t.Errorf("%d: got %+v, want %s after %d attempts", code, got, state, attempts)
 		case state == "sent" && got.Error != nil:
 			t.Errorf("%d: sent with the error %q", code, *got.Error)
 		case state == "dead" && (got.Error == nil || !strings.Contains(*got.Error, fmt.Sprint(code))):
 			t.Errorf("%d: the error does not say it: %v", code, got.Error)
-		case want == "retried" && !strings.HasPrefix(*got.Error, "given up after 3 tries: "):
+		case want == "retried" && !strings.HasPrefix(*got.Error, "failed after 3 attempts: "):
 			t.Errorf("%d: the error does not say how often: %s", code, *got.Error)
 		}
 	}
@@ -67,13 +67,13 @@ func testResults(t *testing.T, r *rig) {
 	}
 	before := len(hook.got())
 	r.start(cfg)
-	wait.Until(t, "what notifiers die of is given up", func() bool { return r.row("result/exhausted").State == "dead" })
+	wait.Until(t, "the notification that notifiers die of fails permanently", func() bool { return r.row("result/exhausted").State == "dead" })
 	if len(hook.got()) != before {
 		t.Error("it was sent once more")
 	}
 }
 
-// testRetryAfter sees that nothing is sent before the receiver wants it.
+// testRetryAfter checks that nothing is sent before the receiver wants it.
 func testRetryAfter(t *testing.T, r *rig) {
 	hook := newReceiver(t, func(w http.ResponseWriter, req *http.Request, _ int) {
 		switch req.Header.Get(headerKey) {
@@ -110,7 +110,7 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// TestWaits sees that the default tries take about six hours.
+// TestWaits checks that the default tries take about six hours.
 func TestWaits(t *testing.T) {
 	t.Parallel()
 	n := &Notifier{}
@@ -121,7 +121,7 @@ func TestWaits(t *testing.T) {
 	for i := 1; i < n.cfg.Tries; i++ {
 		d := n.wait(i)
 		if d <= 0 || d > n.cfg.LastRetry*5/4+1 {
-			t.Errorf("after %d tries: %v", i, d)
+			t.Errorf("after %d attempts: %v", i, d)
 		}
 		total += d
 	}
@@ -144,7 +144,7 @@ func testUnserved(t *testing.T, r *rig) {
 		t.Fatal(err)
 	}
 	n := r.start(r.config()) // serves nothing itself
-	wait.Until(t, "channels are forgotten", func() bool { return strings.Contains(r.log.String(), "forgot channels") })
+	wait.Until(t, "channels are deleted", func() bool { return strings.Contains(r.log.String(), "deleted channels") })
 	for _, c := range []string{"gone", "never"} {
 		if got := r.row("unserved/" + c); got.State != "dead" || got.Error == nil || *got.Error != "no notifier has served this channel for a day" || !got.Finished {
 			t.Errorf("%s: got %+v, want it dead", c, got)
@@ -163,7 +163,7 @@ func testUnserved(t *testing.T, r *rig) {
 		t.Errorf("listed are %v", names)
 	}
 	if err := n.Ready(r.ctx); err != nil {
-		t.Errorf("without a channel: %v, want it to be well", err)
+		t.Errorf("without a channel: %v, want nil", err)
 	}
 }
 
@@ -223,7 +223,7 @@ func testPrivateTargets(t *testing.T, r *rig) {
 	cfg := r.config(channels...)
 	cfg.AllowPrivate, cfg.Resolver = false, resolver
 	n := r.start(cfg)
-	wait.Equal(t, "all are given up", 0, func() int { return r.count("channel LIKE 'private-%' AND state = 'waiting'") })
+	wait.Equal(t, "all have failed permanently", 0, func() int { return r.count("channel LIKE 'private-%' AND state = 'waiting'") })
 	for _, c := range channels {
 		if got := r.row(c.Name); got.State != "dead" || got.Attempts != 1 || !strings.Contains(*got.Error, "is not public") {
 			t.Errorf("%s: got %+v %v, want it refused", c.URL, got, *got.Error)
@@ -320,7 +320,7 @@ func testSecrets(t *testing.T, r *rig) {
 	cfg := r.config(channels...)
 	cfg.Timeout, cfg.Tries, cfg.MetricsListen = time.Second, 3, "127.0.0.1:0"
 	n := r.start(cfg)
-	wait.Equal(t, "all are given up", len(channels), func() int { return r.count("key LIKE 's/%' AND state = 'dead'") })
+	wait.Equal(t, "all have failed permanently", len(channels), func() int { return r.count("key LIKE 's/%' AND state = 'dead'") })
 	guarded := cfg
 	guarded.AllowPrivate = false
 	var texts []string
@@ -386,7 +386,7 @@ func testOperations(t *testing.T, r *rig) {
 	cfg.MetricsListen, cfg.Parallel = "127.0.0.1:0", 1
 	n := r.start(cfg)
 	base := "http://" + n.Addr().String()
-	wait.Equal(t, "both are done with", 0, func() int { return r.count("channel = 'ops' AND state = 'waiting'") })
+	wait.Equal(t, "both are handled", 0, func() int { return r.count("channel = 'ops' AND state = 'waiting'") })
 	wait.Until(t, "it is ready", func() bool { return n.Ready(r.ctx) == nil })
 	if got := fetch(t, base+"/livez") + fetch(t, base+"/readyz"); got != "ok\nok\n" {
 		t.Errorf("probes say %q", got)

@@ -37,8 +37,8 @@ type slackMessage struct {
 	Attachments []slackAttachment `json:"attachments"`
 }
 
-// slackEscape is for the three characters that Slack reads as markup of its own:
-// without it, a symbol like <!channel> would call everybody.
+// slackEscape escapes the three characters of Slack's markup: without it, a symbol
+// like <!channel> would notify everybody.
 var slackEscape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // colours by severity, and by kind where that says more.
@@ -60,7 +60,7 @@ func (m *message) slack() slackMessage {
 	return slackMessage{Text: title, Attachments: []slackAttachment{a}}
 }
 
-// slackReason is how Slack says why not, as in no_service or invalid_payload.
+// slackReason matches the reasons of Slack, such as no_service or invalid_payload.
 var slackReason = regexp.MustCompile(`^[a-z_]{1,40}$`)
 
 func (s *slack) send(ctx context.Context, m *message) error {

@@ -25,21 +25,21 @@ const (
 type sink struct {
 	addr string
 	mu   sync.Mutex
-	mail []*letter
+	mail []*received
 	fail func(step string, conn net.Conn) error
 }
 
-type letter struct {
+type received struct {
 	to     []string
 	header stdmail.Header
 	body   string
 	raw    string
 }
 
-func (s *sink) got() []*letter {
+func (s *sink) got() []*received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]*letter(nil), s.mail...)
+	return append([]*received(nil), s.mail...)
 }
 
 // newSink takes mail with STARTTLS, or with TLS from the first byte, from who
@@ -75,9 +75,9 @@ func (s *sink) channel(name, file string) Channel {
 
 type session struct {
 	*sink
-	conn   net.Conn
-	authed bool
-	letter letter
+	conn     net.Conn
+	authed   bool
+	received received
 }
 
 func (s *session) step(name string) error {
@@ -107,7 +107,7 @@ func (s *session) Mail(string, *smtp.MailOptions) error {
 }
 
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
-	s.letter.to = append(s.letter.to, to)
+	s.received.to = append(s.received.to, to)
 	return s.step("rcpt")
 }
 
@@ -127,18 +127,18 @@ func (s *session) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	got := s.letter
+	got := s.received
 	got.header, got.body, got.raw = m.Header, string(body), string(raw)
 	s.mu.Lock()
 	s.mail = append(s.mail, &got)
 	s.mu.Unlock()
-	return s.step("taken") // a refusal here is a letter that was taken all the same
+	return s.step("taken") // a refusal here is a mail that was accepted all the same
 }
 
-// Reset comes right after the answer to a letter.
+// Reset comes right after the answer to a mail.
 func (s *session) Reset() {
-	taken := len(s.letter.to) > 0
-	s.letter = letter{}
+	taken := len(s.received.to) > 0
+	s.received = received{}
 	if taken {
 		_ = s.step("goodbye")
 	}

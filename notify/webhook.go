@@ -18,7 +18,7 @@ type poster struct {
 	now    func() time.Time
 }
 
-// newPoster is for a channel that has been checked.
+// newPoster returns the poster of a channel that has been checked.
 func newPoster(c *Channel, cfg *Config) (*poster, error) {
 	u, err := url.Parse(string(c.URL))
 	if err != nil {
@@ -32,11 +32,11 @@ func newPoster(c *Channel, cfg *Config) (*poster, error) {
 	dialer := g.dialer(cfg.Timeout, cfg.Resolver)
 	return &poster{url: string(c.URL), now: cfg.Now, client: http.Client{
 		Transport: &http.Transport{
-			// No proxy: it would dial in our place, past the guard.
+			// No proxy: it would dial instead of us, without the guard.
 			DialContext:     dialer.DialContext,
 			TLSClientConfig: security,
-			// A connection for each: every try is guarded, and net/http does
-			// not repeat a request by itself.
+			// One connection for each attempt: each is guarded, and net/http does
+			// not retry a request by itself.
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: 64 << 10,
 		},
@@ -44,10 +44,10 @@ func newPoster(c *Channel, cfg *Config) (*poster, error) {
 	}}, nil
 }
 
-// answerMax is how much of an answer is read.
+// answerMax is the maximum number of bytes of an answer to read.
 const answerMax = 4 << 10
 
-// post returns the answer's body along with what it means.
+// post returns the body of the answer, and its error as of judge.
 func (p *poster) post(ctx context.Context, body []byte, header map[string]string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(body))
 	if err != nil {
@@ -63,7 +63,7 @@ func (p *poster) post(ctx context.Context, body []byte, header map[string]string
 		return nil, broken(ctx, err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	// The status is the answer: what is lost of the body does not matter.
+	// Only the status decides, so errors while reading the body do not matter.
 	answer, _ := io.ReadAll(io.LimitReader(res.Body, answerMax))
 	return answer, judge(res, p.now())
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/hypertick/hypertick/db"
 )
 
-// work claims what is due for a channel and sends it, some at once. Each
-// channel has its own, so that one which hangs holds up no other.
+// work claims the due notifications of a channel and sends them, up to Parallel at
+// once. Each channel has its own goroutine, so that a slow one blocks no other.
 func (n *Notifier) work(ctx, sending, writing context.Context, c *channel) {
 	free := make(chan struct{}, n.cfg.Parallel)
 	for range n.cfg.Parallel {
@@ -22,9 +22,9 @@ func (n *Notifier) work(ctx, sending, writing context.Context, c *channel) {
 	}
 	var busy sync.WaitGroup
 	defer busy.Wait()
-	pause := patience()
+	pause := newBackOff()
 	for {
-		// As many as can be sent at once: a lease is for sending, not for waiting.
+		// Claim only as many as can be sent now: a lease covers sending, not waiting.
 		select {
 		case <-ctx.Done():
 			return
@@ -39,7 +39,7 @@ func (n *Notifier) work(ctx, sending, writing context.Context, c *channel) {
 				more = false
 			}
 		}
-		// Not with ctx: a claim that is cut off may have been made all the same.
+		// Not with ctx: a claim that is cancelled may still have been committed.
 		rows, err := n.claim(writing, c, most)
 		n.failing.Store(err != nil)
 		for range most - len(rows) {
@@ -49,14 +49,14 @@ func (n *Notifier) work(ctx, sending, writing context.Context, c *channel) {
 			busy.Go(func() {
 				n.deliver(sending, writing, c, &rows[i])
 				free <- struct{}{}
-				c.poke() // what comes next for that rule and symbol may go now
+				c.poke() // the next one of its rule and symbol can be sent now
 			})
 		}
 		wait := n.cfg.Poll
 		switch {
 		case err != nil:
 			wait = pause.NextBackOff()
-			n.note("look for notifications", err)
+			n.note("claim notifications", err)
 		case len(rows) == most:
 			pause.Reset()
 			continue
@@ -69,7 +69,7 @@ func (n *Notifier) work(ctx, sending, writing context.Context, c *channel) {
 	}
 }
 
-// sleep ends early when wake says so; false when ctx has ended.
+// sleep waits for d or a value of wake. It returns false when ctx has ended.
 func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -82,8 +82,8 @@ func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	return true
 }
 
-// patience is how long to wait for a database that is away.
-func patience() *backoff.ExponentialBackOff {
+// newBackOff returns the backoff of retries while the database is unavailable.
+func newBackOff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval = 100 * time.Millisecond
 	b.MaxInterval = 5 * time.Second
@@ -98,17 +98,17 @@ func (n *Notifier) claim(ctx context.Context, c *channel, most int) ([]db.ClaimN
 	})
 }
 
-// deliver tries to send one notification, and writes down what became of it.
+// deliver attempts to send one notification, and stores the result.
 func (n *Notifier) deliver(sending, writing context.Context, c *channel, row *db.ClaimNotificationsRow) {
 	attempts := int(row.Attempts)
 	log := n.log.With(slog.String("channel", c.Name), slog.String("key", row.Key), slog.Int("attempt", attempts))
 	if attempts > n.cfg.Tries {
-		// Whoever took it last died over it.
+		// The notifier that claimed it last died while sending it.
 		reason := "the notifier ended while it was being sent"
 		if row.Error != nil {
 			reason = *row.Error
 		}
-		n.bury(writing, c, row, log, fmt.Sprintf("given up after %d tries: %s", n.cfg.Tries, reason))
+		n.failPermanently(writing, c, row, log, fmt.Sprintf("failed after %d attempts: %s", n.cfg.Tries, reason))
 		return
 	}
 	start := time.Now()
@@ -122,7 +122,7 @@ func (n *Notifier) deliver(sending, writing context.Context, c *channel, row *db
 	n.metrics.seconds.WithLabelValues(c.Name).Observe(took.Seconds())
 	if err == nil {
 		n.metrics.sent.WithLabelValues(c.Name).Inc()
-		log.Info("sent", slog.Duration("took", took))
+		log.Info("notification sent", slog.Duration("took", took))
 		n.write(writing, log, func(ctx context.Context) (int64, error) {
 			return n.queries.FinishNotification(ctx, db.FinishNotificationParams{ID: row.ID, Attempts: row.Attempts, State: "sent"})
 		})
@@ -139,18 +139,18 @@ func (n *Notifier) deliver(sending, writing context.Context, c *channel, row *db
 	}
 	switch {
 	case f.final:
-		n.bury(writing, c, row, log, f.Error())
+		n.failPermanently(writing, c, row, log, f.Error())
 	case attempts >= n.cfg.Tries:
-		n.bury(writing, c, row, log, fmt.Sprintf("given up after %d tries: %s", attempts, f.Error()))
+		n.failPermanently(writing, c, row, log, fmt.Sprintf("failed after %d attempts: %s", attempts, f.Error()))
 	default:
 		wait := max(n.wait(attempts), f.after)
-		log.Warn("not sent, trying again", slog.String("error", f.Error()), slog.Duration("in", wait.Round(time.Millisecond)))
+		log.Warn("notification not sent, retrying", slog.String("error", f.Error()), slog.Duration("in", wait.Round(time.Millisecond)))
 		n.postpone(writing, row, log, wait, f.Error())
 	}
 }
 
-// wait is how long to wait after a number of tries, give or take a quarter, so
-// that what failed together does not come back together.
+// wait returns how long to wait after a number of attempts, with a jitter of a
+// quarter, so that notifications that failed together are not retried together.
 func (n *Notifier) wait(attempts int) time.Duration {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = n.cfg.FirstRetry, n.cfg.LastRetry
@@ -162,9 +162,9 @@ func (n *Notifier) wait(attempts int) time.Duration {
 	return d
 }
 
-func (n *Notifier) bury(ctx context.Context, c *channel, row *db.ClaimNotificationsRow, log *slog.Logger, reason string) {
+func (n *Notifier) failPermanently(ctx context.Context, c *channel, row *db.ClaimNotificationsRow, log *slog.Logger, reason string) {
 	n.metrics.dead.WithLabelValues(c.Name).Inc()
-	log.Error("given up", slog.String("error", reason))
+	log.Error("notification failed permanently", slog.String("error", reason))
 	n.write(ctx, log, func(ctx context.Context) (int64, error) {
 		return n.queries.FinishNotification(ctx, db.FinishNotificationParams{ID: row.ID, Attempts: row.Attempts, State: "dead", Error: &reason})
 	})
@@ -178,18 +178,18 @@ func (n *Notifier) postpone(ctx context.Context, row *db.ClaimNotificationsRow, 
 	})
 }
 
-// write stores a result, for as long as the lease may last: after it another
-// notifier tries again, and the result is of no use.
+// write stores a result. It retries while the lease lasts: after that another
+// notifier sends the notification, and the result is void.
 func (n *Notifier) write(ctx context.Context, log *slog.Logger, f func(context.Context) (int64, error)) {
 	changed, err := backoff.Retry(ctx, func() (int64, error) {
-		try, cancel := context.WithTimeout(ctx, n.cfg.Lease/2)
+		attempt, cancel := context.WithTimeout(ctx, n.cfg.Lease/2)
 		defer cancel()
-		return f(try)
-	}, backoff.WithBackOff(patience()), backoff.WithMaxElapsedTime(n.cfg.Lease-n.cfg.Timeout))
+		return f(attempt)
+	}, backoff.WithBackOff(newBackOff()), backoff.WithMaxElapsedTime(n.cfg.Lease-n.cfg.Timeout))
 	switch {
 	case err != nil:
-		log.Warn("cannot write down what became of a notification: it will be sent again", slog.Any("error", err))
+		log.Warn("failed to store the result of a notification, it will be sent again", slog.Any("error", err))
 	case changed == 0:
-		log.Warn("another notifier has taken this one since, or it is gone")
+		log.Warn("result dropped: another notifier has claimed the notification, or it was deleted")
 	}
 }

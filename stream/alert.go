@@ -9,8 +9,8 @@ import (
 	"github.com/hypertick/hypertick/db"
 )
 
-// alertsEvery is the time between two looks for changes whose numbers have been
-// given out, but which were not there: their transaction goes on, or was undone.
+// alertsEvery is the time between two queries for changes whose ids are allocated
+// but which are not visible: their transaction is open, or was rolled back.
 const alertsEvery = time.Second
 
 // Alert is the data of an alert event.
@@ -34,38 +34,43 @@ type Alert struct {
 	ChangeID  int64      `json:"change_id"`
 }
 
-// alerts reads the events that have changed since the pass before. The numbers
-// of changes become visible in their order, so none is passed over; and as long
-// as no new one has been given out, there is nothing to look for.
+// alerts reads the events that have changed since the last pass. Change ids become
+// visible in their order, so none is skipped; and while no new one is allocated,
+// there is nothing to read.
 func (p *pass) alerts(ctx context.Context, changes int64) error {
 	h := p.h
-	if changes <= p.b.start.change || changes == h.changes && time.Since(h.alertsAt) < alertsEvery {
+	if changes <= p.update.start.change || changes == h.changes && time.Since(h.alertsAt) < alertsEvery {
 		return nil
 	}
-	events, tooMany, err := changedAlerts(ctx, p.q, p.b.start, math.MaxInt64, nil)
+	events, tooMany, err := changedAlerts(ctx, p.q, p.update.start, math.MaxInt64, nil)
 	if err != nil {
 		return err
 	}
 	if n := len(events); n > 0 {
-		p.b.at.change = events[n-1].at.change
+		p.update.at.change = events[n-1].at.change
 	}
 	if tooMany {
+<<<<<<< HEAD
 		if p.b.at.change, err = p.q.LastAlertChange(ctx); err != nil {
 			return fmt.Errorf("read head of alerts: %w", err)
+=======
+		if p.update.at.change, err = p.q.StreamAlertHead(ctx); err != nil {
+			return fmt.Errorf("read last change id: %w", err)
+>>>>>>> wb
 		}
-		at := p.b.start
-		at.change = p.b.at.change
+		at := p.update.start
+		at.change = p.update.at.change
 		reset := resetEvent("", "too many alerts changed at once", at)
 		reset.kind = Alerts
 		events = []*event{reset}
 	}
 	h.changes, h.alertsAt = changes, time.Now()
-	p.b.durable = append(p.b.durable, events...)
+	p.update.durable = append(p.update.durable, events...)
 	return nil
 }
 
-// changedAlerts reads the events whose last change is behind from and not
-// behind upto; of all symbols when they are nil.
+// changedAlerts reads the events whose last change is after from and not after
+// upto; of all symbols if symbols is nil.
 func changedAlerts(ctx context.Context, q *db.Queries, from position, upto int64, symbols []string) (events []*event, tooMany bool, err error) {
 	if upto <= from.change {
 		return nil, false, nil
@@ -91,15 +96,15 @@ func alertEvent(r *db.StreamAlertsRow, at position) *event {
 		r.ID, r.RuleID, r.Rule, r.Severity, r.Symbol, r.BarInterval, r.Bar.UTC(), r.Opened.UTC(), inUTC(r.Resolved), r.Value, r.Threshold, r.Message,
 		r.State, r.Late, r.Revision, r.Changed.UTC(), r.ChangeID,
 	})}
-	// What the pipeline does is for all, whatever symbols they follow.
+	// Events of the pipeline are for all clients, whatever symbols they follow.
 	if r.BarInterval != nil {
 		e.symbol = r.Symbol
 	}
 	return e
 }
 
-// alertSymbols are the symbols whose alerts a subscription is about, or nil
-// for all.
+// alertSymbols returns the symbols whose alerts a subscription wants, or nil for
+// all.
 func (s *Subscription) alertSymbols() []string {
 	if s.AllAlerts {
 		return nil

@@ -10,7 +10,7 @@ type barKey struct {
 	timeframe
 }
 
-// bar is a forming bar, kept by adding ticks to it.
+// bar is a forming bar, updated by adding ticks.
 type bar struct {
 	bucket                 time.Time
 	open, high, low, close float64
@@ -40,8 +40,8 @@ func newBar(t tick, tf timeframe) *bar {
 	}
 }
 
-// add takes a tick of the bar's bucket and reports whether it could: among the
-// ticks of a bar that was read, the place of an older one is not known.
+// add adds a tick of the bar's bucket and reports whether it could: in a bar that
+// was read, the order of an older tick is unknown.
 func (b *bar) add(t tick) bool {
 	older := before(t.ts, t.seq, b.lastTS, b.last)
 	if older && !b.exact {
@@ -65,7 +65,7 @@ func before(ts time.Time, seq int64, than time.Time, thanSeq int64) bool {
 	return ts.Before(than) || ts.Equal(than) && seq < thanSeq
 }
 
-// readBar is a bar as the database has it, last being the symbol's newest tick.
+// readBar returns the bar of a row; last is the time of the symbol's newest tick.
 func readBar(r barRow, last time.Time) *bar {
 	return &bar{
 		bucket: r.Bucket, open: r.Open, high: r.High, low: r.Low, close: r.Close,

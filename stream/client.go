@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Subscription is what a client wants.
+// Subscription is what a client subscribes to.
 type Subscription struct {
 	// Symbols, or nil for all.
 	Symbols []string
@@ -28,11 +28,11 @@ type Subscription struct {
 	set        map[string]bool
 }
 
-// maxTicks is how many ticks a client gets of one beat before only the newest
-// of each symbol are sent.
+// maxTicks is the number of waiting ticks above which a client gets only the newest
+// of each symbol.
 const maxTicks = 256
 
-// maxPendingBytes bounds what waits for a client besides MaxPending.
+// maxPendingBytes bounds the bytes that wait for a client, besides MaxPending.
 const maxPendingBytes = 8 << 20
 
 // Client is one stream. Next is for one goroutine.
@@ -40,7 +40,7 @@ type Client struct {
 	hub    *Hub
 	sub    Subscription
 	signal chan struct{}
-	from   position // where a resumed client is
+	from   position // last position of a client that resumes
 	resume bool
 	badID  bool
 	out    []byte
@@ -49,7 +49,7 @@ type Client struct {
 	replayed bool
 	attached bool
 	start    position // where the live events begin
-	at       []byte   // id line of the newest beat
+	at       []byte   // id line of the newest update
 	durable  []*event
 	bytes    int
 	ticks    []*event
@@ -91,7 +91,7 @@ func (s *Subscription) follows(tf timeframe) bool {
 // Close removes the client.
 func (c *Client) Close() { c.hub.remove(c) }
 
-// attach begins the live events behind at, unless they have begun.
+// attach begins the live events after at, unless they have begun.
 func (c *Client) attach(at position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,7 +109,7 @@ func (c *Client) poke() {
 	}
 }
 
-// wantsEvent is for events that are of candles or alerts, or for all.
+// wantsEvent reports whether the client wants a durable event.
 func (c *Client) wantsEvent(e *event) bool {
 	if e.symbol != "" && c.sub.set != nil && !c.sub.set[e.symbol] && (e.kind != Alerts || !c.sub.AllAlerts) {
 		return false
@@ -120,15 +120,15 @@ func (c *Client) wantsEvent(e *event) bool {
 	return e.kind == 0 && c.sub.Kinds&(Candles|Ticks) != 0 || c.sub.Kinds&e.kind != 0
 }
 
-// take queues a beat.
-func (c *Client) take(b *beat) {
+// take queues the events of an update.
+func (c *Client) take(u *update) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
 		return
 	}
-	c.at = b.id
-	for _, e := range b.durable {
+	c.at = u.id
+	for _, e := range u.durable {
 		if !c.wantsEvent(e) || c.resume && e.state == closed && c.from.closed(e.end, e.timeframe, e.symbol) {
 			continue
 		}
@@ -149,7 +149,7 @@ func (c *Client) take(b *beat) {
 		return
 	}
 	if c.sub.Kinds&Candles != 0 {
-		c.each(b, func(s *symbolBeat) {
+		c.each(u, func(s *symbolUpdate) {
 			for _, e := range s.forming {
 				if c.sub.follows(e.timeframe) {
 					key := barKey{e.symbol, e.timeframe}
@@ -162,21 +162,21 @@ func (c *Client) take(b *beat) {
 		})
 	}
 	if c.sub.Kinds&Ticks != 0 {
-		c.takeTicks(b)
+		c.takeTicks(u)
 	}
 	if len(c.durable)+len(c.ticks)+len(c.forming) > 0 {
 		c.poke()
 	}
 }
 
-func (c *Client) takeTicks(b *beat) {
-	if len(b.ticks) == 0 {
+func (c *Client) takeTicks(u *update) {
+	if len(u.ticks) == 0 {
 		return
 	}
 	n := len(c.ticks)
-	c.each(b, func(s *symbolBeat) { n += len(s.ticks) })
+	c.each(u, func(s *symbolUpdate) { n += len(s.ticks) })
 	if n <= maxTicks {
-		c.each(b, func(s *symbolBeat) { c.ticks = append(c.ticks, s.ticks...) })
+		c.each(u, func(s *symbolUpdate) { c.ticks = append(c.ticks, s.ticks...) })
 		return
 	}
 	// Too many: of each symbol only the newest.
@@ -187,29 +187,29 @@ func (c *Client) takeTicks(b *beat) {
 	kept := c.ticks[:0]
 	for _, e := range c.ticks {
 		if newest[e.symbol] == e {
-			if s := b.symbols[e.symbol]; s == nil || len(s.ticks) == 0 {
+			if s := u.symbols[e.symbol]; s == nil || len(s.ticks) == 0 {
 				kept = append(kept, e)
 			}
 		}
 	}
 	c.ticks = kept
-	c.each(b, func(s *symbolBeat) {
+	c.each(u, func(s *symbolUpdate) {
 		if k := len(s.ticks); k > 0 {
 			c.ticks = append(c.ticks, s.ticks[k-1])
 		}
 	})
 }
 
-// each calls f for what a beat has of the client's symbols.
-func (c *Client) each(b *beat, f func(*symbolBeat)) {
+// each calls f for the updates of the client's symbols.
+func (c *Client) each(u *update, f func(*symbolUpdate)) {
 	if c.sub.Symbols == nil {
-		for _, s := range b.list {
+		for _, s := range u.list {
 			f(s)
 		}
 		return
 	}
 	for _, name := range c.sub.Symbols {
-		if s := b.symbols[name]; s != nil {
+		if s := u.symbols[name]; s != nil {
 			f(s)
 		}
 	}
@@ -224,9 +224,9 @@ func (c *Client) takeStatus(e *event) {
 	}
 }
 
-// Next waits for events and returns them as they go over the wire. What it
-// returns is valid until the next call; it is a comment when there was nothing
-// for as long as idle. The error says why the stream is over.
+// Next waits for events and returns them encoded. The result is valid until the
+// next call; it is a comment if there was no event within idle. The error is why
+// the stream has ended.
 func (c *Client) Next(ctx context.Context, idle time.Duration) ([]byte, error) {
 	timer := time.NewTimer(idle)
 	defer timer.Stop()
@@ -253,8 +253,8 @@ func (c *Client) Next(ctx context.Context, idle time.Duration) ([]byte, error) {
 	}
 }
 
-// drain takes what waits: the candles that must not be missed first, so that
-// no id is behind one already sent.
+// drain returns the waiting events: durable ones first, so that no id is older than
+// one that was sent before.
 func (c *Client) drain() (out []byte, replay bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -287,7 +287,7 @@ func (c *Client) drain() (out []byte, replay bool, err error) {
 	return c.out, false, nil
 }
 
-// replay reads what a resumed client has missed.
+// replay reads the events that a client that resumes has missed.
 func (c *Client) replay(ctx context.Context) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
 	defer cancel()

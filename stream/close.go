@@ -12,10 +12,10 @@ import (
 
 // close reports the bars that have ended since the pass before.
 func (p *pass) close(ctx context.Context) error {
-	events, tooMany, err := closings(ctx, p.q, p.b.start, p.b.at, p.timeframes, func(tf timeframe) []string {
+	events, tooMany, err := closings(ctx, p.q, p.update.start, p.update.at, p.timeframes, func(tf timeframe) []string {
 		var symbols []string
 		for symbol, head := range p.heads {
-			if p.w.candlesOf(tf, symbol) && !head.Before(tf.Start(p.b.start.upto)) {
+			if p.w.candlesOf(tf, symbol) && !head.Before(tf.Start(p.update.start.upto)) {
 				symbols = append(symbols, symbol)
 			}
 		}
@@ -25,9 +25,9 @@ func (p *pass) close(ctx context.Context) error {
 		return err
 	}
 	if tooMany {
-		events = []*event{resetEvent("", "too many candles closed at once", p.b.at)}
+		events = []*event{resetEvent("", "too many candles closed at once", p.update.at)}
 	}
-	p.b.durable = append(p.b.durable, events...)
+	p.update.durable = append(p.update.durable, events...)
 	return nil
 }
 

@@ -61,14 +61,13 @@ type Health struct {
 	CandlesBehind  float64    `json:"candles_behind"`
 }
 
-// Reset is the data of a reset event: what the client shows may be wrong, and
-// REST has it right.
+// Reset is the data of a reset event: the client must read its data from REST again.
 type Reset struct {
 	Symbol string `json:"symbol,omitempty"` // all symbols when empty
 	Reason string `json:"reason"`
 }
 
-// event is encoded once, whoever gets it.
+// event is an event, encoded once for all clients.
 type event struct {
 	kind   Kind
 	symbol string // empty: for all
@@ -87,8 +86,8 @@ func (e *event) shownKey() shownKey { return shownKey{barKey{e.symbol, e.timefra
 func encode(name string, data any) []byte {
 	j, err := json.Marshal(data)
 	if err != nil {
-		// Only a float that is no number can bring us here: the database has
-		// none, and a sum that overflows is no reason to end the stream.
+		// Only NaN or infinity cannot be encoded: the database has none, and a
+		// sum that overflows must not end the stream.
 		return []byte(": " + name + " cannot be written\n\n")
 	}
 	b := make([]byte, 0, len(j)+len(name)+18)
@@ -111,7 +110,8 @@ func formingEvent(symbol string, tf timeframe, b *bar) *event {
 	}
 }
 
-// barEvent is a bar as the database has it, at the given place in the stream.
+// barEvent returns the event of a bar that was read from the database, at the given
+// position.
 func barEvent(r barRow, state string, at position) *event {
 	return &event{
 		kind: Candles, symbol: r.Symbol, timeframe: r.timeframe, bucket: r.Bucket, end: r.end(), state: state, trades: r.Trades, at: at, id: idLine(at),

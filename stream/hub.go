@@ -1,6 +1,6 @@
-// Package stream tells clients what happens in the database: ticks, bars as
-// they form, close and are revised, and how the system is. One hub reads the
-// database for all clients of the process, and encodes each event once.
+// Package stream sends clients the changes of the database: ticks, bars as they
+// form, close and are revised, alerts, and the state of the system. One hub polls
+// the database for all clients of the process, and encodes each event once.
 package stream
 
 import (
@@ -19,21 +19,23 @@ const (
 	// noted before has to be committed when the hub closes the bar. So it must be at
 	// least that grace and commitTime.
 	DefaultGrace = 4 * time.Second
-	// commitTime is the most time from where ingest notes late ticks to the
-	// commit of its batch, which is its next statement.
+	// commitTime is the maximum time from the statement that records late ticks
+	// to the commit of the batch, which is the next statement of ingest.
 	commitTime = 2 * time.Second
 )
 
-// Config is what a Hub needs.
+// Config configures a Hub.
 type Config struct {
-	// Pool reaches the database; hypertick_reader's rights are enough.
+	// Pool of the database; the rights of hypertick_reader are enough.
 	Pool *pgxpool.Pool
-	// Log takes one line when the database is lost, and one when it is back.
+	// Log gets one line when the database becomes unavailable, and one when it is
+	// available again.
 	Log *slog.Logger
-	// Beat is the time between two looks at the database, 250 ms by default.
-	Beat time.Duration
+	// PollInterval is the time between two passes, each of which polls the
+	// database; 250 ms by default.
+	PollInterval time.Duration
 	// Grace is how long after its end a bar is closed, DefaultGrace by default. A
-	// tick that comes later makes a revision.
+	// tick that arrives later causes a revision.
 	Grace time.Duration
 	// StatusEvery is the time between two status events, 5 s by default.
 	StatusEvery time.Duration
@@ -46,7 +48,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Why a client's stream ends.
+// Errors that end the stream of a client.
 var (
 	ErrSlow = errors.New("the client does not keep up")
 	// ErrClosed means that the hub has stopped.
@@ -55,10 +57,10 @@ var (
 	ErrFull = errors.New("too many streams")
 )
 
-// Hub reads the database while there are clients.
+// Hub polls the database while there are clients.
 type Hub struct {
 	cfg     Config
-	stopped chan struct{} // closed when Run is told to stop
+	stopped chan struct{} // closed when the context of Run ends
 	wake    chan struct{}
 	replays chan struct{} // bounds the replays at a time
 
@@ -71,7 +73,7 @@ type Hub struct {
 	status  *event
 	shown   map[shownKey]shown
 
-	// What follows belongs to Run.
+	// The fields below are used by Run only.
 	feeds       map[feedKey]feed
 	heads       map[string]time.Time // newest tick by symbol
 	bars        map[barKey]*bar
@@ -81,15 +83,14 @@ type Hub struct {
 	statusAt    time.Time
 	health      Health
 	healthReads reading
-	changes     int64 // how far the numbers of alert changes had been given out at alertsAt
+	changes     int64 // last allocated change id of alerts at alertsAt
 	alertsAt    time.Time
 	// materialized is the intervals whose bars are stored, shortest first.
 	materialized []string
 }
 
-// shown is how many trades the bar had that clients were told of: when it
-// closed, and the last time. Ticks are only ever added, so a bar that has as
-// many has not changed.
+// shown is the number of trades of a bar as sent to clients: when it closed, and
+// last. Ticks are only ever added, so a bar with the same number has not changed.
 type shown struct{ closed, last int64 }
 
 type shownKey struct {
@@ -98,16 +99,16 @@ type shownKey struct {
 }
 
 const (
-	// showFor is how long closed bars are remembered so, and maxShown how many:
-	// when there are more, only the youngest. Of one that is forgotten a revision
-	// may be told that changes nothing.
+	// showFor is how long closed bars are kept in shown, and maxShown how many:
+	// when there are more, the oldest are evicted. A revision of an evicted bar
+	// may be sent that changes nothing.
 	showFor  = time.Hour
 	maxShown = 200_000
 )
 
 // New makes a hub. Nothing is read, and no client gets an event, until Run.
 func New(cfg Config) *Hub {
-	setDefault(&cfg.Beat, 250*time.Millisecond)
+	setDefault(&cfg.PollInterval, 250*time.Millisecond)
 	setDefault(&cfg.Grace, DefaultGrace)
 	setDefault(&cfg.StatusEvery, 5*time.Second)
 	setDefault(&cfg.MaxClients, 4096)
@@ -140,7 +141,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	h.started = true
 	h.mu.Unlock()
-	// The streams end before the pass that is under way does.
+	// The streams end before the current pass does.
 	unhook := context.AfterFunc(ctx, func() { close(h.stopped) })
 	h.run(ctx)
 	if unhook() {
@@ -150,17 +151,16 @@ func (h *Hub) Run(ctx context.Context) error {
 	return nil
 }
 
-// Clients is how many there are.
+// Clients returns the number of clients.
 func (h *Hub) Clients() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.clients)
 }
 
-// Subscribe adds a client; Client.Close removes it. A client that comes before Run
-// waits for it: its events begin with the first pass. One that comes when Run has
-// been told to stop is refused with ErrClosed, and one beyond MaxClients with
-// ErrFull.
+// Subscribe adds a client; Client.Close removes it. The events of a client that
+// subscribes before Run begin with the first pass. The error is ErrClosed after the
+// context of Run has ended, and ErrFull if there are MaxClients already.
 func (h *Hub) Subscribe(sub Subscription) (*Client, error) {
 	c, err := newClient(h, sub)
 	if err != nil {
@@ -214,24 +214,24 @@ func (h *Hub) run(ctx context.Context) {
 			}
 		}
 		start := time.Now()
-		b, err := h.pass(ctx)
+		u, err := h.pass(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		wait := h.cfg.Beat
+		wait := h.cfg.PollInterval
 		if err != nil {
-			// Folded ticks may be in the bars already: they are read anew.
+			// The bars may include ticks of the failed pass: read them again.
 			clear(h.bars)
-			b = &beat{status: h.staleStatus()}
+			u = &update{status: h.staleStatus()}
 			wait = max(wait, time.Second)
 			if !h.failing {
-				h.cfg.Log.Warn("the stream waits for the database", slog.Any("error", err))
+				h.cfg.Log.Warn("stream cannot read the database, retrying", slog.Any("error", err))
 			}
 		} else if h.failing {
-			h.cfg.Log.Info("the stream has the database again")
+			h.cfg.Log.Info("stream reads the database again")
 		}
 		h.failing = err != nil
-		h.publish(b)
+		h.publish(u)
 		select {
 		case <-ctx.Done():
 			return
@@ -240,8 +240,8 @@ func (h *Hub) run(ctx context.Context) {
 	}
 }
 
-// idle reports whether nobody listens, and then forgets what is only of use
-// while someone does. What was shown stays: who left may come back.
+// idle reports whether there are no clients, and then drops the state of the
+// passes. It keeps shown: a client may reconnect.
 func (h *Hub) idle() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -254,31 +254,31 @@ func (h *Hub) idle() bool {
 	return true
 }
 
-// publish hands a beat to every client. A client that joined before the first
-// beat begins with it.
-func (h *Hub) publish(b *beat) {
+// publish sends an update to every client. The events of a client that subscribed
+// before the first update begin with it.
+func (h *Hub) publish(u *update) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if b.status != nil {
-		h.status = b.status
+	if u.status != nil {
+		h.status = u.status
 	}
-	if b.read {
-		h.at, h.ready = b.at, true
-		b.index()
+	if u.read {
+		h.at, h.ready = u.at, true
+		u.index()
 	}
 	for c := range h.clients {
-		if b.read {
-			c.attach(b.start)
-			c.take(b)
+		if u.read {
+			c.attach(u.start)
+			c.take(u)
 		}
-		if b.status != nil {
-			c.takeStatus(b.status)
+		if u.status != nil {
+			c.takeStatus(u.status)
 		}
 	}
 }
 
-// unchanged reports whether a revised bar is what clients were told already:
-// the last time, or, for one who comes back, when it closed.
+// unchanged reports whether a revised bar equals the one that clients were sent:
+// the last one, or, for a client that reconnects, the one at its close.
 func (h *Hub) unchanged(e *event, resumed bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -289,11 +289,11 @@ func (h *Hub) unchanged(e *event, resumed bool) bool {
 	return ok && s.last == e.trades
 }
 
-// show remembers what a beat tells.
-func (h *Hub) show(b *beat) {
+// show records the bars of an update in shown.
+func (h *Hub) show(u *update) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, e := range b.durable {
+	for _, e := range u.durable {
 		switch e.state {
 		case closed:
 			h.shown[e.shownKey()] = shown{e.trades, e.trades}
@@ -306,13 +306,13 @@ func (h *Hub) show(b *beat) {
 			h.shown[e.shownKey()] = s
 		}
 	}
-	if len(h.shown) > maxShown || !sameMinute(b.start.upto, b.at.upto) {
-		h.forget(b.at.upto)
+	if len(h.shown) > maxShown || !sameMinute(u.start.upto, u.at.upto) {
+		h.evict(u.at.upto)
 	}
 }
 
-// forget drops bars that were shown long before upto.
-func (h *Hub) forget(upto time.Time) {
+// evict drops the bars that closed long before upto from shown.
+func (h *Hub) evict(upto time.Time) {
 	keep := showFor
 	for {
 		for k := range h.shown {

@@ -266,23 +266,23 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestForget fills the memory of shown bars beyond its bound.
-func TestForget(t *testing.T) {
+// TestEvict adds more shown bars than the maximum.
+func TestEvict(t *testing.T) {
 	h := &Hub{shown: map[shownKey]shown{}}
 	second := timeframeOf("1s")
 	for i := range maxShown + 1000 {
 		h.shown[shownKey{barKey{fmt.Sprint(i % 1000), second}, begin.Unix() + int64(i/1000)}] = shown{1, 1}
 	}
 	upto := begin.Add(time.Duration(maxShown/1000+1) * time.Second)
-	h.forget(upto)
+	h.evict(upto)
 	if n := len(h.shown); n == 0 || n > maxShown {
-		t.Errorf("%d bars are remembered, want 1 to %d", n, maxShown)
+		t.Errorf("%d bars are kept, want 1 to %d", n, maxShown)
 	}
 	if _, ok := h.shown[shownKey{barKey{"7", second}, upto.Unix() - 1}]; !ok {
-		t.Error("the youngest bar is forgotten")
+		t.Error("the youngest bar is evicted")
 	}
-	h.forget(upto.Add(2 * showFor))
+	h.evict(upto.Add(2 * showFor))
 	if n := len(h.shown); n != 0 {
-		t.Errorf("%d bars are remembered for longer than %v", n, showFor)
+		t.Errorf("%d bars are kept for longer than %v", n, showFor)
 	}
 }

@@ -17,12 +17,12 @@ import (
 
 const (
 	passTimeout = 15 * time.Second
-	// maxRows bounds the bars and revisions of a pass and of a replay; what is
-	// more is told as a reset.
+	// maxRows bounds the bars and revisions of a pass and of a replay; more than
+	// that are sent as a reset.
 	maxRows = 20_000
 	// maxFeedTicks bounds the ticks read of one feed in a pass.
 	maxFeedTicks = 500
-	// formingEvery is how often a forming candle is sent at most.
+	// formingEvery is the minimum time between two events of a forming candle.
 	formingEvery = 450 * time.Millisecond
 )
 
@@ -34,8 +34,8 @@ type feed struct {
 	updated time.Time
 }
 
-// planned runs queries with their description cached but planned anew: a
-// cached plan cannot know which chunks its parameters leave.
+// planned runs queries with a cached description and a new plan each time: a
+// cached plan cannot exclude chunks by its parameters.
 type planned struct{ pgx.Tx }
 
 func (p planned) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
@@ -50,9 +50,9 @@ func (p planned) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row 
 	return p.Tx.QueryRow(ctx, sql, append([]any{pgx.QueryExecModeCacheDescribe}, args...)...)
 }
 
-// read runs f on one snapshot of the database. Positions and ticks change in
-// one transaction, so in one snapshot they agree; and only so does the planner
-// see the same watermark of a continuous aggregate as the rows.
+// read runs f on one snapshot of the database. Positions and ticks change in one
+// transaction, so they agree in one snapshot; and in one snapshot the planner uses
+// the watermark of a continuous aggregate that belongs to the rows.
 func (h *Hub) read(ctx context.Context, f func(*db.Queries) error) error {
 	tx, err := h.cfg.Pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
@@ -66,35 +66,35 @@ func (h *Hub) read(ctx context.Context, f func(*db.Queries) error) error {
 	return f(db.New(planned{tx}))
 }
 
-// pass reads what is new.
-func (h *Hub) pass(ctx context.Context) (*beat, error) {
+// pass polls the database once.
+func (h *Hub) pass(ctx context.Context) (*update, error) {
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
 	p := &pass{
-		h: h, w: h.snapshotWants(), b: &beat{read: true},
+		h: h, w: h.snapshotWants(), update: &update{read: true},
 		feeds: map[feedKey]feed{}, heads: map[string]time.Time{}, load: map[barKey]time.Time{}, late: map[string]bool{},
 	}
 	p.timeframes = p.w.timeframes()
 	if h.cfg.Now != nil {
-		p.now = h.cfg.Now().UTC() // before the snapshot is taken: it has all up to then
+		p.now = h.cfg.Now().UTC() // before the snapshot, which includes all commits up to then
 	}
 	if err := h.read(ctx, func(q *db.Queries) error { p.q = q; return p.run(ctx) }); err != nil {
 		return nil, err
 	}
-	return p.b, nil
+	return p.update, nil
 }
 
-// pass is the state of one pass. Nothing of it reaches the hub unless all of
-// it has been read, except the bars, which are dropped after an error.
+// pass is the state of one pass. It changes the hub only after all has been read,
+// except for the bars, which are dropped after an error.
 type pass struct {
-	h     *Hub
-	q     *db.Queries
-	w     wants
-	b     *beat
-	now   time.Time
-	feeds map[feedKey]feed
-	heads map[string]time.Time
-	load  map[barKey]time.Time // forming bars to read, by start
+	h      *Hub
+	q      *db.Queries
+	w      wants
+	update *update
+	now    time.Time
+	feeds  map[feedKey]feed
+	heads  map[string]time.Time
+	load   map[barKey]time.Time // forming bars to read, by start
 
 	timeframes   []timeframe
 	materialized []string
@@ -106,7 +106,7 @@ func (p *pass) run(ctx context.Context) error {
 	h := p.h
 	head, err := p.q.StreamPosition(ctx)
 	if err != nil {
-		return fmt.Errorf("read head: %w", err)
+		return fmt.Errorf("read stream position: %w", err)
 	}
 	if p.now.IsZero() {
 		p.now = head.Now.UTC()
@@ -116,18 +116,18 @@ func (p *pass) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.b.start = h.at
+	p.update.start = h.at
 	upto := h.progress.upto(p.now, p.newest(), h.cfg.Grace).Truncate(time.Second)
 	if !h.ready {
 		change, err := p.q.LastAlertChange(ctx)
 		if err != nil {
-			return fmt.Errorf("read head of alerts: %w", err)
+			return fmt.Errorf("read last change id: %w", err)
 		}
-		p.b.start = whole(upto, head.Revision, change)
+		p.update.start = whole(upto, head.Revision, change)
 	} else if upto.Before(h.at.upto) {
 		upto = h.at.upto
 	}
-	p.b.at = whole(upto, max(head.Revision, p.b.start.revision), p.b.start.change)
+	p.update.at = whole(upto, max(head.Revision, p.update.start.revision), p.update.start.change)
 	if h.ready {
 		if err := p.alerts(ctx, head.Changes); err != nil {
 			return err
@@ -153,11 +153,11 @@ func (p *pass) run(ctx context.Context) error {
 		return err
 	}
 	h.feeds, h.heads, h.materialized = p.feeds, p.heads, p.materialized
-	h.show(p.b)
+	h.show(p.update)
 	return nil
 }
 
-// readFeeds returns the feeds that have moved.
+// readFeeds returns the feeds whose position has changed.
 func (p *pass) readFeeds(ctx context.Context) ([]feedKey, error) {
 	rows, err := p.q.StreamFeeds(ctx)
 	if err != nil {
@@ -226,8 +226,8 @@ func (p *pass) readTicks(ctx context.Context, moved []feedKey) error {
 	for _, r := range rows {
 		missing[feedKey{r.Symbol, r.Venue}]--
 	}
-	// A feed that is not contiguous, that was late or too fast: its ticks are
-	// not all here, so its bars come from the database.
+	// Not all ticks of the feed were read: it is not contiguous, it had late
+	// ticks, or too many. So its bars are read from the database.
 	for k, n := range missing {
 		if n != 0 {
 			p.reload(k.symbol)
@@ -237,7 +237,7 @@ func (p *pass) readTicks(ctx context.Context, moved []feedKey) error {
 	for _, r := range rows {
 		t := tick{r.Symbol, r.Venue, r.Ts.UTC(), r.Price, r.Size, r.Seq}
 		if p.w.ticks.has(t.symbol) {
-			p.b.ticks = append(p.b.ticks, tickEvent(t))
+			p.update.ticks = append(p.update.ticks, tickEvent(t))
 		}
 		for _, tf := range p.timeframes {
 			if p.w.candlesOf(tf, t.symbol) {
@@ -251,8 +251,8 @@ func (p *pass) readTicks(ctx context.Context, moved []feedKey) error {
 // add adds a tick to the forming bar of its timeframe.
 func (p *pass) add(t tick, tf timeframe) {
 	key, bucket := barKey{t.symbol, tf}, tf.Start(t.ts)
-	if end := tf.End(bucket); !end.After(p.b.at.upto) { // closed
-		if tf.short() && !end.After(p.b.start.upto) {
+	if end := tf.End(bucket); !end.After(p.update.at.upto) { // closed
+		if tf.short() && !end.After(p.update.start.upto) {
 			p.late[t.symbol] = true
 		}
 		return
@@ -268,25 +268,25 @@ func (p *pass) add(t tick, tf timeframe) {
 			p.load[key] = bucket
 		}
 	case p.h.heads[t.symbol].Before(bucket):
-		// Nothing was known in this bar before this pass.
+		// The bar had no tick before this pass.
 		p.h.bars[key] = newBar(t, tf)
 	default:
 		p.load[key] = bucket
 	}
 }
 
-// reload has the forming bars of a symbol read from the database.
+// reload makes the pass read the forming bars of a symbol from the database.
 func (p *pass) reload(symbol string) {
 	for _, tf := range p.timeframes {
 		bucket := tf.Start(p.heads[symbol])
-		if p.w.candlesOf(tf, symbol) && tf.End(bucket).After(p.b.at.upto) {
+		if p.w.candlesOf(tf, symbol) && tf.End(bucket).After(p.update.at.upto) {
 			p.load[barKey{symbol, tf}] = bucket
 		}
 	}
 }
 
-// form reads the forming bars that could not be kept, and sends those that
-// have changed.
+// form reads the forming bars that cannot be updated from ticks, and sends those
+// that have changed.
 func (p *pass) form(ctx context.Context) error {
 	h := p.h
 	if len(p.load) > 0 {
@@ -303,17 +303,17 @@ func (p *pass) form(ctx context.Context) error {
 			h.bars[barKey{r.Symbol, r.timeframe}] = readBar(r, p.heads[r.Symbol])
 		}
 	}
-	send := !sameMinute(p.b.start.upto, p.b.at.upto) || time.Since(h.formedAt) >= formingEvery
+	send := !sameMinute(p.update.start.upto, p.update.at.upto) || time.Since(h.formedAt) >= formingEvery
 	if !send {
 		return nil
 	}
 	h.formedAt = time.Now()
 	for key, b := range h.bars {
-		if !key.End(b.bucket).After(p.b.at.upto) || !p.w.candlesOf(key.timeframe, key.symbol) {
+		if !key.End(b.bucket).After(p.update.at.upto) || !p.w.candlesOf(key.timeframe, key.symbol) {
 			delete(h.bars, key)
 		} else if b.changed {
 			b.changed = false
-			p.b.forming = append(p.b.forming, formingEvent(key.symbol, key.timeframe, b))
+			p.update.forming = append(p.update.forming, formingEvent(key.symbol, key.timeframe, b))
 		}
 	}
 	return nil

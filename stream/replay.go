@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// resumeWithin is how long an id can be resumed from. The table bar_revisions
-	// must keep its rows for longer: by what bars may be behind the clock when
-	// the id was given, and by what a replay takes.
+	// resumeWithin is the maximum age of an id to resume from. The retention of
+	// bar_revisions must be longer, by how far bars may be behind the clock and
+	// by the time of a replay.
 	resumeWithin = 24 * time.Hour
 	// replayTimeout bounds a replay.
 	replayTimeout = 30 * time.Second
 )
 
-// replay is what happened between two positions: first the alerts that changed,
-// then the revisions of bars the client knows as closed, then the bars that
-// closed, with what they have become since.
+// replay returns the events between two positions: first the changed alerts, then
+// the revisions of bars that the client has as closed, then the bars that closed
+// since, as they are now.
 func (h *Hub) replay(ctx context.Context, sub *Subscription, from, upto position, badID bool) ([]byte, error) {
 	if badID {
 		return wire(resetEvent("", "the last event id is not one of this stream", upto)), nil
@@ -65,12 +65,12 @@ func (h *Hub) replay(ctx context.Context, sub *Subscription, from, upto position
 	return wire(events...), nil
 }
 
-// replayCandles is what bars the client knows as closed have become, and then
-// the bars that have closed.
+// replayCandles returns the revisions of bars that the client has as closed, and
+// then the bars that closed since.
 func (h *Hub) replayCandles(ctx context.Context, q *db.Queries, sub *Subscription, from, upto position) ([]*event, error) {
 	head, err := q.StreamPosition(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read head: %w", err)
+		return nil, fmt.Errorf("read stream position: %w", err)
 	}
 	symbols, err := replaySymbols(ctx, q, sub, from)
 	if err != nil {
@@ -113,7 +113,7 @@ func (h *Hub) replayCandles(ctx context.Context, q *db.Queries, sub *Subscriptio
 	return append(events, closes...), nil
 }
 
-// replaySymbols are the symbols of a subscription that may have closed bars.
+// replaySymbols returns the symbols of a subscription that may have closed bars.
 func replaySymbols(ctx context.Context, q *db.Queries, sub *Subscription, from position) ([]string, error) {
 	feeds, err := q.StreamFeeds(ctx)
 	if err != nil {

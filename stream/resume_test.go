@@ -187,8 +187,8 @@ func TestResumeFromNowhere(t *testing.T) {
 	}
 }
 
-// TestDatabaseRestart takes the database away from under the hub: clients
-// stay, are told that the data is stale, and miss nothing.
+// TestDatabaseRestart restarts the database while the hub runs: clients stay
+// connected, get a stale status, and miss no event.
 func TestDatabaseRestart(t *testing.T) {
 	r := newRig(t, quick)
 	l := r.listen(r.hub, Subscription{Intervals: []string{"1m"}, Kinds: Candles | Status})

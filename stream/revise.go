@@ -14,10 +14,10 @@ import (
 // revise reports closed bars that late ticks have changed. The forming bars
 // above them are read again.
 func (p *pass) revise(ctx context.Context) error {
-	from := p.b.start
-	from.change = p.b.at.change // alerts come before
+	from := p.update.start
+	from.change = p.update.at.change // alerts come before
 	events, symbols, err := p.h.revisions(ctx, p.q, revisionRange{
-		from: from, upto: p.b.at.revision, timeframes: p.timeframes, materialized: p.materialized, want: p.w.candlesOf,
+		from: from, upto: p.update.at.revision, timeframes: p.timeframes, materialized: p.materialized, want: p.w.candlesOf,
 	})
 	if err != nil {
 		return err
@@ -25,7 +25,7 @@ func (p *pass) revise(ctx context.Context) error {
 	for _, s := range symbols {
 		p.reload(s)
 	}
-	p.b.durable = append(p.b.durable, events...)
+	p.update.durable = append(p.update.durable, events...)
 	return nil
 }
 
@@ -119,8 +119,9 @@ func (h *Hub) revisions(ctx context.Context, q *db.Queries, r revisionRange) (ev
 	return events, symbols, nil
 }
 
-// shareRevision gives the events of one revision ids: only the last says that
-// all have been told, so that one who comes back in between misses none.
+// shareRevision sets the ids of the events of one revision: only the last one has
+// the id of the whole revision, so that a client that resumes in between misses
+// none.
 func shareRevision(events []*event) {
 	for i, e := range events[:max(len(events)-1, 0)] {
 		if e.at.revision == events[i+1].at.revision {
@@ -138,9 +139,9 @@ func compareBars(a, b *event) int {
 // closed, but before their minute was over: the database lists only what comes
 // later.
 func (p *pass) reviseShort(ctx context.Context) error {
-	at := p.b.at
-	at.upto = p.b.start.upto
-	events, tooMany, err := p.h.shortRevisions(ctx, p.q, p.b.start, at, false, p.timeframes, func(tf timeframe) []string {
+	at := p.update.at
+	at.upto = p.update.start.upto
+	events, tooMany, err := p.h.shortRevisions(ctx, p.q, p.update.start, at, false, p.timeframes, func(tf timeframe) []string {
 		var symbols []string
 		for symbol := range p.late {
 			if p.w.candlesOf(tf, symbol) {
@@ -155,7 +156,7 @@ func (p *pass) reviseShort(ctx context.Context) error {
 	if tooMany {
 		events = []*event{resetEvent("", "too many candles revised at once", at)}
 	}
-	p.b.durable = append(p.b.durable, events...)
+	p.update.durable = append(p.update.durable, events...)
 	return nil
 }
 
@@ -192,15 +193,16 @@ func (h *Hub) shortRevisions(
 	return events, false, nil
 }
 
-// changedSources tells the followers of an interval to read again when its bars
-// have come to be made of others: what was to revise them is told no more.
+// changedSources sends a reset to the clients of an interval whose bars are now
+// rolled up from another one, since revisions of the old source are not sent any
+// more.
 func (p *pass) changedSources() {
 	for _, tf := range p.timeframes {
 		if before := tf.source(p.h.materialized); before == tf.source(p.materialized) {
 			continue
 		}
-		e := resetEvent("", "the candles of "+tf.name+" have another source", p.b.at)
+		e := resetEvent("", "the candles of "+tf.name+" have another source", p.update.at)
 		e.kind, e.timeframe = Candles, tf
-		p.b.durable = append(p.b.durable, e)
+		p.update.durable = append(p.update.durable, e)
 	}
 }

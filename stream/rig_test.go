@@ -71,8 +71,8 @@ func (r *rig) newHub(cfg Config) *Hub {
 		r.t.Fatal(err)
 	}
 	cfg.Pool, cfg.Log, cfg.Now = pool, dbtest.Log(r.t), r.now
-	if cfg.Beat == 0 {
-		cfg.Beat = 20 * time.Millisecond
+	if cfg.PollInterval == 0 {
+		cfg.PollInterval = 20 * time.Millisecond
 	}
 	r.t.Cleanup(pool.Close)
 	return New(cfg)

@@ -74,7 +74,7 @@ func (p *pass) status(ctx context.Context, records int64) error {
 	}
 	h.healthReads = reading{time.Now(), records}
 	h.health = s
-	p.b.status = &event{kind: Status, body: encode("status", s)}
+	p.update.status = &event{kind: Status, body: encode("status", s)}
 	return nil
 }
 

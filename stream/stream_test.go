@@ -9,11 +9,11 @@ import (
 	"github.com/hypertick/hypertick/internal/wait"
 )
 
-// quick has a status in every beat, so that a test can see how far the hub is.
+// quick has a status in every update, so that a test can see how far the hub is.
 var quick = Config{StatusEvery: 10 * time.Millisecond}
 
-// TestCandles feeds some minutes and expects every closed bar once, as brute
-// force has it, whatever else the client asked for; and the forming bars right.
+// TestCandles feeds some minutes and expects every closed bar once, as computed by
+// brute force, whatever else the client asked for; and the forming bars right.
 func TestCandles(t *testing.T) {
 	r := newRig(t, quick)
 	symbols := []string{"AAPL", "MSFT", "X:Y"}

@@ -97,7 +97,7 @@ type barQuery struct {
 	timeframes map[string]timeframe
 }
 
-// barRow is a bar as the database has it.
+// barRow is a bar that was read from the database.
 type barRow struct {
 	db.StreamBarsRow
 	timeframe timeframe

@@ -4,14 +4,14 @@
 //
 // DIR is created where it does not exist. The password, if any, is in PGSERVER_PASSWORD.
 // --relaxed: commits are not forced to the disk. --parent: a parent process holds standard input; the server ends when that closes.
-// --short-lived: for a server of seconds, that runs nothing often. Its code is compiled quickly, and never again to run faster.
+// --short-lived: for a server of a few seconds. Its code is compiled quickly, and not optimized.
 // --idle-limit: how long a client may idle in a transaction while others wait. --unit-limit: how long one statement may run; nothing can
-// interrupt it, so past that the server gives up.
+// interrupt it, so after that the server exits.
 // One line of JSON on standard output tells the parent what happened: {"ready":{"port":…}} or {"inUse":{"pid":…}} or {"error":"…"}.
 // Exit codes: 0 stopped, 1 could not start, 70 the backend crashed or hangs, 75 the data directory is in use.
 //
-// This thread keeps the process in hand, the lock, signals and the parent, while the other (worker.mjs) serves: a statement blocks that
-// one from its beginning to its end.
+// This thread handles the lock, signals and the parent, and the other thread (worker.mjs) serves: a statement blocks that one while it
+// runs.
 import fs from 'node:fs'
 import path from 'node:path'
 import v8 from 'node:v8'
@@ -20,7 +20,7 @@ import {Worker} from 'node:worker_threads'
 import {acquire, InUseError} from './lock.mjs'
 
 const EXIT = {ok: 0, failed: 1, crashed: 70, inUse: 75}
-/** A data directory whose server was just killed is free only once that process is gone. */
+/** A data directory whose server was just killed is free only once that process has exited. */
 const LOCK_WAIT = 1000
 /** How long a stop waits for the statement that is running and for the checkpoint. */
 const STOP_WAIT = 2500
@@ -77,7 +77,7 @@ function fail(e) {
 
 function crash(text) {
   console.error(text)
-  setTimeout(() => exit(EXIT.crashed), 50) // the clients' last messages are on their way
+  setTimeout(() => exit(EXIT.crashed), 50) // so that the last messages reach the clients
 }
 
 function watch() {

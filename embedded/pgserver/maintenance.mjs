@@ -1,5 +1,5 @@
-// The background work that a PostgreSQL server has processes for and this one has not: checkpoints, without which the write-ahead log
-// grows for ever and a restart replays all of it, and vacuum. It is done between the clients' units, one short statement at a time.
+// The background work for which a PostgreSQL server has processes: checkpoints, without which the write-ahead log grows without bound and
+// a restart replays all of it, and vacuum. It runs between the units of clients, one short statement at a time.
 
 const PERIOD = 5_000
 /** Bytes of write-ahead log between checkpoints. */
@@ -7,7 +7,7 @@ const CHECKPOINT_EVERY = 64 * 1024 * 1024
 /** A vacuum round begins no sooner than this after the last, and only when there were writes. */
 const VACUUM_EVERY = 10 * 60_000
 
-/** Bytes of write-ahead log between looks for chunks to analyze. */
+/** Bytes of write-ahead log between queries for chunks to analyze. */
 const ANALYZE_EVERY = 4 * 1024 * 1024
 
 /** The chunk that grew most since it was last analyzed, if it doubled: relpages is what that analysis saw. */
@@ -18,7 +18,7 @@ const GROWN = `select pg_catalog.format('%I.%I', n.nspname, c.relname)
     and pages >= 2 * greatest(c.relpages, 32)
   order by pages / greatest(c.relpages, 1) desc limit 1`
 
-/** The tables that change much and stay small: catalogs, TimescaleDB's books and ordinary tables. Chunks are written once and have
+/** The tables that change much and stay small: catalogs, TimescaleDB's catalog and ordinary tables. Chunks are written once and have
  * TimescaleDB's own policies. */
 const TABLES = `select pg_catalog.format('%I.%I', n.nspname, c.relname)
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -30,7 +30,7 @@ export class Maintenance {
   #scheduler
   #timer
   #checkpointed = null // position of the log at the last checkpoint
-  #analyzed = null     // position of the log at the last look for grown chunks
+  #analyzed = null     // position of the log at the last query for grown chunks
   #vacuumed = Date.now()
   #vacuumedAt = null   // position of the log then
   #tables = []
@@ -68,7 +68,7 @@ export class Maintenance {
     }
     if (log - this.#analyzed >= ANALYZE_EVERY) {
       const [grown] = this.#run(GROWN)
-      if (grown) this.#runIfThere(`analyze ${grown[0]}`)
+      if (grown) this.#runIfExists(`analyze ${grown[0]}`)
       else this.#analyzed = log
     }
     if (!this.#tables.length && Date.now() - this.#vacuumed >= VACUUM_EVERY && log !== this.#vacuumedAt) {
@@ -83,13 +83,13 @@ export class Maintenance {
     const table = this.#tables.pop()
     if (!table) return
     this.#scheduler.task(() => {
-      this.#runIfThere(`vacuum (analyze) ${table}`)
+      this.#runIfExists(`vacuum (analyze) ${table}`)
       setTimeout(() => this.#vacuumNext(), 20).unref() // clients first
     })
   }
 
-  /** As run, about a table that may have been dropped since. */
-  #runIfThere(sql) {
+  /** As run, for a table that may have been dropped since. */
+  #runIfExists(sql) {
     try {
       this.#run(sql)
     } catch (e) {

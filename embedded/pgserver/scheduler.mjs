@@ -1,4 +1,4 @@
-// Whose turn it is on the one backend. Clients take turns unit by unit; one with an open transaction, or an extended-query exchange that
+// Schedules the clients on the one backend. Clients take turns unit by unit; one with an open transaction, or an extended-query exchange that
 // it has not synced, keeps the backend until it is done.
 import {T, sync, messages, commandComplete, firstError, closeStatement} from './protocol.mjs'
 import {quoteName} from './sql.mjs'
@@ -41,7 +41,7 @@ export class Scheduler {
     this.#schedule()
   }
 
-  /** The session is over: rolls back what it has open and takes its statements away. */
+  /** The session has ended: rolls back its transaction and closes its statements. */
   ended(session) {
     this.#ready.delete(session)
     if (this.#holder === session) {
@@ -55,13 +55,13 @@ export class Scheduler {
     this.#schedule()
   }
 
-  /** No more work is begun. */
+  /** Starts no more work. */
   stop() {
     this.#stopped = true
     clearTimeout(this.#idleTimer)
   }
 
-  /** Puts the session's settings on. Throws an SQL error where they cannot be. */
+  /** Applies the session's settings. Throws an SQL error if that fails. */
   assume(session) {
     if (session.settings.key === this.#inForce) return
     this.#inForce = ''
@@ -87,7 +87,7 @@ export class Scheduler {
     })
   }
 
-  /** What throws inside is not about SQL: the WASM has aborted and nothing in it can be trusted. */
+  /** An exception in fn that is not an SQL error means that the WASM has aborted and cannot be used any more. */
   #guard(fn) {
     if (this.#stopped) return
     try {
@@ -188,7 +188,7 @@ export class Scheduler {
   #snapshot(session) {
     session.dirty = false
     session.settings.update(this.#backend.run(session.settings.snapshot()))
-    this.#inForce = '' // a RESET has taken away more than the session's own
+    this.#inForce = '' // a RESET may have reset more than the settings of the session
   }
 
   #release() {
@@ -216,7 +216,7 @@ export class Scheduler {
     session.names.clear()
     const orphaned = this.#channels.unlisten('*', session)
     if (orphaned.length) this.#backend.run(orphaned.map(n => `unlisten ${quoteName(n)}`).join('; '))
-    // Temporary tables belong to the backend: they can go when the last client that made any has gone.
+    // Temporary tables belong to the backend: they are dropped when the last client that created any has disconnected.
     if (this.#temps.delete(session) && !this.#temps.size) this.#backend.run('discard temp')
   }
 }
@@ -228,7 +228,7 @@ function readyState(out) {
   return String.fromCharCode(out[at + 5])
 }
 
-/** out without what was sent to the client when its COPY began: the answers up to CopyInResponse. */
+/** out without the answers up to CopyInResponse, which were sent to the client when its COPY began. */
 function afterCopyIn(out) {
   const kept = []
   let begun = false

@@ -1,5 +1,5 @@
-// What makes the shared backend one client's own: its user and its settings. The scheduler puts them on when it turns to a client whose
-// own differ from those in force.
+// The session state of one client on the shared backend: its user and its settings. The scheduler applies them when it turns to a client
+// whose settings differ from those in force.
 import {quoteName, quoteString} from './sql.mjs'
 
 /** Reported to every client at its start. */

@@ -1,5 +1,5 @@
-// Package wait is how tests wait: for a condition, for a value, for the end of
-// a context, and each only for so long.
+// Package wait lets tests wait for a condition, for a value or for the end of a
+// context, each with a timeout.
 package wait
 
 import (
@@ -11,25 +11,24 @@ import (
 	"time"
 )
 
-// FactorEnv names the variable that stretches every time limit of the tests. It
-// is for slow or busy machines: 3 waits three times as long.
+// FactorEnv names the environment variable that multiplies every timeout of the
+// tests, for slow or busy machines: 3 waits three times as long.
 const FactorEnv = "HYPERTICK_TEST_TIMEOUT_FACTOR"
 
-// limit is how long a single wait may take.
+// limit is the timeout of a single wait.
 const limit = 3 * time.Minute
 
 // reserve is kept before the time limit of the whole test binary, so that the
 // message is printed rather than the stacks of all goroutines.
 const reserve = 5 * time.Second
 
-// Conditions are asked at once, then after pauses that grow: what comes soon is
-// seen soon, and what takes long is not slowed down by the asking.
+// Conditions are polled at once, then after growing pauses.
 const (
 	firstPause = time.Millisecond
 	lastPause  = 20 * time.Millisecond
 )
 
-// Scale stretches a time limit by the factor of the environment.
+// Scale multiplies a timeout by the factor of the environment.
 func Scale(d time.Duration) time.Duration {
 	text := os.Getenv(FactorEnv)
 	if text == "" {
@@ -42,22 +41,22 @@ func Scale(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * factor)
 }
 
-// Context ends after d, stretched by Scale, or once the test's own cleanups
-// have run.
+// Context returns a context that ends after Scale(d), or after the cleanups of the
+// test.
 func Context(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), Scale(d))
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// Until waits until ok reports true. what is what should be so, for the message.
+// Until waits until ok returns true. what is the condition, for the message.
 func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	poll(t, what, Scale(limit), func() (any, bool) { return nil, ok() })
 }
 
-// For waits until see reports true. When it never does, the failure says what
-// see returned last.
+// For waits until see returns true. On a timeout the failure has the last value
+// that see returned.
 func For(t testing.TB, what string, see func() (saw any, ok bool)) {
 	t.Helper()
 	poll(t, what, Scale(limit), see)
@@ -114,7 +113,7 @@ func poll(t testing.TB, what string, limit time.Duration, see func() (any, bool)
 	}
 }
 
-// within is d, or what is left of the time of the test binary.
+// within returns d, or the remaining time of the test binary if that is less.
 func within(t testing.TB, d time.Duration) time.Duration {
 	if b, ok := t.(interface{ Deadline() (time.Time, bool) }); ok {
 		if end, ok := b.Deadline(); ok {

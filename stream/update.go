@@ -1,7 +1,7 @@
 package stream
 
-// beat is what one pass found.
-type beat struct {
+// update is the result of one pass.
+type update struct {
 	read    bool // false: the database did not answer, only status is set
 	start   position
 	at      position
@@ -11,34 +11,34 @@ type beat struct {
 	forming []*event
 	status  *event
 
-	symbols map[string]*symbolBeat
-	list    []*symbolBeat
+	symbols map[string]*symbolUpdate
+	list    []*symbolUpdate
 }
 
-// symbolBeat is what a beat has of one symbol.
-type symbolBeat struct {
+// symbolUpdate is the part of an update about one symbol.
+type symbolUpdate struct {
 	ticks   []*event
 	forming []*event
 }
 
 // index sorts ticks and forming candles by symbol, once for all clients.
-func (b *beat) index() {
-	b.id = idLine(b.at)
-	b.symbols = map[string]*symbolBeat{}
-	of := func(symbol string) *symbolBeat {
-		s := b.symbols[symbol]
+func (u *update) index() {
+	u.id = idLine(u.at)
+	u.symbols = map[string]*symbolUpdate{}
+	of := func(symbol string) *symbolUpdate {
+		s := u.symbols[symbol]
 		if s == nil {
-			s = &symbolBeat{}
-			b.symbols[symbol] = s
-			b.list = append(b.list, s)
+			s = &symbolUpdate{}
+			u.symbols[symbol] = s
+			u.list = append(u.list, s)
 		}
 		return s
 	}
-	for _, e := range b.ticks {
+	for _, e := range u.ticks {
 		s := of(e.symbol)
 		s.ticks = append(s.ticks, e)
 	}
-	for _, e := range b.forming {
+	for _, e := range u.forming {
 		s := of(e.symbol)
 		s.forming = append(s.forming, e)
 	}
