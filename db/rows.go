@@ -48,7 +48,7 @@ func (q *Queries) AlertEventRows(ctx context.Context, arg AlertEventsParams) (pg
 
 // VerifyCandleRows is VerifyCandles with raw rows.
 func (q *Queries) VerifyCandleRows(ctx context.Context, arg VerifyCandlesParams) (pgx.Rows, error) {
-	return q.db.Query(ctx, verifyCandles, rawFormats, arg.After, arg.Before, arg.Symbol)
+	return q.db.Query(ctx, verifyCandles, rawFormats, arg.After, arg.Before, arg.Symbol, arg.Bars)
 }
 
 // VerifyBlockRows is VerifyBlocks with raw rows.
