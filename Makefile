@@ -1,4 +1,4 @@
-# Hypertick. `make` or `make help` lists what there is to do.
+# Hypertick. `make` or `make help` lists the targets.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -11,7 +11,7 @@ PKGS     := ./...
 FUZZTIME ?= 10s
 ARGS     ?=
 
-# What `hypertick --version` says of the build.
+# What `hypertick --version` prints.
 VERSION  ?= $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null || echo devel)
 COMMIT   ?= $(shell git rev-parse -q --verify HEAD 2>/dev/null)
 DATE     ?= $(shell git show -s --format=%cI HEAD 2>/dev/null)
@@ -34,7 +34,7 @@ bin/hypertick: web/dist/index.html
 	@go build -ldflags '$(STAMP)' -o $@ .
 
 .PHONY: image
-image: ## Build the image hypertick:local with its version in it, for docker compose
+image: ## Build the image hypertick:local with its version, for docker compose
 	docker build --build-arg HYPERTICK_VERSION=$(VERSION) --build-arg HYPERTICK_COMMIT=$(COMMIT) --build-arg HYPERTICK_DATE=$(DATE) -t hypertick:local .
 
 .PHONY: web
@@ -51,7 +51,7 @@ web/node_modules: web/package-lock.json
 	@touch $@
 
 .PHONY: test
-test: test-js test-go ## Run every test, from nothing
+test: test-js test-go ## Run every test, from a fresh clone
 
 .PHONY: test-go
 test-go: testdata/npm/node_modules web/dist/index.html
@@ -79,7 +79,7 @@ fuzz: ## Fuzz every decoder, FUZZTIME each (10s)
 	done
 
 .PHONY: bench
-bench: ## Measure, with ratios against a peer in the same run (on HYPERTICK_TEST_DATABASE_URL or the embedded database)
+bench: ## Run benchmarks, with ratios to a peer in the same run (on HYPERTICK_TEST_DATABASE_URL or the embedded database)
 	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./ingest ./db/... ./api ./indicator
 	go test -run '^$$' -bench . ./feed/...
 
@@ -98,18 +98,18 @@ lint: web/node_modules ## Run the linters
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 
 .PHONY: generate
-generate: ## Regenerate the code that sqlc makes of queries/
+generate: ## Generate the Go code of queries/ with sqlc
 	$(SQLC) generate
 
 .PHONY: openapi
-openapi: ## Write docs/openapi.yaml as the API is now
+openapi: ## Write docs/openapi.yaml from the API
 	go test ./api -run '^TestSpec$$' -update
 
 # The last release, or the commit before this one.
 API_BASE ?= $(shell git describe --tags --abbrev=0 HEAD^ 2>/dev/null || git rev-parse -q --verify HEAD^)
 
 .PHONY: openapi-breaking
-openapi-breaking: ## Fail when docs/openapi.yaml breaks clients of API_BASE
+openapi-breaking: ## Fail if docs/openapi.yaml breaks clients of API_BASE
 	@base=$$(mktemp --suffix .yaml); trap 'rm -f '$$base EXIT; \
 	if git show $(API_BASE):docs/openapi.yaml >$$base 2>/dev/null; then \
 	  $(OASDIFF) breaking --fail-on ERR $$base docs/openapi.yaml; \
@@ -124,15 +124,15 @@ baseline: ## Write the baseline migration from schema/, until 0.1.0
 	go run ./migrations/gen baseline
 
 .PHONY: migration
-migration: ## Write the migration of what was edited in schema/ (NAME=add_side), from 0.1.0 on
+migration: ## Write the migration of the edits in schema/ (NAME=add_side), from 0.1.0 on
 	@go run ./migrations/gen new "$(NAME)"
 
 .PHONY: freeze
-freeze: ## Freeze the migrations there are, for a release
+freeze: ## Freeze the migrations, for a release
 	go run ./migrations/gen freeze
 
 .PHONY: check
-check: ## See that generated code is current and no frozen migration has changed
+check: ## Check that generated code is current and no frozen migration has changed
 	$(SQLC) diff
 	$(SQLC) vet
 	@before=$$(mktemp); trap 'rm -f '$$before EXIT; \
@@ -144,11 +144,11 @@ goose: ## Apply the migrations with the stock goose CLI (DSN=postgres://...)
 	$(GOOSE) -dir migrations postgres "$(DSN)" up
 
 .PHONY: env
-env: ## Make .env for docker compose: random passwords, for your eyes alone; never overwrites
+env: ## Create .env for docker compose with random passwords, readable by its owner only; never overwrites
 	@deploy/env.sh
 
 .PHONY: backup
-backup: ## Back the database of docker compose up into backups/
+backup: ## Back up the database of docker compose into backups/
 	@docker compose run --rm --no-deps backup
 
 .PHONY: restore
@@ -157,5 +157,5 @@ restore: ## Restore backups/FROM into an empty database of docker compose (FROM=
 	@docker compose run --rm --no-deps backup /deploy/restore.sh "/backups/$(notdir $(FROM))"
 
 .PHONY: clean
-clean: ## Remove what was built; data in .hypertick/ stays
+clean: ## Remove build results; data in .hypertick/ stays
 	rm -rf bin embedded/pgserver/node_modules web/node_modules web/dist/assets web/dist/*.*

@@ -9,8 +9,8 @@ import (
 
 const day = 24 * time.Hour
 
-// age is a length of time as people write it for history and retention: 30d,
-// 2y, 12h, or 1d12h.
+// age is a duration as people write it for history and retention: 30d, 2y, 12h,
+// or 1d12h.
 type age time.Duration
 
 // UnmarshalText reads an age. A year is 365 days, a week 7.
@@ -24,7 +24,7 @@ func (a *age) UnmarshalText(text []byte) error {
 	for rest != "" {
 		n := strings.IndexFunc(rest, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
 		if n <= 0 {
-			return fmt.Errorf("want a length of time such as 30d, 2y or 12h, got %q", text)
+			return fmt.Errorf("want a duration such as 30d, 2y or 12h, got %q", text)
 		}
 		end := n + 1
 		for end < len(rest) && (rest[end] < '0' || rest[end] > '9') {
@@ -35,7 +35,7 @@ func (a *age) UnmarshalText(text []byte) error {
 			"s": time.Second, "m": time.Minute, "h": time.Hour, "d": day, "w": 7 * day, "y": 365 * day,
 		}[rest[n:end]]
 		if err != nil || !ok || value > float64(200*365*day)/float64(max(unit, 1)) {
-			return fmt.Errorf("want a length of time such as 30d, 2y or 12h, got %q", text)
+			return fmt.Errorf("want a duration such as 30d, 2y or 12h, got %q", text)
 		}
 		total += time.Duration(value * float64(unit))
 		rest = rest[end:]
@@ -57,7 +57,7 @@ func (a age) String() string {
 	return d.String()
 }
 
-// keepAge is an age, or "keep" for ever.
+// keepAge is an age, or "keep", which is for ever.
 type keepAge struct {
 	set bool
 	age time.Duration

@@ -8,27 +8,28 @@ import (
 	"github.com/hypertick/hypertick/db"
 )
 
-// apiFlags are those of whatever serves the API.
+// apiFlags are the flags of the commands that serve the API.
 type apiFlags struct {
-	Listen           string   `help:"Where the REST API listens. Beyond loopback it wants --api-keys-file or --insecure." default:"${listen}" placeholder:"HOST:PORT"`
-	APIKeysFile      string   `help:"File of API keys, made by hypertick key new. With it, every call under /v1 needs a key." name:"api-keys-file" placeholder:"FILE" type:"path"`
-	Insecure         bool     `help:"Listen beyond loopback without keys: whoever reaches the address may read everything, and write alert rules where the API may."`
-	RateLimit        *float64 `help:"Requests a second for each key, or for each address without one; 0 is no limit. Default: none on loopback, else 50." placeholder:"N"`
-	RateBurst        int      `help:"How many of them may come at once. Default: twice the rate." placeholder:"N"`
-	TrustedProxies   []string `help:"Networks of proxies whose X-Forwarded-For tells the address of a client." placeholder:"CIDR"`
-	CORSOrigins      []string `help:"Origins whose pages may read the API, like https://example.com, or *." name:"cors-origins" placeholder:"ORIGIN"`
-	APIMetricsListen string   `help:"Where /metrics of the API is served." name:"api-metrics-listen" default:"127.0.0.1:9465" placeholder:"HOST:PORT"`
+	Listen           string   `help:"Address of the REST API. One that is not loopback needs --api-keys-file or --insecure." default:"${listen}" placeholder:"HOST:PORT"`
+	APIKeysFile      string   `help:"File of API keys, written by hypertick key new. With it, every request below /v1 needs a key." name:"api-keys-file" placeholder:"FILE" type:"path"`
+	Insecure         bool     `help:"Listen on other addresses than loopback without keys: whoever reaches the address can read everything, and write alert rules if --operator-url is given."`
+	RateLimit        *float64 `help:"Maximum number of requests per second for each key, or for each address without a key; 0 is no limit. Default: none on loopback, 50 elsewhere." placeholder:"N"`
+	RateBurst        int      `help:"Maximum burst of requests. Default: twice the rate." placeholder:"N"`
+	TrustedProxies   []string `help:"Networks of proxies whose X-Forwarded-For names the address of the client." placeholder:"CIDR"`
+	CORSOrigins      []string `help:"Origins whose pages may read the API, such as https://example.com, or *." name:"cors-origins" placeholder:"ORIGIN"`
+	APIMetricsListen string   `help:"Address that serves /metrics of the API." name:"api-metrics-listen" default:"127.0.0.1:9465" placeholder:"HOST:PORT"`
 
-	RequestTimeout time.Duration `help:"Most time for one request, the database included." default:"${request_timeout}" placeholder:"DURATION"`
-	ReadTimeout    time.Duration `help:"Most time for a request to arrive." default:"${read_timeout}" placeholder:"DURATION"`
-	WriteTimeout   time.Duration `help:"Most time for a client to take what is written to it." default:"${write_timeout}" placeholder:"DURATION"`
-	IdleTimeout    time.Duration `help:"How long a connection may be quiet between two requests." default:"${idle_timeout}" placeholder:"DURATION"`
+	RequestTimeout time.Duration `help:"Maximum time for one request, the database included." default:"${request_timeout}" placeholder:"DURATION"`
+	ReadTimeout    time.Duration `help:"Maximum time to read a request." default:"${read_timeout}" placeholder:"DURATION"`
+	WriteTimeout   time.Duration `help:"Maximum time for one write to a client." default:"${write_timeout}" placeholder:"DURATION"`
+	IdleTimeout    time.Duration `help:"Maximum time between two requests of a connection." default:"${idle_timeout}" placeholder:"DURATION"`
 }
 
-// defaultRate is the limit where others than this machine can ask.
+// defaultRate is the rate limit where the API is not on loopback, in requests per
+// second.
 const defaultRate = 50
 
-// config says what is wrong with the flags before anything is started.
+// config returns the settings, or a usage error.
 func (f *apiFlags) config() (api.Config, error) {
 	cfg := api.Config{
 		Listen: f.Listen, MetricsListen: f.APIMetricsListen, KeysFile: f.APIKeysFile, Insecure: f.Insecure,
@@ -47,9 +48,9 @@ func (f *apiFlags) config() (api.Config, error) {
 	case err != nil:
 		return cfg, usagef("--listen: %w", err)
 	case !loopback && f.APIKeysFile == "" && !f.Insecure:
-		return cfg, usagef("--listen %s can be reached from other machines: give --api-keys-file (hypertick key new makes keys), or --insecure to let everybody read", f.Listen)
+		return cfg, usagef("--listen %s can be reached from other machines: give --api-keys-file (hypertick key new writes one), or --insecure to serve without keys", f.Listen)
 	case f.RateLimit != nil && *f.RateLimit < 0:
-		return cfg, usagef("--rate-limit: want requests a second, or 0 for none, got %v", *f.RateLimit)
+		return cfg, usagef("--rate-limit: want requests per second, or 0 for none, got %v", *f.RateLimit)
 	case f.RateLimit != nil:
 		cfg.RateLimit = *f.RateLimit
 	case !loopback:
@@ -58,16 +59,16 @@ func (f *apiFlags) config() (api.Config, error) {
 	return cfg, nil
 }
 
-// operatorConns is enough for rules, which people write.
+// operatorConns is the size of the pool that writes alert rules.
 const operatorConns = 2
 
 type apiCmd struct {
 	databaseFlag
 	apiFlags
-	OperatorURL string `help:"The same database as hypertick_operator, for clients to write alert rules, and for the API to write down each minute what it was asked. Without it the API only reads." placeholder:"URL"`
+	OperatorURL string `help:"The same database as hypertick_operator: lets clients write alert rules, and the API its request statistics. Without it the API only reads." placeholder:"URL"`
 }
 
-// Run serves until it is told to stop.
+// Run serves until the context ends.
 func (c *apiCmd) Run(e *env) error {
 	cfg, err := c.config()
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/hypertick/hypertick/internal/wait"
 )
 
-// lines is a log that a test reads while it is written.
+// lines is a log that a test reads while a command writes it.
 type lines struct {
 	mu sync.Mutex
 	b  strings.Builder
@@ -33,8 +33,8 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// TestKeyNew makes keys as a script would, and asks a server with them. Its
-// requests arrive at a collector of traces.
+// TestKeyNew creates keys as a script does, and sends them to a server, which sends
+// spans to a collector.
 func TestKeyNew(t *testing.T) {
 	var mu sync.Mutex
 	var traced strings.Builder

@@ -16,16 +16,16 @@ type backfillCmd struct {
 	databaseFlag
 	Files []string `arg:"" help:"CSV files of trades or of bars; plain, gzip or zstd; - is standard input." name:"file"`
 	fileFlags
-	Batch int  `help:"Ticks of one transaction." default:"${backfill_batch}" placeholder:"N"`
-	Jump  bool `help:"Also take a file that begins beyond the feed: ticks between are not expected any more, and ingest drops them as repeats if they come." env:"-"`
+	Batch int  `help:"Maximum number of ticks in one transaction." default:"${backfill_batch}" placeholder:"N"`
+	Jump  bool `help:"Accept a file that begins ahead of the feed position: ingest drops the ticks in between as duplicates if they arrive." env:"-"`
 }
 
 // Help is shown below the flags.
 func (backfillCmd) Help() string {
-	return "Ticks go straight into the database, into the columnstore where the server can, without a broker. " +
-		"What is there already is left alone, so a file may be loaded twice, and a load that was stopped is started again. Ingest may go on meanwhile. " +
-		"Ticks older than retention allows are counted and left out. " +
-		"TimescaleDB computes the candles and indicators that the ticks touch again within a minute. Needs hypertick_writer."
+	return "Loads ticks into the database without a broker, and into the columnstore where the server can. " +
+		"It skips ticks that are already stored, so a file can be loaded twice, and a load that was stopped can be started again. Ingest can run meanwhile. " +
+		"It counts and skips ticks older than the retention horizon. " +
+		"TimescaleDB refreshes the candles and indicators that the ticks touch within a minute. Needs hypertick_writer."
 }
 
 // Run loads the files.
@@ -70,7 +70,7 @@ func (c *backfillCmd) load(e *env, name string, zone *time.Location, l *backfill
 	s := l.Stats()
 	if s.Read > 0 {
 		took := time.Since(start)
-		fmt.Fprintf(e.out, "%s: %d ticks from %s to %s, %d stored, %d were there already, %d older than retention allows, %d bad rows, %.0f ticks/s\n", file.Name(), s.Read,
+		fmt.Fprintf(e.out, "%s: %d ticks from %s to %s, %d stored, %d already stored, %d older than the retention horizon, %d bad rows, %.0f ticks/s\n", file.Name(), s.Read,
 			s.From.Format(time.RFC3339), s.To.Format(time.RFC3339), s.Stored, s.Read-s.Stored-s.Old, s.Old, r.Stats().Bad, float64(s.Read)/took.Seconds())
 	}
 	if err != nil {
@@ -79,17 +79,17 @@ func (c *backfillCmd) load(e *env, name string, zone *time.Location, l *backfill
 	return nil
 }
 
-// refused makes what the loader would not do a mistake of the call, and says
-// which flag is to blame.
+// refused turns what the loader refuses into a usage error that names the flag to
+// change.
 func refused(err error) error {
 	if e, ok := errors.AsType[*backfill.SeqError](err); ok {
-		return usagef("%w, or see to its --timezone", e)
+		return usagef("%w, or check --timezone", e)
 	}
 	if e, ok := errors.AsType[*backfill.JumpError](err); ok {
-		return usagef("%w; load what is missing first, wait until ingest has brought it, or --jump to do without", e)
+		return usagef("%w; load the missing ticks first, wait until ingest has stored them, or skip them with --jump", e)
 	}
 	if e, ok := errors.AsType[*backfill.TimeError](err); ok {
-		return usagef("%w: was it loaded with another --timezone? A file that numbers its ticks anew wants a --venue of its own", e)
+		return usagef("%w: was it loaded with another --timezone? A file with other seqs for the same ticks needs a --venue of its own", e)
 	}
 	return err
 }

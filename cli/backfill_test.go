@@ -28,8 +28,8 @@ func trades(t *testing.T, start time.Time, first, n int) string {
 	return file
 }
 
-// TestBackfillRefused: what would double ticks, or keep some out, is a mistake
-// of the call, and changes nothing.
+// TestBackfillRefused checks that a file that would store ticks twice, or cause
+// others to be dropped as duplicates, is a usage error and stores nothing.
 func TestBackfillRefused(t *testing.T) {
 	t.Parallel()
 	ctx := wait.Context(t, 2*time.Minute)
@@ -52,7 +52,7 @@ func TestBackfillRefused(t *testing.T) {
 	load(0, " 2500 stored", file)
 	load(2, "--timezone", file, "--timezone", "America/New_York")
 	load(2, "--timezone", file, "--timezone", "Asia/Kathmandu")
-	load(0, " 0 stored, 2500 were there already", file)
+	load(0, " 0 stored, 2500 already stored", file)
 
 	next, later := trades(t, start.Add(2500*37*time.Second), 2501, 100), trades(t, start.Add(2700*37*time.Second), 2701, 100)
 	load(2, "whose feed position is 2500, got 2701", later)
@@ -65,5 +65,5 @@ func TestBackfillRefused(t *testing.T) {
 	if _, err := d.Pool.Exec(ctx, "SELECT set_retention('ticks', INTERVAL '1 day')"); err != nil {
 		t.Fatal(err)
 	}
-	load(0, " 0 stored, 0 were there already, 2500 older than retention allows", file)
+	load(0, " 0 stored, 0 already stored, 2500 older than the retention horizon", file)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/hypertick/hypertick/embedded"
 )
 
-// TestOtherBaseline sees that no command runs on a database that another
-// baseline made, and that status says so.
+// TestOtherBaseline checks that no command runs on a database of another baseline,
+// and that status reports it.
 func TestOtherBaseline(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
@@ -33,12 +33,12 @@ func TestOtherBaseline(t *testing.T) {
 		return code, part
 	}
 	if _, part := status(); part.State != "" {
-		t.Errorf("got %+v of this program's own baseline, want nothing said", part)
+		t.Errorf("got %+v of this program's own baseline, want no part", part)
 	}
 	for _, change := range []string{
 		"UPDATE _hypertick.baseline SET checksum = repeat('0', 64)",
 		"DROP TABLE _hypertick.baseline",
-		// Nothing of the pipeline can be read then.
+		// The pipeline cannot be read then.
 		"DROP VIEW pipeline CASCADE",
 	} {
 		if _, err := d.Pool.Exec(t.Context(), change); err != nil {
@@ -52,7 +52,7 @@ func TestOtherBaseline(t *testing.T) {
 		} {
 			code, _, errOut := run(t.Context(), args...)
 			if code != 1 || strings.Count(errOut, "\n") != 1 || !strings.Contains(errOut, "made by another baseline (") || !strings.Contains(errOut, "make a new database") {
-				t.Errorf("%s after %s: exit code %d, want 1 and one line that says what to do, got %s", args[0], change, code, errOut)
+				t.Errorf("%s after %s: exit code %d, want 1 and one line with the remedy, got %s", args[0], change, code, errOut)
 			}
 		}
 		code, part := status()
@@ -62,7 +62,7 @@ func TestOtherBaseline(t *testing.T) {
 	}
 }
 
-// TestDemoOtherBaseline sees that the demo refuses the data of another version.
+// TestDemoOtherBaseline checks that the demo refuses the data of another version.
 func TestDemoOtherBaseline(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "demo")
@@ -84,6 +84,6 @@ func TestDemoOtherBaseline(t *testing.T) {
 		"--database-listen", freeAddr(t), "--broker-listen", freeAddr(t), "--metrics-listen", freeAddr(t), "--api-metrics-listen", freeAddr(t), "--notify-metrics-listen", freeAddr(t))
 	last := errOut[strings.LastIndex(strings.TrimSuffix(errOut, "\n"), "\n")+1:]
 	if code != 1 || !strings.Contains(last, dir) || !strings.Contains(last, "another baseline (") || !strings.Contains(last, "give another --data-dir, or remove that folder") {
-		t.Errorf("exit code %d, want 1 and to be told what to do about %s, got %s", code, dir, errOut)
+		t.Errorf("exit code %d, want 1 and the remedy for %s, got %s", code, dir, errOut)
 	}
 }

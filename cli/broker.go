@@ -13,20 +13,20 @@ import (
 // It is not a flag: flags show in process lists.
 const brokerPasswordEnv = "HYPERTICK_BROKER_PASSWORD"
 
-// brokerFlag says which topic of which brokers, and how to reach it.
+// brokerFlag names the brokers and the topic, and how to connect.
 type brokerFlag struct {
 	Brokers            []string `help:"Brokers of the stream, host:port." default:"127.0.0.1:19092" placeholder:"HOST:PORT"`
-	Topic              string   `help:"Topic of the stream; dead letters go to the one with .dlq behind its name." default:"${topic}" placeholder:"NAME"`
-	BrokerTLS          bool     `name:"broker-tls" help:"Speak TLS to the brokers."`
+	Topic              string   `help:"Topic of the stream; the dead-letter topic is its name with .dlq." default:"${topic}" placeholder:"NAME"`
+	BrokerTLS          bool     `name:"broker-tls" help:"Connect to the brokers with TLS."`
 	BrokerTLSCA        string   `name:"broker-tls-ca" help:"Certificates to trust instead of the system's, PEM." placeholder:"FILE"`
-	BrokerTLSCert      string   `name:"broker-tls-cert" help:"This client's certificate, where the broker wants one, PEM." placeholder:"FILE"`
-	BrokerTLSKey       string   `name:"broker-tls-key" help:"The key of that certificate, PEM." placeholder:"FILE"`
-	BrokerSASL         string   `name:"broker-sasl" help:"How to authenticate to the brokers: ${enum}." enum:"none,plain,scram-sha-256,scram-sha-512" default:"none"`
-	BrokerUsername     string   `help:"Name to authenticate with; the password is in HYPERTICK_BROKER_PASSWORD." placeholder:"NAME"`
-	BrokerPasswordFile string   `help:"File that holds the password, instead of that variable." placeholder:"FILE"`
+	BrokerTLSCert      string   `name:"broker-tls-cert" help:"Certificate of this client, where the broker asks for one, PEM." placeholder:"FILE"`
+	BrokerTLSKey       string   `name:"broker-tls-key" help:"Key of that certificate, PEM." placeholder:"FILE"`
+	BrokerSASL         string   `name:"broker-sasl" help:"SASL mechanism: ${enum}." enum:"none,plain,scram-sha-256,scram-sha-512" default:"none"`
+	BrokerUsername     string   `help:"User for SASL; the password is in HYPERTICK_BROKER_PASSWORD." placeholder:"NAME"`
+	BrokerPasswordFile string   `help:"File with the password, instead of that variable." placeholder:"FILE"`
 }
 
-// security reads what the flags name. What is wrong with them is a usage error.
+// security reads the files that the flags name. Errors are usage errors.
 func (f *brokerFlag) security(log *slog.Logger) (feed.Security, error) {
 	cfg := feed.SecurityConfig{
 		TLS: f.BrokerTLS, CAFile: f.BrokerTLSCA, CertFile: f.BrokerTLSCert, KeyFile: f.BrokerTLSKey, Username: f.BrokerUsername,
@@ -44,7 +44,7 @@ func (f *brokerFlag) security(log *slog.Logger) (feed.Security, error) {
 		return s, usagef("broker: %w", err)
 	}
 	if cfg.SASL == feed.SASLPlain && !cfg.TLS {
-		log.Warn("the broker's password crosses the network in plain text: use --broker-tls or a scram mechanism")
+		log.Warn("broker password is sent in plain text: use --broker-tls or a SCRAM mechanism")
 	}
 	return s, nil
 }

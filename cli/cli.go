@@ -1,5 +1,5 @@
 // Package cli is the hypertick command: it reads flags and environment, and
-// ties together packages that do not know each other.
+// connects packages that do not know each other.
 package cli
 
 import (
@@ -22,31 +22,31 @@ const (
 )
 
 type root struct {
-	LogLevel  string `help:"Least level to log: ${enum}." enum:"debug,info,warn,error" default:"info"`
-	LogFormat string `help:"How to log, on standard error: ${enum}." enum:"text,json" default:"text"`
+	LogLevel  string `help:"Minimum level to log: ${enum}." enum:"debug,info,warn,error" default:"info"`
+	LogFormat string `help:"Format of the log, which goes to standard error: ${enum}." enum:"text,json" default:"text"`
 
 	PrintVersion kong.VersionFlag `name:"version" help:"Print the version, the commit and the Go version." env:"-"`
 
-	Demo       demoCmd       `cmd:"" help:"Run everything in one process, nothing to install: broker, database, simulator, ingest, api, notifier."`
-	Migrate    migrateCmd    `cmd:"" help:"Bring a database up to date, or back, or say where it stands."`
-	Ingest     ingestCmd     `cmd:"" help:"Move ticks from the broker into the database, each exactly once."`
+	Demo       demoCmd       `cmd:"" help:"Run broker, database, simulator, ingest, API and notifier in one process, with nothing to install."`
+	Migrate    migrateCmd    `cmd:"" help:"Apply, list or roll back migrations."`
+	Ingest     ingestCmd     `cmd:"" help:"Store the ticks of the topic in the database, each exactly once."`
 	API        apiCmd        `cmd:"" name:"api" help:"Serve the REST API."`
-	Notify     notifyCmd     `cmd:"" help:"Send notifications of alerts to webhooks, Slack and mailboxes."`
-	Outbox     outboxCmd     `cmd:"" help:"List notifications, and send them again."`
-	Key        keyCmd        `cmd:"" help:"Make keys for the REST API."`
+	Notify     notifyCmd     `cmd:"" help:"Send notifications to webhooks, Slack and mailboxes."`
+	Outbox     outboxCmd     `cmd:"" help:"List notifications, and retry them."`
+	Key        keyCmd        `cmd:"" help:"Create keys for the REST API."`
 	Simulate   simulateCmd   `cmd:"" help:"Produce the ticks of a simulated market."`
 	Replay     replayCmd     `cmd:"" help:"Produce the ticks of a CSV file of trades or bars."`
-	Backfill   backfillCmd   `cmd:"" help:"Load CSV files of trades or bars straight into the database."`
-	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"List, show, retry and discard dead letters: records that ingest could not store."`
-	Retention  retentionCmd  `cmd:"" help:"Say or change how long ticks and candles are kept."`
-	Interval   intervalCmd   `cmd:"" help:"List the intervals of bars, store the candles of one, and drop them again."`
-	Verify     verifyCmd     `cmd:"" help:"Compare what is stored with what it was made from, and mend what differs."`
-	Indicator  indicatorCmd  `cmd:"" help:"Begin, check and list indicators."`
-	Topic      topicCmd      `cmd:"" help:"Create the topics of the stream as they should be, where they are missing."`
-	Health     healthCmd     `cmd:"" help:"Ask a URL or the topic whether all is well: exit code 0 or 1."`
-	Status     statusCmd     `cmd:"" help:"Say how every part of the pipeline is, and what to do: exit code 0 or 1."`
+	Backfill   backfillCmd   `cmd:"" help:"Load CSV files of trades or bars into the database, without the broker."`
+	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"List, show, retry and discard dead letters: records that ingest cannot store."`
+	Retention  retentionCmd  `cmd:"" help:"Show or change how long ticks and candles are kept."`
+	Interval   intervalCmd   `cmd:"" help:"List, add and remove intervals."`
+	Verify     verifyCmd     `cmd:"" help:"Compare stored candles and indicator states with the ticks, and repair drift."`
+	Indicator  indicatorCmd  `cmd:"" help:"Create, check and list indicators."`
+	Topic      topicCmd      `cmd:"" help:"Create the topics of the stream if they do not exist."`
+	Health     healthCmd     `cmd:"" help:"Check the health of a URL or of the topic: exit code 0 or 1."`
+	Status     statusCmd     `cmd:"" help:"Show the state of each part of the pipeline, and what to do: exit code 0 or 1."`
 	Version    versionCmd    `cmd:"" help:"Print the version, the commit and the Go version."`
-	Completion completionCmd `cmd:"" help:"Print a script that completes commands and flags in a shell."`
+	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
 }
 
 // env is what every command gets.
@@ -58,16 +58,16 @@ type env struct {
 	log    *slog.Logger
 }
 
-// usageError is a mistake in how the command was called.
+// usageError is an error in the arguments of the command; the exit code is 2.
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// exit carries an exit code out of kong, which wants to end the process itself.
+// exit carries an exit code out of kong, which would end the process itself.
 type exit int
 
-// Main runs the command and returns its exit code: 0, 1 when it failed, 2 when
-// it was called wrongly. It returns once ctx has ended and all is stopped.
+// Main runs the command and returns its exit code: 0, 1 when it failed, 2 on a
+// usage error. When ctx ends it stops the command, waits for it, and returns.
 func Main(ctx context.Context, args []string, out, errOut io.Writer) (code int) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -107,13 +107,13 @@ func Main(ctx context.Context, args []string, out, errOut io.Writer) (code int) 
 	}
 }
 
-// newParser makes the command line out of root. Settings are variables too; a
-// flag that says what one call does has the tag env:"-".
+// newParser builds the command line from root. A setting is a flag and an
+// environment variable; an action of one call is a flag only, with the tag env:"-".
 func newParser(r *root, out, errOut io.Writer) (*kong.Kong, error) {
 	return kong.New(r,
 		kong.Name("hypertick"),
-		kong.Description("Real-time market data centred on the database.\n\n"+
-			"Settings are environment variables too: --data-dir is HYPERTICK_DATA_DIR. Flags that say what one call does are not."),
+		kong.Description("Real-time market data, computed in the database.\n\n"+
+			"Settings are environment variables too: --data-dir is HYPERTICK_DATA_DIR. Flags for the action of one call are not."),
 		kong.DefaultEnvars("HYPERTICK"),
 		kong.Writers(out, errOut),
 		kong.Exit(func(c int) { panic(exit(c)) }),
@@ -123,8 +123,8 @@ func newParser(r *root, out, errOut io.Writer) (*kong.Kong, error) {
 	)
 }
 
-// valueHelp is the help of a flag or an argument, with its default and its
-// variable behind it.
+// valueHelp returns the help of a flag or an argument, with its default and its
+// environment variable.
 func valueHelp(v *kong.Value) string {
 	var notes []string
 	if v.HasDefault && v.Default != "" {

@@ -13,8 +13,8 @@ import (
 	"github.com/hypertick/hypertick/cli"
 )
 
-// asCommand makes this test binary the hypertick command: tests start it so,
-// in order to kill it.
+// asCommand makes this test binary the hypertick command, so that tests can start
+// and kill it.
 const asCommand = "HYPERTICK_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
@@ -114,15 +114,15 @@ func TestHelp(t *testing.T) {
 		}
 		code, help, _ := run(context.Background(), command, "--help")
 		if code != 0 || !strings.Contains(help, "($HYPERTICK_") {
-			t.Errorf("help of %s: exit code %d, want the variables named:\n%s", command, code, help)
+			t.Errorf("help of %s: exit code %d, want it to name the variables:\n%s", command, code, help)
 		}
 	}
 }
 
-// TestFlagFromEnvironment cannot run beside others: it changes the environment.
+// TestFlagFromEnvironment changes the environment, so it does not run in parallel.
 func TestFlagFromEnvironment(t *testing.T) {
 	t.Setenv("HYPERTICK_DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")
 	if code, _, errOut := run(context.Background(), "retention"); code != 1 {
-		t.Errorf("exit code %d, %s; want 1: it should have tried the database", code, errOut)
+		t.Errorf("exit code %d, %s; want 1 from a connection to the database", code, errOut)
 	}
 }

@@ -20,15 +20,15 @@ func (completionCmd) Help() string {
 		"fish: hypertick completion fish > ~/.config/fish/completions/hypertick.fish."
 }
 
-// Run prints the script: all commands and flags of this version, so that
-// nothing is run while somebody types.
+// Run prints the script. It holds all commands and flags of this version, so the
+// shell runs nothing to complete them.
 func (c *completionCmd) Run(e *env, k *kong.Context) error {
 	script := map[string]func([]place) string{"bash": bashScript, "zsh": zshScript, "fish": fishScript}[c.Shell]
 	_, err := fmt.Fprint(e.out, script(places(k.Model.Node, nil)))
 	return err
 }
 
-// place is where a command line can be: after a command, or at its beginning.
+// place is a position in a command line: its beginning, or after a command.
 type place struct {
 	path     []string
 	commands []word
@@ -36,10 +36,10 @@ type place struct {
 	args     []string // values of a positional argument
 }
 
-// word is what can be typed, and what it means.
+// word is a completion and its help.
 type word struct{ text, help string }
 
-// flagWord is a flag; short is empty where it has only a long name.
+// flagWord is a flag; short is empty if it has only a long name.
 type flagWord struct {
 	word
 	short  string
@@ -104,8 +104,8 @@ func fishQuote(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, "'", `'\''`).Replace(s) + "'"
 }
 
-// bashScript completes from the words alone. Bash takes --flag=value apart at
-// the equals sign, and has no names for where it is: hence the loop.
+// bashScript completes from lists of words. Bash splits --flag=value at the equals
+// sign and does not know the current command, so the script loops over the words.
 func bashScript(all []place) string {
 	var words, values strings.Builder
 	var paths []string
@@ -182,8 +182,7 @@ func texts(words []word) []string {
 	return out
 }
 
-// zshScript says the same to _arguments, a state for each command that has
-// others below it.
+// zshScript calls _arguments, with a state for each command that has subcommands.
 func zshScript(all []place) string {
 	var b strings.Builder
 	b.WriteString("#compdef hypertick\n# zsh completion of hypertick: hypertick completion zsh > a file _hypertick in a folder of $fpath\n")
@@ -231,7 +230,7 @@ func zshScript(all []place) string {
 	return b.String()
 }
 
-// fishScript is a line for each word, with the command before it as condition.
+// fishScript has a line for each word, with the command before it as condition.
 func fishScript(all []place) string {
 	var paths []string
 	for _, p := range all[1:] {

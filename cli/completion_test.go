@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// completionOf writes the script for a shell to a file, and skips the test
-// where the shell is not there.
+// completionOf writes the script for a shell to a file, and skips the test if the
+// shell is not installed.
 func completionOf(t *testing.T, shell string) string {
 	t.Helper()
 	if _, err := exec.LookPath(shell); err != nil {
@@ -30,8 +30,8 @@ func completionOf(t *testing.T, shell string) string {
 	return path
 }
 
-// completions are lines that somebody has typed, and what must be offered:
-// with only, nothing else.
+// completions are typed lines with the completions they must offer; with only, no
+// others.
 var completions = []struct {
 	line string
 	want []string
@@ -69,11 +69,11 @@ func offers(t *testing.T, line string, got, want []string, only bool) {
 	}
 }
 
-// TestBashCompletion types lines at a real bash.
+// TestBashCompletion completes lines in a real bash.
 func TestBashCompletion(t *testing.T) {
 	t.Parallel()
 	script := completionOf(t, "bash")
-	// Bash takes words apart at = too; readline would do that.
+	// Bash also splits words at =; readline would do that.
 	const ask = `source "$1"; line=$2
 words=(${line//=/ = }); [[ $line == *' ' ]] && words+=('')
 COMP_WORDS=("${words[@]}"); COMP_CWORD=$((${#words[@]} - 1))
@@ -90,7 +90,7 @@ _hypertick; printf '%s\n' "${COMPREPLY[@]}"`
 		}
 		offers(t, c.line, strings.Fields(string(out)), c.want, c.only)
 	}
-	// It is registered for the command.
+	// The function is registered for the command.
 	out, err := exec.CommandContext(t.Context(), "bash", "--norc", "-c", `source "$1"; complete -p hypertick`, "bash", script).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "_hypertick") {
 		t.Errorf("complete -p hypertick: %v, %s", err, out)
@@ -114,7 +114,7 @@ func TestFishCompletion(t *testing.T) {
 	}
 }
 
-// TestZshCompletion sees that zsh reads the script and knows a function of it.
+// TestZshCompletion checks that zsh reads the script and defines its functions.
 func TestZshCompletion(t *testing.T) {
 	t.Parallel()
 	script := completionOf(t, "zsh")

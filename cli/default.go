@@ -14,8 +14,8 @@ import (
 	"github.com/hypertick/hypertick/notify"
 )
 
-// defaults are the defaults that flags take from the packages they configure: in
-// a flag's tag, ${name}.
+// defaults returns the defaults that packages declare; the tag of a flag refers to
+// them as ${name}.
 func defaults() kong.Vars {
 	return kong.Vars{
 		"listen":           api.DefaultListen,
@@ -35,7 +35,7 @@ func defaults() kong.Vars {
 	}
 }
 
-// duration is d as people write it: 5m, not 5m0s.
+// duration formats d as people write it: 5m, not 5m0s.
 func duration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

@@ -20,12 +20,12 @@ import (
 )
 
 type demoCmd struct {
-	DataDir        string `help:"Where the data is kept; started again, the demo goes on where it was." default:".hypertick" placeholder:"DIR" type:"path"`
-	CacheDir       string `help:"Where the embedded database's program is installed once. Default: hypertick in your cache directory." placeholder:"DIR" type:"path"`
-	BrokerListen   string `help:"Where the embedded broker listens." default:"127.0.0.1:19092" placeholder:"HOST:PORT"`
-	DatabaseListen string `help:"Where the embedded database listens." default:"127.0.0.1:15432" placeholder:"HOST:PORT"`
-	PortBase       int    `help:"Move every listener that no flag or variable names to 127.0.0.1 and this port (API), the next (broker), and so on: database, metrics of ingest, of the API, of the notifier." placeholder:"PORT"`
-	Simulate       bool   `help:"Simulate a market. Without it the stack starts empty, for data of your own." default:"true" negatable:""`
+	DataDir        string `help:"Directory of the data; a restarted demo continues from it." default:".hypertick" placeholder:"DIR" type:"path"`
+	CacheDir       string `help:"Directory in which the embedded database is installed once. Default: hypertick in your cache directory." placeholder:"DIR" type:"path"`
+	BrokerListen   string `help:"Address of the embedded broker." default:"127.0.0.1:19092" placeholder:"HOST:PORT"`
+	DatabaseListen string `help:"Address of the embedded database." default:"127.0.0.1:15432" placeholder:"HOST:PORT"`
+	PortBase       int    `help:"Listen on 127.0.0.1 and consecutive ports from this one: API, broker, database, metrics of ingest, of the API, of the notifier. An address that a flag or variable names stays." placeholder:"PORT"`
+	Simulate       bool   `help:"Simulate a market. Without it the stack starts empty, for your own data." default:"true" negatable:""`
 
 	apiFlags
 	ingestFlags
@@ -47,7 +47,7 @@ func (c *demoCmd) Run(e *env, k *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	// What one tries with a demo is a receiver beside it.
+	// In a demo the receiver of notifications is usually on the same machine.
 	sending.Allow = append(sending.Allow, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	if c.CacheDir == "" {
 		dir, err := os.UserCacheDir()
@@ -57,9 +57,10 @@ func (c *demoCmd) Run(e *env, k *kong.Context) error {
 		c.CacheDir = filepath.Join(dir, "hypertick")
 	}
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
-		return fmt.Errorf("make data directory: %w", err)
+		return fmt.Errorf("create data directory: %w", err)
 	}
-	// All ports first: a port that is taken shall not stop a half-started stack.
+	// All ports are checked first, so that one in use does not stop a half-started
+	// stack.
 	for _, l := range c.listeners() {
 		if err := free(e.ctx, l.flag, *l.addr); err != nil {
 			return err
@@ -84,7 +85,7 @@ func (c *demoCmd) Run(e *env, k *kong.Context) error {
 	defer func() { _ = database.Close() }()
 	if err := db.Migrate(e.ctx, database.URL("postgres"), e.log); err != nil {
 		if other, ok := errors.AsType[*db.BaselineError](err); ok {
-			return fmt.Errorf("the data in %s is another version's, %s: give another --data-dir, or remove that folder", c.DataDir, other.Problem())
+			return fmt.Errorf("the data in %s is of another version, %s: give another --data-dir, or remove that folder", c.DataDir, other.Problem())
 		}
 		return err
 	}
@@ -95,11 +96,11 @@ func (c *demoCmd) Run(e *env, k *kong.Context) error {
 	return err
 }
 
-// backlog is the lag in records from which on the jobs let ingest go first.
+// backlog is the lag, in records, above which the jobs wait for ingest.
 const backlog = 50_000
 
-// serve runs what lives on the broker and the database, until one part fails
-// or the command is told to stop.
+// serve runs everything that depends on the broker and the database until one part
+// fails or the context ends.
 func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *embedded.Broker, database *embedded.Database, start time.Time) error {
 	owner, err := db.NewPool(database.URL("postgres"), 2)
 	if err != nil {
@@ -116,7 +117,7 @@ func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *e
 		return err
 	}
 	defer reader.Close()
-	// Of the notifier, and of the API's writes.
+	// For the notifier, and for what the API writes.
 	operator, err := db.NewPool(database.URL("hypertick_operator"), 3+operatorConns)
 	if err != nil {
 		return err
@@ -130,7 +131,7 @@ func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *e
 	if err != nil {
 		return ingestError(err)
 	}
-	// A line for each request would bury the line of status.
+	// A log line for each request would hide the status line.
 	cfg.Pool, cfg.Operator, cfg.Log = reader, operator, newLogger(e.errOut, "warn", "text")
 	server, err := api.New(cfg)
 	if err != nil {
@@ -144,8 +145,8 @@ func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *e
 	}
 
 	g, ctx := errgroup.WithContext(e.ctx)
-	// The parts that feed the others stop first, so that nothing waits on
-	// what is gone: the database and the broker close after Wait.
+	// The database and the broker close after Wait, so that no part waits for one
+	// that has stopped.
 	g.Go(func() error { return in.Run(ctx) })
 	g.Go(func() error { return server.Run(ctx) })
 	g.Go(func() error { return notifier.Run(ctx) })
@@ -162,7 +163,7 @@ func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *e
 	})
 	if c.Simulate {
 		g.Go(func() error {
-			// No bar: the line of status says how far it is.
+			// No progress bar: the status line shows the progress.
 			err := c.simulateFlags.run(ctx, brokerFlag{Brokers: brokers, Topic: feed.Topic, BrokerSASL: "none"}, c.produceFlags, nil, e.log)
 			if err != nil && ctx.Err() == nil {
 				return fmt.Errorf("simulator: %w", err)
@@ -175,7 +176,7 @@ func (c *demoCmd) serve(e *env, cfg api.Config, sending notify.Config, broker *e
 	return g.Wait()
 }
 
-// announce says where to look.
+// announce prints the addresses.
 func (c *demoCmd) announce(e *env, broker *embedded.Broker, database *embedded.Database, took time.Duration) {
 	symbol := "AAPL"
 	if !c.Simulate {
@@ -194,12 +195,12 @@ Hypertick is up, %.1[1]f s after its start. Data is in %[2]s.
   status     hypertick status --api http://%[3]s --brokers %[6]s --database-url '%[5]s'
 `, took.Seconds(), c.DataDir, c.Listen, symbol, database.URL("hypertick_reader"), broker.Addr(), feed.Topic, c.MetricsListen, c.APIMetricsListen, c.NotifyMetricsListen)
 	if !c.Simulate {
-		fmt.Fprintf(e.out, "\nNothing is simulated. Bring data of your own:\n\n  hypertick replay --file trades.csv --symbol BTC-USDT --venue BINANCE --brokers %s\n", broker.Addr())
+		fmt.Fprintf(e.out, "\nNothing is simulated. Replay your own data:\n\n  hypertick replay --file trades.csv --symbol BTC-USDT --venue BINANCE --brokers %s\n", broker.Addr())
 	}
 	fmt.Fprint(e.out, "\nCtrl-C stops it.\n\n")
 }
 
-// inUse explains why data cannot be opened.
+// inUse explains that another demo has the data open.
 func inUse(dir string, err error) error {
 	var used *embedded.ErrInUse
 	if errors.As(err, &used) {

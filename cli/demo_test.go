@@ -24,7 +24,7 @@ import (
 	"github.com/hypertick/hypertick/internal/wait"
 )
 
-// demo is a demo running in a process of its own.
+// demo is a demo in a process of its own.
 type demo struct {
 	cmd      *exec.Cmd
 	exited   chan error
@@ -110,8 +110,8 @@ func (d *demo) newest(interval string, limit int) []candle {
 	return p.Data
 }
 
-// TestDemo starts the whole stack as a user does, sees candles of every
-// interval move, kills it, starts it again and sees it go on; then stops it.
+// TestDemo starts the whole stack as a user does, waits until candles of every
+// interval change, kills it, starts it again, checks that it resumes, and stops it.
 func TestDemo(t *testing.T) {
 	ctx := wait.Context(t, 4*time.Minute)
 	dir := filepath.Join(t.TempDir(), "demo")
@@ -130,14 +130,14 @@ func TestDemo(t *testing.T) {
 		})
 	}
 
-	// The status tells the truth: all is well, and alerts have been evaluated.
-	wait.For(t, "status to find all well", func() (any, bool) {
+	// Status reports every part as ok, and alerts have been evaluated.
+	wait.For(t, "status to be ok", func() (any, bool) {
 		s, code, out := d.status(ctx)
 		return out, code == 0 && s.part("ingest").State == "ok" && s.part("broker").State == "ok" && s.part("api").State == "ok" && s.part("alerts").State == "ok"
 	})
 
-	// Its API writes alert rules. While the one backend refreshes two days it may
-	// answer 504 and write the rule all the same.
+	// The API writes alert rules. While the only backend refreshes two days the API
+	// may answer 504 and still write the rule.
 	wait.Until(t, "a rule is written", func() bool {
 		rule := strings.NewReader(`{"name":"mine","condition":"above","interval":"1m","indicator":"rsi","threshold":80}`)
 		resp, err := http.Post("http://"+d.api+"/v1/alerts/rules", "application/json", rule)
@@ -148,7 +148,7 @@ func TestDemo(t *testing.T) {
 		return resp.StatusCode == http.StatusCreated || resp.StatusCode == http.StatusConflict
 	})
 
-	// A second start on the same data is refused, and says why.
+	// A second demo on the same data is refused with the reason.
 	second := startDemo(t, dir)
 	select {
 	case <-second.exited:
@@ -159,7 +159,7 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("second start: exit code %d, %s", second.cmd.ProcessState.ExitCode(), out)
 	}
 
-	// SIGKILL for the whole tree: the database's process goes with its parent.
+	// SIGKILL: the process of the database ends with its parent.
 	var newest candle
 	wait.Until(t, "the newest candle", func() bool {
 		now := d.newest("1m", 1)
@@ -173,7 +173,7 @@ func TestDemo(t *testing.T) {
 	}
 	<-d.exited
 	d = startDemo(t, dir, "--history", "2d", "--rate", "200")
-	wait.Until(t, "it goes on where it was", func() bool {
+	wait.Until(t, "the demo to resume", func() bool {
 		now := d.newest("1m", 1)
 		return len(now) == 1 && (now[0].Bucket.After(newest.Bucket) || now[0].Bucket.Equal(newest.Bucket) && now[0].Trades > newest.Trades)
 	})
@@ -207,8 +207,8 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// TestDemoWithoutSimulator starts empty and takes a file of the user's own. Its
-// notifier tells a receiver beside it.
+// TestDemoWithoutSimulator starts empty and replays a file. Its notifier sends to a
+// receiver on the same machine.
 func TestDemoWithoutSimulator(t *testing.T) {
 	ctx := wait.Context(t, 2*time.Minute)
 	told := make(chan string, 10)
@@ -240,7 +240,7 @@ func TestDemoWithoutSimulator(t *testing.T) {
 	if _, err := owner.Exec(ctx, `INSERT INTO alert.outbox (key, channel, payload) VALUES ('test', 'slack', '{"kind": "opened", "rule": "r", "severity": "info", "symbol": "BTC-USDT", "message": "BTC-USDT rose"}')`); err != nil {
 		t.Fatal(err)
 	}
-	if text := wait.Receive(t, "the notifier to tell of it", told); !strings.Contains(text, "BTC-USDT rose") {
+	if text := wait.Receive(t, "a notification", told); !strings.Contains(text, "BTC-USDT rose") {
 		t.Errorf("told %s", text)
 	}
 }

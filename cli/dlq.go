@@ -18,20 +18,21 @@ import (
 )
 
 type dlqCmd struct {
-	List    dlqListCmd    `cmd:"" help:"List dead letters: where they are, why they are, what they were."`
-	Show    dlqShowCmd    `cmd:"" help:"Show one whole."`
-	Retry   dlqRetryCmd   `cmd:"" help:"Store those that can be read now, each once; the others stay."`
-	Discard dlqDiscardCmd `cmd:"" help:"Deal with dead letters by forgetting them; the topic keeps its records."`
+	List    dlqListCmd    `cmd:"" help:"List dead letters with offset, source and reason."`
+	Show    dlqShowCmd    `cmd:"" help:"Show one dead letter with its headers and value."`
+	Retry   dlqRetryCmd   `cmd:"" help:"Store the dead letters that are valid now, each once."`
+	Discard dlqDiscardCmd `cmd:"" help:"Mark dead letters as handled without storing them; the topic keeps the records."`
 }
 
-// dlqFlags reach the topic, and the database that knows what was handled.
+// dlqFlags name the topic, and the database that records which dead letters are
+// handled.
 type dlqFlags struct {
 	databaseFlag
 	brokerFlag
-	Timeout time.Duration `help:"Give up after so long." default:"5m" placeholder:"DURATION"`
+	Timeout time.Duration `help:"Timeout of the command." default:"5m" placeholder:"DURATION"`
 }
 
-// within bounds a command by --timeout.
+// within returns a context that ends after --timeout.
 func (c *dlqFlags) within(e *env) (context.Context, context.CancelFunc, error) {
 	if c.Timeout <= 0 {
 		return nil, nil, usagef("--timeout: want more than 0, got %v", c.Timeout)
@@ -40,7 +41,7 @@ func (c *dlqFlags) within(e *env) (context.Context, context.CancelFunc, error) {
 	return ctx, cancel, nil
 }
 
-// queue makes the queue; pool may be nil.
+// queue opens the dead-letter topic; pool may be nil.
 func (c *dlqFlags) queue(e *env, pool *pgxpool.Pool) (*deadletter.Queue, error) {
 	security, err := c.security(e.log)
 	if err != nil {
@@ -49,7 +50,7 @@ func (c *dlqFlags) queue(e *env, pool *pgxpool.Pool) (*deadletter.Queue, error) 
 	return deadletter.NewQueue(deadletter.QueueConfig{Brokers: c.Brokers, Security: security, Topic: c.Topic, Pool: pool, Log: e.log}), nil
 }
 
-// with calls f with the queue, for as long as the flags allow.
+// with calls f with the queue and a context that ends after --timeout.
 func (c *dlqFlags) with(e *env, f func(ctx context.Context, q *deadletter.Queue) error) error {
 	ctx, cancel, err := c.within(e)
 	if err != nil {
@@ -68,7 +69,7 @@ func (c *dlqFlags) with(e *env, f func(ctx context.Context, q *deadletter.Queue)
 	return f(ctx, q)
 }
 
-// filter reads offsets; none given means all.
+// filter parses offsets; no offset means all.
 func filter(offsets []string, reason string) (deadletter.Filter, error) {
 	f := deadletter.Filter{Reason: reason}
 	for _, o := range offsets {
@@ -83,14 +84,14 @@ func filter(offsets []string, reason string) (deadletter.Filter, error) {
 
 type dlqListCmd struct {
 	dlqFlags
-	Reason string `help:"Only those whose reason contains this." placeholder:"TEXT" env:"-"`
-	Limit  int    `help:"At most so many; 0 is all." default:"100" placeholder:"N"`
-	All    bool   `help:"Also those that were dealt with." env:"-"`
-	JSON   bool   `name:"json" help:"As JSON, one a line."`
+	Reason string `help:"Only dead letters whose reason contains this text." placeholder:"TEXT" env:"-"`
+	Limit  int    `help:"Maximum number of dead letters; 0 is all." default:"100" placeholder:"N"`
+	All    bool   `help:"Also list dead letters that are handled." env:"-"`
+	JSON   bool   `name:"json" help:"Print JSON, one object per line."`
 }
 
-// letterJSON is a letter for programs.
-type letterJSON struct {
+// deadLetterJSON is a dead letter in the output of --json.
+type deadLetterJSON struct {
 	At              string             `json:"offset"`
 	Time            time.Time          `json:"time"`
 	Reason          string             `json:"reason"`
@@ -102,7 +103,7 @@ type letterJSON struct {
 	Handled         deadletter.Outcome `json:"handled,omitempty"`
 }
 
-// Run lists them.
+// Run lists dead letters.
 func (c *dlqListCmd) Run(e *env) error {
 	if c.Limit < 0 {
 		return usagef("--limit: want at least 0, got %d", c.Limit)
@@ -116,7 +117,7 @@ func (c *dlqListCmd) Run(e *env) error {
 				return nil
 			}
 			if c.JSON {
-				return json.NewEncoder(e.out).Encode(letterJSON{l.Position.String(), l.Time, l.Reason,
+				return json.NewEncoder(e.out).Encode(deadLetterJSON{l.Position.String(), l.Time, l.Reason,
 					l.Source.Topic, l.Source.Partition, l.Source.Offset, text(l.Key), len(l.Value), l.Handled})
 			}
 			if n == 1 {
@@ -134,9 +135,9 @@ func (c *dlqListCmd) Run(e *env) error {
 		}
 		switch {
 		case n == 0:
-			fmt.Fprintf(e.errOut, "%s holds nothing to deal with\n", q.Topic())
+			fmt.Fprintf(e.errOut, "%s has no dead letters to handle\n", q.Topic())
 		case more > 0:
-			fmt.Fprintf(e.errOut, "and %d more: --limit\n", more)
+			fmt.Fprintf(e.errOut, "and %d more: see --limit\n", more)
 		}
 		return nil
 	})
@@ -144,10 +145,10 @@ func (c *dlqListCmd) Run(e *env) error {
 
 type dlqShowCmd struct {
 	dlqFlags
-	Offset string `arg:"" help:"Which one: OFFSET or PARTITION/OFFSET, as list has it."`
+	Offset string `arg:"" help:"Position: OFFSET or PARTITION/OFFSET, as printed by list."`
 }
 
-// Run shows one. It needs no database.
+// Run shows one dead letter. It needs no database.
 func (c *dlqShowCmd) Run(e *env) error {
 	at, err := deadletter.ParsePosition(c.Offset)
 	if err != nil {
@@ -181,7 +182,7 @@ func (c *dlqShowCmd) Run(e *env) error {
 	return nil
 }
 
-// text is what people can read of bytes: text as it is, else hexadecimal digits.
+// text returns printable bytes as they are, and others in hexadecimal.
 func text(b []byte) string {
 	if utf8.Valid(b) && !strings.ContainsFunc(string(b), func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' && r != '\r' }) {
 		return string(b)
@@ -191,18 +192,18 @@ func text(b []byte) string {
 
 type dlqRetryCmd struct {
 	dlqFlags
-	Offsets []string `arg:"" optional:"" help:"Which ones: OFFSET or PARTITION/OFFSET. Default: all."`
-	Reason  string   `help:"Only those whose reason contains this." placeholder:"TEXT" env:"-"`
+	Offsets []string `arg:"" optional:"" help:"Positions: OFFSET or PARTITION/OFFSET. Default: all."`
+	Reason  string   `help:"Only dead letters whose reason contains this text." placeholder:"TEXT" env:"-"`
 }
 
 // Help is shown below the flags.
 func (dlqRetryCmd) Help() string {
-	return "A dead letter's seq is mostly below its feed's position, so that ingest would take it for a repeat. It is therefore stored straight in the database, " +
-		"unless its tick is there already, in one transaction with the note that it was dealt with: killed and run again, nothing is lost or doubled. " +
-		"One that is beyond its feed stays until ingest has come past it: else what ingest has yet to bring would count as repeats. Needs hypertick_writer."
+	return "The seq of a dead letter is mostly below its feed position, so ingest would drop it as a duplicate. The command therefore stores its tick directly in the database, " +
+		"unless it is already stored, and marks the dead letter as handled in the same transaction: it can be killed and run again. " +
+		"A dead letter ahead of its feed position stays until ingest has passed its offset, because ingest would drop the ticks in between as duplicates. Needs hypertick_writer."
 }
 
-// Run tries again.
+// Run retries dead letters.
 func (c *dlqRetryCmd) Run(e *env) error {
 	f, err := filter(c.Offsets, c.Reason)
 	if err != nil {
@@ -212,19 +213,19 @@ func (c *dlqRetryCmd) Run(e *env) error {
 		n, err := q.Retry(ctx, f, func(l *deadletter.DeadLetter, why error) {
 			fmt.Fprintf(e.errOut, "%v stays: %v\n", l.Position, oneLine(why))
 		})
-		fmt.Fprintf(e.out, "%d stored, %d were there already, %d stay\n", n.Stored, n.Known, n.Left)
+		fmt.Fprintf(e.out, "%d stored, %d already stored, %d stay\n", n.Stored, n.Known, n.Left)
 		return err
 	})
 }
 
 type dlqDiscardCmd struct {
 	dlqFlags
-	Offsets []string `arg:"" optional:"" help:"Which ones: OFFSET or PARTITION/OFFSET."`
-	Reason  string   `help:"Those whose reason contains this." placeholder:"TEXT" env:"-"`
-	All     bool     `help:"All of them." env:"-"`
+	Offsets []string `arg:"" optional:"" help:"Positions: OFFSET or PARTITION/OFFSET."`
+	Reason  string   `help:"Dead letters whose reason contains this text." placeholder:"TEXT" env:"-"`
+	All     bool     `help:"All dead letters." env:"-"`
 }
 
-// Run forgets some.
+// Run discards dead letters.
 func (c *dlqDiscardCmd) Run(e *env) error {
 	f, err := filter(c.Offsets, c.Reason)
 	if err != nil {

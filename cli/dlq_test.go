@@ -17,8 +17,8 @@ import (
 	"github.com/hypertick/hypertick/internal/wait"
 )
 
-// TestDeadLetters: one that cannot be read, one whose tick is missing, its twin,
-// and one whose tick is there.
+// TestDeadLetters retries an invalid dead letter, one whose tick is missing, a copy
+// of that one, and one whose tick is already stored.
 func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	ctx := wait.Context(t, 2*time.Minute)
@@ -58,7 +58,7 @@ func TestDeadLetters(t *testing.T) {
 		t.Errorf("show: %s", out)
 	}
 
-	// As ingest would have written them when it knew less.
+	// As an older ingest would have published them.
 	for _, seq := range []int64{5, 5, 6} {
 		r := &kgo.Record{Topic: feed.DeadLetterTopic(p.topic), Key: []byte("AAA"), Value: value(seq), Headers: []kgo.RecordHeader{
 			{Key: deadletter.HeaderError, Value: []byte("price: not understood then")}, {Key: deadletter.HeaderSourceTopic, Value: []byte(p.topic)},
@@ -72,10 +72,10 @@ func TestDeadLetters(t *testing.T) {
 	if first, _, _ := strings.Cut(out, "\n"); strings.Count(out, "\n") != 3 || !json.Valid([]byte(first)) || !strings.Contains(out, `"source_offset":99`) {
 		t.Errorf("list: %s", out)
 	}
-	if out := dlq(0, "retry"); !strings.Contains(out, "0/0 stays: ") || !strings.Contains(out, "1 stored, 2 were there already, 1 stay") {
+	if out := dlq(0, "retry"); !strings.Contains(out, "0/0 stays: ") || !strings.Contains(out, "1 stored, 2 already stored, 1 stay") {
 		t.Errorf("retry: %s", out)
 	}
-	if out := dlq(0, "retry"); !strings.Contains(out, "0 stored, 0 were there already, 1 stay") {
+	if out := dlq(0, "retry"); !strings.Contains(out, "0 stored, 0 already stored, 1 stay") {
 		t.Errorf("a second retry: %s", out)
 	}
 	p.SettleCandles(t)
@@ -93,7 +93,7 @@ func TestDeadLetters(t *testing.T) {
 	if out := dlq(0, "discard", "0/0"); !strings.Contains(out, "1 discarded") {
 		t.Errorf("discard: %s", out)
 	}
-	if out := dlq(0, "list"); !strings.Contains(out, "holds nothing to deal with") {
+	if out := dlq(0, "list"); !strings.Contains(out, "has no dead letters to handle") {
 		t.Errorf("list at the end: %s", out)
 	}
 	if out := dlq(0, "list", "--all"); strings.Count(out, "\n") != 5 || !strings.Contains(out, "discarded ") || strings.Count(out, "known ") != 2 {
@@ -101,7 +101,7 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-// TestBackfillCommand loads a file twice, and says what is wrong with others.
+// TestBackfillCommand loads a file twice, and checks the errors of others.
 func TestBackfillCommand(t *testing.T) {
 	t.Parallel()
 	ctx := wait.Context(t, 2*time.Minute)
@@ -120,10 +120,10 @@ func TestBackfillCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []string{"backfill", file, "--symbol", "X-Y", "--venue", "CSV", "--batch", "700", "--database-url", d.URLAs(t, "hypertick_writer")}
-	if code, out, errOut := run(ctx, args...); code != 0 || !strings.Contains(out, "2500 ticks from "+start.Format(time.RFC3339)) || !strings.Contains(out, " 2500 stored, 0 were there already") {
+	if code, out, errOut := run(ctx, args...); code != 0 || !strings.Contains(out, "2500 ticks from "+start.Format(time.RFC3339)) || !strings.Contains(out, " 2500 stored, 0 already stored") {
 		t.Fatalf("exit code %d: %s%s", code, out, errOut)
 	}
-	if code, out, errOut := run(ctx, args...); code != 0 || !strings.Contains(out, " 0 stored, 2500 were there already") {
+	if code, out, errOut := run(ctx, args...); code != 0 || !strings.Contains(out, " 0 stored, 2500 already stored") {
 		t.Fatalf("a second time: exit code %d: %s%s", code, out, errOut)
 	}
 	d.SettleCandles(t)

@@ -15,8 +15,8 @@ import (
 	"github.com/hypertick/hypertick/db/dbtest"
 )
 
-// stockGoose does what the goose command of github.com/pressly/goose/v3/cmd/goose
-// does with these arguments. To build that one needs the drivers of ten databases.
+// stockGoose does what the command github.com/pressly/goose/v3/cmd/goose does with
+// these arguments. Building that command needs the drivers of ten databases.
 func stockGoose(t *testing.T, args []string) error {
 	t.Helper()
 	flags := flag.NewFlagSet("goose", flag.ContinueOnError)
@@ -58,9 +58,9 @@ func documented(t *testing.T, path string) []string {
 	return out
 }
 
-// TestDocumentedFolder runs the commands of docs/add-an-indicator.md as they
-// stand there, in a folder of a user's. It cannot run beside others: it changes
-// the working directory, the environment and goose's settings.
+// TestDocumentedFolder runs the commands of docs/add-an-indicator.md as written, in
+// a user's folder. It changes the working directory, the environment and goose's
+// settings, so it does not run in parallel.
 func TestDocumentedFolder(t *testing.T) {
 	commands := documented(t, "../docs/add-an-indicator.md")
 	readme := documented(t, "../README.md")
@@ -132,7 +132,7 @@ func TestDocumentedFolder(t *testing.T) {
 		t.Errorf("ran %v, want new and two checks, migrate three ways, goose once", ran)
 	}
 
-	// The README's, in the same folder: its number is the next.
+	// The indicator of the README, in the same folder, with the next number.
 	ran = map[string]int{}
 	for _, line := range readme {
 		if strings.HasPrefix(line, "hypertick indicator") || strings.HasPrefix(line, "hypertick migrate --dir") {
@@ -144,7 +144,7 @@ func TestDocumentedFolder(t *testing.T) {
 		t.Errorf("README: %v, %v, %d indicators of it", ran, err, there("my_mean"))
 	}
 
-	// Two folders with one number: the second runs too, with hypertick and with goose.
+	// Two folders with the same number: both run, with hypertick and with goose.
 	for _, f := range []struct{ dir, name string }{{"theirs", "second_a"}, {"others", "second_b"}} {
 		if err := os.Mkdir(f.dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -161,7 +161,7 @@ func TestDocumentedFolder(t *testing.T) {
 			t.Errorf("%s did not run", name)
 		}
 	}
-	// Each knows what the other has applied.
+	// hypertick and goose see the same migrations as applied.
 	shell("hypertick migrate --dir others --dir theirs --dir indicators")
 	code, out, errOut := run(t.Context(), "migrate", "--status", "--dir", "indicators", "--dir", "others")
 	for _, want := range []string{`(?m)^48 +applied +- +00048_baseline\.sql$`, `(?m)^1 +applied +indicators +00001_efficiency\.sql$`, `(?m)^2 +applied +indicators +00002_my_mean\.sql$`, `(?m)^1 +applied +others +00001_second_b\.sql$`} {
@@ -170,7 +170,7 @@ func TestDocumentedFolder(t *testing.T) {
 		}
 	}
 
-	// Rolling back asks about the folder that is named, and touches no other.
+	// A rollback asks about the named folder, and changes no other.
 	code, _, errOut = run(t.Context(), "migrate", "--down-to", "1", "--dir", "indicators")
 	if code != 2 || !strings.Contains(errOut, "rolls back 1 of 2 migrations of folder indicators of database ") || strings.Count(errOut, "\n") != 1 {
 		t.Errorf("exit code %d, %s", code, errOut)
@@ -183,8 +183,8 @@ func TestDocumentedFolder(t *testing.T) {
 	if there("my_mean") != 0 || there("efficiency") != 1 || there("second_a") != 1 || there("second_b") != 1 {
 		t.Error("want my_mean rolled back and nothing else")
 	}
-	// What is still there keeps the program's schema.
-	if code, _, errOut := run(t.Context(), "migrate", "--down-to", "0", "--yes"); code != 1 || there("efficiency") != 1 || !strings.Contains(errOut, "roll back what is your own first") {
+	// Indicators that still exist prevent a rollback of the program's schema.
+	if code, _, errOut := run(t.Context(), "migrate", "--down-to", "0", "--yes"); code != 1 || there("efficiency") != 1 || !strings.Contains(errOut, "roll back your own migrations first") {
 		t.Errorf("exit code %d, %s, want nothing rolled back under an indicator", code, errOut)
 	}
 	code, _, errOut = run(t.Context(), "migrate", "--dir", "../none")

@@ -14,18 +14,18 @@ import (
 )
 
 type healthCmd struct {
-	URL string `arg:"" optional:"" help:"What to ask, such as http://127.0.0.1:8080/readyz. Without it the topic is asked for." placeholder:"URL"`
+	URL string `arg:"" optional:"" help:"URL to check, such as http://127.0.0.1:8080/readyz. Without it, check the topic." placeholder:"URL"`
 	brokerFlag
-	MaxAge  age           `help:"With a topic: fail when its newest tick is older; 0 takes any age." default:"0" placeholder:"AGE"`
-	Timeout time.Duration `help:"Give up after so long." default:"3s" placeholder:"DURATION"`
+	MaxAge  age           `help:"With a topic: fail if its newest tick is older; 0 accepts any age." default:"0" placeholder:"AGE"`
+	Timeout time.Duration `help:"Timeout of the check." default:"3s" placeholder:"DURATION"`
 }
 
 // Help is shown below the flags.
 func (healthCmd) Help() string {
-	return "Made for health checks of containers, which have no shell: prints one line, and ends with exit code 0 when all is well and 1 when not."
+	return "For health checks of containers without a shell: prints one line. The exit code is 0 if the URL or the topic is healthy, otherwise 1."
 }
 
-// Run asks once.
+// Run checks once.
 func (c *healthCmd) Run(e *env) error {
 	if c.Timeout <= 0 {
 		return usagef("--timeout: want more than 0, got %v", c.Timeout)
@@ -42,7 +42,7 @@ func (c *healthCmd) Run(e *env) error {
 	return askURL(ctx, e.out, u.String())
 }
 
-// answerMax is how much of an answer is worth a line.
+// answerMax is how many bytes of an answer are printed.
 const answerMax = 200
 
 func askURL(ctx context.Context, out io.Writer, address string) error {
@@ -50,7 +50,7 @@ func askURL(ctx context.Context, out io.Writer, address string) error {
 	if err != nil {
 		return err
 	}
-	// A redirect is not health: where it leads may be another service.
+	// A redirect is unhealthy: its target may be another service.
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	defer client.CloseIdleConnections()
 	res, err := client.Do(req)

@@ -93,7 +93,7 @@ func TestHealthOfTopic(t *testing.T) {
 
 const brokerSecret = "not-to-be-shown-77aa"
 
-// secretBroker is a broker that wants a name and a password.
+// secretBroker is a broker that requires a user and a password.
 func secretBroker(t *testing.T) string {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "feeder", brokerSecret))
@@ -104,8 +104,8 @@ func secretBroker(t *testing.T) string {
 	return strings.Join(c.ListenAddrs(), ",")
 }
 
-// TestBrokerPassword takes the password from a file and from the environment.
-// It cannot run beside others: it changes the environment.
+// TestBrokerPassword reads the password from a file and from the environment. It
+// changes the environment, so it does not run in parallel.
 func TestBrokerPassword(t *testing.T) {
 	brokers := secretBroker(t)
 	login := func(args ...string) []string {

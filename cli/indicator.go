@@ -16,21 +16,21 @@ import (
 )
 
 type indicatorCmd struct {
-	New   indicatorNewCmd   `cmd:"" help:"Write the migration of a new indicator, for you to change."`
-	Check indicatorCheckCmd `cmd:"" help:"Run an indicator over stored bars and say what is wrong with it."`
-	List  indicatorListCmd  `cmd:"" help:"List the indicators of a database, with their parameters."`
+	New   indicatorNewCmd   `cmd:"" help:"Write the migration of a new indicator, to edit."`
+	Check indicatorCheckCmd `cmd:"" help:"Run an indicator over stored bars and report errors."`
+	List  indicatorListCmd  `cmd:"" help:"List the indicators of a database with their parameters."`
 }
 
 type indicatorNewCmd struct {
 	Name      string `arg:"" help:"Name of the indicator: lower-case letters, digits and _."`
-	Dir       string `help:"Folder to write into, one of your own (default: indicators, which is made if it is not there)." placeholder:"DIR" type:"existingdir"`
-	Recursive bool   `help:"Write one whose every value feeds on the one before, such as an exponential mean." env:"-"`
+	Dir       string `help:"Folder of your own indicators (default: indicators, created if missing)." placeholder:"DIR" type:"existingdir"`
+	Recursive bool   `help:"Write a recursive indicator, in which each value depends on the previous one, such as an exponential mean." env:"-"`
 }
 
-// ownFolder is where a user's indicators are unless another folder is named.
+// ownFolder is the default folder of a user's indicators.
 const ownFolder = "indicators"
 
-// Run writes the skeleton, and says what comes next.
+// Run writes the skeleton, and prints the next steps.
 func (c *indicatorNewCmd) Run(e *env) error {
 	cfg := indicator.SkeletonConfig{Name: c.Name, Dir: c.Dir, Recursive: c.Recursive}
 	if c.Dir == "" {
@@ -42,7 +42,7 @@ func (c *indicatorNewCmd) Run(e *env) error {
 	path, err := indicator.New(cfg)
 	if c.Dir == "" && errors.Is(err, os.ErrNotExist) {
 		if err := os.Mkdir(cfg.Dir, 0o755); err != nil {
-			return fmt.Errorf("make folder: %w", err)
+			return fmt.Errorf("create folder: %w", err)
 		}
 		path, err = indicator.New(cfg)
 	}
@@ -55,7 +55,7 @@ func (c *indicatorNewCmd) Run(e *env) error {
 	return nil
 }
 
-// shellWord quotes what a shell would take apart.
+// shellWord quotes s if a shell would split or expand it.
 func shellWord(s string) string {
 	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@%") == "" {
 		return s
@@ -66,24 +66,24 @@ func shellWord(s string) string {
 type indicatorCheckCmd struct {
 	databaseFlag
 	Name      string            `arg:"" help:"Name of the indicator, as indicator list shows it."`
-	Symbol    string            `help:"Symbol whose bars to run it over (default: the one with most)." placeholder:"SYMBOL" env:"-"`
+	Symbol    string            `help:"Symbol whose bars to read (default: the one with most bars)." placeholder:"SYMBOL" env:"-"`
 	Interval  string            `help:"Interval of the bars: a number of s, m, h, d, w, mo or y." default:"1m" placeholder:"INTERVAL" env:"-"`
-	Bars      int               `help:"How many of the newest bars to check." default:"1000"`
-	Before    int               `help:"How many bars before those the values they are compared with begin at; 0 for all there are." default:"100000"`
-	Param     map[string]string `help:"A parameter, such as period=20. May be given several times; the others have their defaults." placeholder:"NAME=VALUE" mapsep:"none" env:"-"`
-	Tolerance float64           `help:"How far apart two values may be, relative to their size." default:"1e-9"`
+	Bars      int               `help:"Number of newest bars to check." default:"1000"`
+	Before    int               `help:"Number of bars before those at which the reference calculation begins; 0 is all." default:"100000"`
+	Param     map[string]string `help:"A parameter, such as period=20; repeatable. Others have their defaults." placeholder:"NAME=VALUE" mapsep:"none" env:"-"`
+	Tolerance float64           `help:"Maximum relative difference between two values." default:"1e-9"`
 	JSON      bool              `name:"json" help:"Report as JSON."`
 }
 
 // Help is shown below the flags.
 func (indicatorCheckCmd) Help() string {
-	return "It evaluates the indicator over the same bars in several ways that must agree: beginning far before them and at several of them " +
-		"(is the warm-up long enough?), with earlier ends (does it look ahead?), and in pieces. It looks for NULLs, for rows that should not be there, " +
-		"for series that the COMMENT does not name, and takes the time. It only reads; the rights of hypertick_reader are enough. " +
-		"The exit code is 0 when all is well, 1 when a check failed, 2 when it was called wrongly."
+	return "Evaluates the indicator over the same bars in several ways that must agree: from far before them and from several of them " +
+		"(is the warm-up long enough?), with earlier ends (does it look ahead?), and in pieces. Reports NULLs, rows outside the range, " +
+		"series that the COMMENT does not name, and the time taken. It only reads; the privileges of hypertick_reader are enough. " +
+		"The exit code is 0 if all checks pass, 1 if one fails, 2 on a usage error."
 }
 
-// Run checks, and fails when a check did.
+// Run checks the indicator, and fails if a check does.
 func (c *indicatorCheckCmd) Run(e *env) error {
 	const most = 1_000_000
 	switch {
@@ -162,7 +162,7 @@ func (c *indicatorListCmd) Run(e *env) error {
 	return w.Flush()
 }
 
-// paramWord is a parameter with its default and range: period=14 (2..500).
+// paramWord formats a parameter with its default and range: period=14 (2..500).
 func paramWord(p indicator.Parameter) string {
 	s := p.Name
 	if p.Default != nil {

@@ -51,13 +51,13 @@ func TestIndicatorUsage(t *testing.T) {
 	}
 }
 
-// Without --dir, new writes into indicators, and makes the folder. It cannot run
-// beside others: it changes the working directory.
+// Without --dir, new writes into indicators, and creates the folder. The test
+// changes the working directory, so it does not run in parallel.
 func TestIndicatorNewFolder(t *testing.T) {
 	t.Chdir(t.TempDir())
 	code, _, errOut := run(t.Context(), "indicator", "new", "rsi")
 	if _, err := os.Stat("indicators"); code != 2 || !os.IsNotExist(err) {
-		t.Errorf("exit code %d, %q, %v; want a name refused and no folder made", code, errOut, err)
+		t.Errorf("exit code %d, %q, %v; want the name refused and no folder created", code, errOut, err)
 	}
 	for i, name := range []string{"first", "second"} {
 		file := fmt.Sprintf("indicators/%05d_%s.sql", i+1, name)
@@ -86,7 +86,7 @@ func TestIndicatorNewFolder(t *testing.T) {
 	}
 }
 
-// The way of docs/add-an-indicator.md: new, migrate, check, list.
+// The steps of docs/add-an-indicator.md: new, migrate, check, list.
 func TestIndicatorWay(t *testing.T) {
 	d := dbtest.New(t)
 	if _, err := d.Pool.Exec(t.Context(), `INSERT INTO ticks (ts, symbol, price, size, seq, venue)
@@ -155,7 +155,7 @@ func TestIndicatorWay(t *testing.T) {
 		t.Errorf("%q", errOut)
 	}
 
-	// Spoil it: a warm-up too short by three bars.
+	// A warm-up that is three bars too short.
 	path := filepath.Join(dir, "00001_my_mean.sql")
 	text, err := os.ReadFile(path)
 	if err != nil {

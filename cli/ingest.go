@@ -9,21 +9,21 @@ import (
 )
 
 type ingestFlags struct {
-	Group         string        `help:"Consumer group; several ingests of one group share the partitions." default:"${group}" placeholder:"NAME"`
-	Workers       int           `help:"Members of the group in this process, each with its share of the partitions." default:"1" placeholder:"N"`
-	MaxBatch      int           `help:"Most ticks in one transaction." default:"${max_batch}" placeholder:"N"`
-	LateAfter     time.Duration `help:"A tick this much older than the newest of its partition takes the late lane." default:"${late_after}" placeholder:"DURATION"`
-	MetricsListen string        `help:"Where /metrics, /livez and /readyz are served." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
+	Group         string        `help:"Consumer group; the ingest processes of a group share the partitions." default:"${group}" placeholder:"NAME"`
+	Workers       int           `help:"Number of group members in this process, each with its share of the partitions." default:"1" placeholder:"N"`
+	MaxBatch      int           `help:"Maximum number of ticks in one transaction." default:"${max_batch}" placeholder:"N"`
+	LateAfter     time.Duration `help:"Age, relative to the newest tick of the partition, above which a tick takes the late lane." default:"${late_after}" placeholder:"DURATION"`
+	MetricsListen string        `help:"Address that serves /metrics, /livez and /readyz." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
 }
 
 type ingestCmd struct {
 	databaseFlag
 	brokerFlag
 	ingestFlags
-	Instance string `help:"Name of this process in the group, unique and the same after a restart: then a successor takes over at once, not when the broker has missed it for 10 s." placeholder:"NAME"`
+	Instance string `help:"Static name of this process in the group, unique: after a restart it gets its partitions at once, without waiting 10 s for the session timeout." placeholder:"NAME"`
 }
 
-// Run ingests until it is told to stop.
+// Run ingests until the context ends.
 func (c *ingestCmd) Run(e *env) error {
 	tracing, err := startTracing(e.ctx, "hypertick-ingest", e.log)
 	if err != nil {
@@ -53,7 +53,7 @@ func (c *ingestCmd) Run(e *env) error {
 	return in.Run(e.ctx)
 }
 
-// ingestError makes a usage error of a setting that ingest does not take.
+// ingestError turns a setting that ingest rejects into a usage error.
 func ingestError(err error) error {
 	if _, ok := errors.AsType[*ingest.ConfigError](err); ok {
 		return usageError{err}

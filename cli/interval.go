@@ -15,24 +15,24 @@ import (
 )
 
 type intervalCmd struct {
-	Add    intervalAddCmd    `cmd:"" help:"Store the candles of an interval, and the states of its indicators."`
-	Remove intervalRemoveCmd `cmd:"" help:"Drop what is stored of an interval that was added."`
-	List   intervalListCmd   `cmd:"" help:"List the intervals, and which of them are stored."`
+	Add    intervalAddCmd    `cmd:"" help:"Materialise the candles and indicator states of an interval."`
+	Remove intervalRemoveCmd `cmd:"" help:"Drop the stored candles and indicator states of an interval."`
+	List   intervalListCmd   `cmd:"" help:"List the intervals, and which of them are materialised."`
 }
 
 type intervalAddCmd struct {
 	databaseFlag
-	Name       string `arg:"" help:"The interval: a number of s, m, h, d, w, mo or y, such as 45m or 4h."`
-	BlockWidth string `help:"Length of the blocks of its indicator states, a multiple of the interval (default: 60 bars)." placeholder:"LENGTH" env:"-"`
+	Name       string `arg:"" help:"Interval: a number of s, m, h, d, w, mo or y, such as 45m or 4h."`
+	BlockWidth string `help:"Width of a block of its indicator states, a multiple of the interval (default: 60 bars)." placeholder:"LENGTH" env:"-"`
 }
 
 // Help is shown below the flags.
 func (intervalAddCmd) Help() string {
-	return "Every interval can be read without this: its bars are then rolled up from shorter ones. Stored ones are read faster, and take disk and work. " +
-		"History is materialised by the refresh job, in the background; answers are right meanwhile. It needs the rights of the database's owner."
+	return "Every interval can be read without this: its bars are rolled up from shorter ones. Materialised ones are read faster, and cost disk and refreshes. " +
+		"The refresh job materialises the history in the background; reads are correct meanwhile. Needs the owner of the database."
 }
 
-// Run adds it.
+// Run adds the interval.
 func (c *intervalAddCmd) Run(e *env) error {
 	block, err := c.blockWidth()
 	if err != nil {
@@ -56,15 +56,15 @@ func (c *intervalAddCmd) Run(e *env) error {
 		return err
 	}
 	for _, r := range rows {
-		// 240m is the 4h that is listed.
+		// 240m is listed as 4h.
 		if w, err := interval.Parse(r.Name); err == nil && w == width {
-			fmt.Fprintf(e.out, "%s is stored in %s, built from %s. The refresh job materialises its history; answers are right meanwhile.\n", r.Name, r.Relation, source(r))
+			fmt.Fprintf(e.out, "%s is stored in %s, built from %s. The refresh job materialises its history; reads are correct meanwhile.\n", r.Name, r.Relation, source(r))
 		}
 	}
 	return nil
 }
 
-// blockWidth is NULL where the database shall choose.
+// blockWidth returns NULL if the database is to choose.
 func (c *intervalAddCmd) blockWidth() (pgtype.Interval, error) {
 	if c.BlockWidth == "" {
 		return pgtype.Interval{}, nil
@@ -73,22 +73,22 @@ func (c *intervalAddCmd) blockWidth() (pgtype.Interval, error) {
 	if err != nil {
 		return pgtype.Interval{}, usagef("--block-width: %s", strings.TrimPrefix(err.Error(), "interval: "))
 	}
-	// Seconds, not days: adding those would depend on the session's time zone.
+	// Seconds, not days: how long a day is depends on the time zone of the session.
 	return pgtype.Interval{Months: int32(w.Months), Microseconds: w.Seconds * 1_000_000, Valid: true}, nil
 }
 
 type intervalRemoveCmd struct {
 	databaseFlag
-	Name string `arg:"" help:"The interval, as interval list shows it."`
+	Name string `arg:"" help:"Interval, as printed by interval list."`
 }
 
 // Help is shown below the flags.
 func (intervalRemoveCmd) Help() string {
-	return "Its bars are then rolled up from shorter ones again, with the same answers as far as those reach. Those that are there from the start, and those that others are built from, stay. " +
-		"It needs the rights of the database's owner."
+	return "Its bars are rolled up from shorter ones again, as far back as those are kept. The core intervals, and those that others are built from, cannot be removed. " +
+		"Needs the owner of the database."
 }
 
-// Run removes it.
+// Run removes the interval.
 func (c *intervalRemoveCmd) Run(e *env) error {
 	pool, err := db.Open(e.ctx, c.DatabaseURL, 1)
 	if err != nil {
@@ -102,15 +102,15 @@ func (c *intervalRemoveCmd) Run(e *env) error {
 	return nil
 }
 
-// intervalError makes what the database refuses a mistake of the call.
+// intervalError turns what the database refuses into a usage error.
 func intervalError(what, name string, err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if ok {
 		switch pg.Code {
-		case "22023", "42710", "2BP01": // wrong value, there already, others depend on it
+		case "22023", "42710", "2BP01": // invalid value, already exists, others depend on it
 			return usagef("%s", pg.Message)
 		case "42501":
-			return fmt.Errorf("%s interval %s: %s: it needs the rights of the database's owner", what, name, pg.Message)
+			return fmt.Errorf("%s interval %s: %s: want the owner of the database", what, name, pg.Message)
 		}
 	}
 	return fmt.Errorf("%s interval %s: %w", what, name, err)
@@ -123,11 +123,11 @@ type intervalListCmd struct {
 
 // Help is shown below the flags.
 func (intervalListCmd) Help() string {
-	return "Others than those listed can be read too: any number of s, m, h, d, w, mo or y. The rights of hypertick_reader are enough."
+	return "Other intervals can be read too: any number of s, m, h, d, w, mo or y. The privileges of hypertick_reader are enough."
 }
 
-// listedInterval is an interval for programs. The length is in months, or,
-// where that is 0, in seconds.
+// listedInterval is an interval in the output of --json. The width is in months,
+// or, if that is 0, in seconds.
 type listedInterval struct {
 	Name         string     `json:"interval"`
 	Seconds      int64      `json:"seconds"`
@@ -138,7 +138,7 @@ type listedInterval struct {
 	Until        *time.Time `json:"materialized_until"`
 }
 
-// Run lists them, the shortest first.
+// Run lists the intervals, shortest first.
 func (c *intervalListCmd) Run(e *env) error {
 	pool, err := db.Open(e.ctx, c.DatabaseURL, 1)
 	if err != nil {
@@ -178,7 +178,7 @@ func (c *intervalListCmd) Run(e *env) error {
 	return w.Flush()
 }
 
-// source is what the bars are made of: an interval, or ticks.
+// source returns what the bars are built from: an interval, or ticks.
 func source(r db.IntervalsRow) string {
 	switch {
 	case !r.Materialized:
@@ -189,7 +189,7 @@ func source(r db.IntervalsRow) string {
 	return r.Source
 }
 
-// length for people: 45 minutes, 4 hours, 7 days, 3 months, 1 year.
+// length formats the width: 45 minutes, 4 hours, 7 days, 3 months, 1 year.
 func (l *listedInterval) length() string {
 	if l.Months > 0 && l.Months%12 == 0 {
 		return counted(int64(l.Months/12), "year")

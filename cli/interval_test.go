@@ -119,14 +119,14 @@ func TestInterval(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", c.args, errOut, c.want)
 		}
 	}
-	// 90m is built from 45m, so that must stay.
+	// 90m is built from 45m, so 45m cannot be removed.
 	must(0, d.URL, "add", "90m")
 	if _, errOut := must(2, d.URL, "remove", "45m"); !strings.Contains(errOut, "from which 90m is built") {
 		t.Errorf("got %q, want that 90m is built from it", errOut)
 	}
 	must(0, d.URL, "remove", "90m")
 	for _, args := range [][]string{{"add", "2h"}, {"remove", "45m"}} {
-		if _, errOut := must(1, reader, args...); !strings.Contains(errOut, "rights of the database's owner") {
+		if _, errOut := must(1, reader, args...); !strings.Contains(errOut, "want the owner of the database") {
 			t.Errorf("%q: got %q, want that it needs the owner", args, errOut)
 		}
 	}
@@ -138,7 +138,7 @@ func TestInterval(t *testing.T) {
 	if gotN, gotSum := bars(); gotN != n || gotSum != sum {
 		t.Errorf("after its removal: got %d bars, sum %v, want %d, %v", gotN, gotSum, n, sum)
 	}
-	// A listed one has its listed name.
+	// An interval that is listed under another name keeps that name.
 	if out, _ := must(0, d.URL, "add", "240m"); !strings.HasPrefix(out, "4h is stored in candles_4h, built from 1h.") {
 		t.Errorf("got %q, want 4h", out)
 	}
@@ -179,10 +179,10 @@ func TestRetention(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--candles", "2m=1y"}, `--candles: want one of 1m, 5m, 15m, 45m, 1h, 1d, which are stored, got "2m"`},
+		{[]string{"--candles", "2m=1y"}, `--candles: want one of 1m, 5m, 15m, 45m, 1h, 1d, which are materialised, got "2m"`},
 		{[]string{"--candles", "1m"}, "--candles"},
 		{[]string{"--candles", "1m=1h"}, `--candles: 1m: want keep or at least 1d, got "1h"`},
-		{[]string{"--candles", "1m=soon"}, "--candles: 1m: want a length of time"},
+		{[]string{"--candles", "1m=soon"}, "--candles: 1m: want a duration"},
 		{[]string{"--candles", "45m=1y"}, "candles_15m for 730 days, candles_45m for 365 days: candles must be kept at least as long as what they are built from"},
 		{[]string{"--ticks", "keep"}, "ticks for ever, candles_1m for 365 days"},
 	} {

@@ -7,15 +7,15 @@ import (
 )
 
 type keyCmd struct {
-	New keyNewCmd `cmd:"" help:"Make a key: it is printed once, and its hash goes into the file of keys."`
+	New keyNewCmd `cmd:"" help:"Create a key: print it once, and append its hash to the file of keys."`
 }
 
 type keyNewCmd struct {
-	Name string `help:"Who the key is for; it stands in the log and separates the rate limits." required:"" placeholder:"NAME" env:"-"`
-	File string `help:"File the hash is appended to; made with mode 0600 when it does not exist. Without it, the line is printed." env:"HYPERTICK_API_KEYS_FILE" placeholder:"FILE" type:"path"`
+	Name string `help:"Name of the key, for the log and the rate limit." required:"" placeholder:"NAME" env:"-"`
+	File string `help:"File to append the hash to; created with mode 0600 if missing. Without it, print the line." env:"HYPERTICK_API_KEYS_FILE" placeholder:"FILE" type:"path"`
 }
 
-// Run prints the key alone on standard output, for scripts.
+// Run prints only the key on standard output, for scripts.
 func (c *keyNewCmd) Run(e *env) error {
 	secret, line, err := api.NewKey(c.File, c.Name)
 	if err != nil {
@@ -25,7 +25,7 @@ func (c *keyNewCmd) Run(e *env) error {
 	if c.File == "" {
 		fmt.Fprintf(e.errOut, "This is the key; it cannot be shown again. Line for the file of --api-keys-file:\n%s\n", line)
 	} else {
-		fmt.Fprintf(e.errOut, "This is the key; it cannot be shown again. Its hash is in %s; servers that use it know the key at once.\n", c.File)
+		fmt.Fprintf(e.errOut, "This is the key; it cannot be shown again. Its hash is in %s; servers that use this file accept the key at once.\n", c.File)
 	}
 	return nil
 }

@@ -66,9 +66,9 @@ func (c *child) kill() {
 	}
 }
 
-// stack is every component, each in a process of its own.
+// stack is all components, each in a process of its own.
 type stack struct {
-	demo     // where they are
+	demo     // their addresses
 	children map[string]*child
 	dir      string
 	server   *embedded.Database
@@ -113,7 +113,7 @@ func newStack(ctx context.Context, t *testing.T) *stack {
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
-// kill ends a component without a warning.
+// kill kills a component with SIGKILL.
 func (s *stack) kill(component string) {
 	if component == "database" {
 		s.server.Kill()
@@ -151,8 +151,8 @@ func (s *sum) add(symbol string, ts, seq int64, price, size float64) {
 	s.hash += h.Sum64()
 }
 
-// produce sends some 2,000 ticks a second, a few of them an hour late, until
-// stop is closed, through whatever happens to the broker.
+// produce sends some 2,000 ticks a second, a few of them an hour late, until stop is
+// closed, whatever happens to the broker.
 func produce(broker string, stop <-chan struct{}) (total sum, err error) {
 	p, err := feed.NewProducer(feed.ProducerConfig{Brokers: []string{broker}, Log: slog.New(slog.DiscardHandler), DeliveryTimeout: 2 * time.Minute, MaxBuffered: 4000})
 	if err != nil {
@@ -181,7 +181,7 @@ func produce(broker string, stop <-chan struct{}) (total sum, err error) {
 	}
 }
 
-// rounds is how many components die: HYPERTICK_TEST_ROUNDS, or each once.
+// rounds is the number of components to kill: HYPERTICK_TEST_ROUNDS, or each once.
 func rounds(components int) int {
 	if n, err := strconv.Atoi(os.Getenv("HYPERTICK_TEST_ROUNDS")); err == nil {
 		return n
@@ -189,9 +189,9 @@ func rounds(components int) int {
 	return components
 }
 
-// TestKillEach kills each component in turn under load, in a random order. The
-// status names the one that is gone, then that all is well again, and in the end
-// nothing is lost or doubled. HYPERTICK_TEST_SEED repeats an order.
+// TestKillEach kills each component in turn under load, in a random order. Status
+// must report the victim as failed, then everything as ok; in the end each tick
+// must be stored exactly once. HYPERTICK_TEST_SEED repeats an order.
 func TestKillEach(t *testing.T) {
 	ctx := wait.Context(t, 15*time.Minute)
 	seed := uint64(time.Now().UnixNano())
@@ -228,7 +228,7 @@ func TestKillEach(t *testing.T) {
 		now, code, out := s.status(ctx)
 		return out, code == 0 && now.part("ingest").State == "ok" && now.part("feed").State == "ok"
 	}
-	wait.For(t, "all to be well at first", well)
+	wait.For(t, "status to be ok at first", well)
 	components := []string{"broker", "database", "ingest", "api", "notify"}
 	var slowest, longest time.Duration
 	var order []string
@@ -240,17 +240,17 @@ func TestKillEach(t *testing.T) {
 		order = append(order, victim)
 		s.kill(victim)
 		killed := time.Now()
-		wait.For(t, fmt.Sprintf("status to say that %s has failed, round %d", victim, i+1), func() (any, bool) {
+		wait.For(t, fmt.Sprintf("status to report %s as failed, round %d", victim, i+1), func() (any, bool) {
 			now, code, out := s.status(ctx)
 			return out, code == 1 && now.part(victim).State == "failed"
 		})
 		slowest = max(slowest, time.Since(killed))
 		s.start(ctx, t, victim)
 		started := time.Now()
-		wait.For(t, fmt.Sprintf("all to be well after %s was started, round %d", victim, i+1), well)
+		wait.For(t, fmt.Sprintf("status to be ok after %s was started, round %d", victim, i+1), well)
 		longest = max(longest, time.Since(started))
 	}
-	t.Logf("killed %v: known after %v at most, well again after %v at most", order, slowest.Round(time.Millisecond), longest.Round(time.Millisecond))
+	t.Logf("killed %v: reported after %v at most, ok after %v at most", order, slowest.Round(time.Millisecond), longest.Round(time.Millisecond))
 
 	close(stop)
 	if err := <-produced; err != nil {

@@ -14,13 +14,13 @@ import (
 	"github.com/hypertick/hypertick/api"
 )
 
-// listener is an address that the demo listens on, and the flag that names it.
+// listener is an address of the demo, and the flag that names it.
 type listener struct {
 	flag string
 	addr *string
 }
 
-// listeners are all of the demo's, in the order in which --port-base counts.
+// listeners returns all addresses of the demo, in the order of --port-base.
 func (c *demoCmd) listeners() []listener {
 	return []listener{
 		{"listen", &c.Listen}, {"broker-listen", &c.BrokerListen}, {"database-listen", &c.DatabaseListen},
@@ -28,13 +28,12 @@ func (c *demoCmd) listeners() []listener {
 	}
 }
 
-// firstMetrics is where the listeners of metrics begin in listeners.
+// firstMetrics is the index of the first metrics address in listeners.
 const firstMetrics = 3
 
-// setAddresses gives each listener that is not named its address. With --port-base
-// they are counted up from there. Without it those of the metrics are counted
-// up from the port of --listen, where that is not the default; the others have
-// their defaults.
+// setAddresses sets each address that no flag or variable names. With --port-base
+// the ports count up from it. Without it the ports of the metrics count up from
+// that of --listen if it is not the default; the others have their defaults.
 func (c *demoCmd) setAddresses(given func(flag string) bool) error {
 	all := c.listeners()
 	most := 65535 - len(all) + 1
@@ -63,14 +62,14 @@ func (c *demoCmd) setAddresses(given func(flag string) bool) error {
 	return nil
 }
 
-// portOf is 0 where an address names no port: whoever listens says what is wrong.
+// portOf returns 0 if an address has no port; listening on it then fails.
 func portOf(addr string) int {
 	_, port, _ := net.SplitHostPort(addr)
 	n, _ := net.LookupPort("tcp", port)
 	return n
 }
 
-// given says whether a flag was named, or its variable set.
+// given reports whether a flag or its variable is set.
 func given(k *kong.Context, name string) bool {
 	for _, p := range k.Path {
 		if p.Flag != nil && p.Flag.Name == name {
@@ -85,7 +84,7 @@ func given(k *kong.Context, name string) bool {
 	return false
 }
 
-// free says whether an address can be listened on.
+// free returns an error if an address cannot be listened on.
 func free(ctx context.Context, flag, addr string) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -93,7 +92,7 @@ func free(ctx context.Context, flag, addr string) error {
 		if errors.As(err, &op) {
 			err = op.Err
 		}
-		return fmt.Errorf("--%s %s cannot be used (is a demo running already? a second one wants ports and data of its own: --port-base N --data-dir DIR): %w", flag, addr, err)
+		return fmt.Errorf("--%s %s cannot be used (is another demo running? a second one needs its own ports and data: --port-base N --data-dir DIR): %w", flag, addr, err)
 	}
 	return l.Close()
 }

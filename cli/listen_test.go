@@ -30,7 +30,7 @@ func demoAt(t *testing.T, args ...string) (map[string]string, error) {
 	return at, nil
 }
 
-// TestDemoPorts cannot run beside others: it changes the environment.
+// TestDemoPorts changes the environment, so it does not run in parallel.
 func TestDemoPorts(t *testing.T) {
 	for _, c := range []struct {
 		args string
@@ -40,18 +40,18 @@ func TestDemoPorts(t *testing.T) {
 		{"", nil, "127.0.0.1:8080 127.0.0.1:19092 127.0.0.1:15432 127.0.0.1:9464 127.0.0.1:9465 127.0.0.1:9466"},
 		{"--port-base 20000", nil, "127.0.0.1:20000 127.0.0.1:20001 127.0.0.1:20002 127.0.0.1:20003 127.0.0.1:20004 127.0.0.1:20005"},
 		{"", map[string]string{"HYPERTICK_PORT_BASE": "20000"}, "127.0.0.1:20000 127.0.0.1:20001 127.0.0.1:20002 127.0.0.1:20003 127.0.0.1:20004 127.0.0.1:20005"},
-		// What is named wins, also when it is what the default would be.
+		// A named address wins, also one that equals the default.
 		{"--port-base 20000 --listen 127.0.0.1:8080 --metrics-listen 127.0.0.1:9000", nil,
 			"127.0.0.1:8080 127.0.0.1:20001 127.0.0.1:20002 127.0.0.1:9000 127.0.0.1:20004 127.0.0.1:20005"},
 		{"--port-base 20000", map[string]string{"HYPERTICK_BROKER_LISTEN": "127.0.0.1:19092"},
 			"127.0.0.1:20000 127.0.0.1:19092 127.0.0.1:20002 127.0.0.1:20003 127.0.0.1:20004 127.0.0.1:20005"},
-		// Another port of the API takes the metrics with it, on loopback.
+		// With another port of the API the metrics move too, on loopback.
 		{"--listen 127.0.0.1:9000", nil, "127.0.0.1:9000 127.0.0.1:19092 127.0.0.1:15432 127.0.0.1:9003 127.0.0.1:9004 127.0.0.1:9005"},
 		{"--listen 0.0.0.0:9000 --insecure", nil, "0.0.0.0:9000 127.0.0.1:19092 127.0.0.1:15432 127.0.0.1:9003 127.0.0.1:9004 127.0.0.1:9005"},
 		{"--listen 127.0.0.1:9000 --api-metrics-listen 127.0.0.1:7000", nil,
 			"127.0.0.1:9000 127.0.0.1:19092 127.0.0.1:15432 127.0.0.1:9003 127.0.0.1:7000 127.0.0.1:9005"},
 		{"--listen 127.0.0.1:8080", nil, "127.0.0.1:8080 127.0.0.1:19092 127.0.0.1:15432 127.0.0.1:9464 127.0.0.1:9465 127.0.0.1:9466"},
-		// 0 is any that is free, for each.
+		// 0 is any free port, for each address.
 		{"--listen 127.0.0.1:0", nil, "127.0.0.1:0 127.0.0.1:19092 127.0.0.1:15432 127.0.0.1:9464 127.0.0.1:9465 127.0.0.1:9466"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
@@ -86,8 +86,8 @@ func TestDemoPorts(t *testing.T) {
 	}
 }
 
-// TestTwoDemos sees that a second demo moved by one flag shares no port with
-// the first, nor with a third.
+// TestTwoDemos checks that --port-base gives a second demo, and a third, ports of
+// its own.
 func TestTwoDemos(t *testing.T) {
 	t.Parallel()
 	taken := map[string]string{}
@@ -112,7 +112,7 @@ func TestTwoDemos(t *testing.T) {
 	}
 }
 
-// TestPortTaken sees that the error says what to do.
+// TestPortTaken checks that the error says what to do.
 func TestPortTaken(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

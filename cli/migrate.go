@@ -22,15 +22,15 @@ type databaseFlag struct {
 
 type migrateCmd struct {
 	databaseFlag
-	Dir          []string `help:"Folder of migrations of your own, such as indicators; each has its own numbers, and its own table of what has been applied. May be given several times." placeholder:"DIR" type:"existingdir"`
-	DownTo       *int64   `help:"Roll back every migration above this version, and with them the data in what they made; 0 is everything. With --dir, only those of that folder. Asks first." placeholder:"VERSION" env:"-"`
-	Yes          bool     `help:"With --down-to: do not ask." env:"-"`
-	Status       bool     `help:"Only say which migrations have been applied." env:"-"`
-	AllowVersion bool     `help:"Migrate a server whose versions of PostgreSQL and TimescaleDB are known not to work together: for a build with the fix in it." env:"-"`
+	Dir          []string `help:"Folder of your own migrations, such as indicators, with its own version numbers and version table; repeatable." placeholder:"DIR" type:"existingdir"`
+	DownTo       *int64   `help:"Roll back every migration above this version, and drop the data of what they created; 0 is everything. With --dir, only those of that folder. Asks first." placeholder:"VERSION" env:"-"`
+	Yes          bool     `help:"Do not ask before --down-to." env:"-"`
+	Status       bool     `help:"Only list which migrations are applied." env:"-"`
+	AllowVersion bool     `help:"Migrate a server whose versions of PostgreSQL and TimescaleDB are known to be incompatible: for a build with the fix." env:"-"`
 }
 
-// Run migrates. The passwords of the roles come from the environment alone, so
-// that they show in no process list.
+// Run migrates. Passwords of roles come from the environment only, because flags
+// show in process lists.
 func (c *migrateCmd) Run(e *env) error {
 	switch {
 	case c.Status:
@@ -74,7 +74,7 @@ func (c *migrateCmd) status(e *env) error {
 	return w.Flush()
 }
 
-// checkServer refuses versions that are known to be broken.
+// checkServer returns an error on versions that are known to be incompatible.
 func (c *migrateCmd) checkServer(e *env) error {
 	server, err := db.ServerAt(e.ctx, c.DatabaseURL)
 	if err != nil {
@@ -89,13 +89,13 @@ func (c *migrateCmd) checkServer(e *env) error {
 	return nil
 }
 
-// down rolls back, once whoever runs it has said that this is meant.
+// down rolls back after confirmation.
 func (c *migrateCmd) down(e *env) error {
 	if *c.DownTo < 0 {
 		return usagef("--down-to: want a version of at least 0, got %d", *c.DownTo)
 	}
 	if len(c.Dir) > 1 {
-		return usagef("--down-to: want at most one --dir, for each has its own versions, got %d", len(c.Dir))
+		return usagef("--down-to: want at most one --dir, because each has its own versions, got %d", len(c.Dir))
 	}
 	list, err := db.Migrations(e.ctx, c.DatabaseURL, c.Dir...)
 	if err != nil {
@@ -117,25 +117,25 @@ func (c *migrateCmd) down(e *env) error {
 		if len(c.Dir) > 0 {
 			of = "folder " + list[0].Folder + " of " + of
 		}
-		loss := fmt.Sprintf("--down-to %d rolls back %d of %d migrations of %s, and the data in what they made is lost", *c.DownTo, n, len(list), of)
+		loss := fmt.Sprintf("--down-to %d rolls back %d of %d migrations of %s, and the data of what they created is lost", *c.DownTo, n, len(list), of)
 		if err := confirm(e, loss, server.Database); err != nil {
 			return err
 		}
 	}
 	err = db.MigrateDown(e.ctx, c.DatabaseURL, *c.DownTo, e.log, c.Dir...)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "2BP01" && len(c.Dir) == 0 { // others depend on it
-		return fmt.Errorf("%w: roll back what is your own first, such as indicators (--down-to 0 --dir %s)", err, ownFolder)
+		return fmt.Errorf("%w: roll back your own migrations first, such as indicators (--down-to 0 --dir %s)", err, ownFolder)
 	}
 	return err
 }
 
-// confirm has name typed on the terminal. What cannot be asked is refused.
+// confirm asks for name on the terminal. Without a terminal it returns an error.
 func confirm(e *env, loss, name string) error {
 	out, ok := e.errOut.(*os.File)
 	if !ok || !term.IsTerminal(int(out.Fd())) || !term.IsTerminal(int(e.in.Fd())) {
-		return usagef("%s: give --yes to go on", loss)
+		return usagef("%s: give --yes to continue", loss)
 	}
-	fmt.Fprintf(out, "%s.\nType the name of the database to go on: ", loss)
+	fmt.Fprintf(out, "%s.\nType the name of the database to continue: ", loss)
 	line := make(chan string, 1)
 	go func() {
 		// It may outlive the command, which then ends.

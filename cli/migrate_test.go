@@ -26,8 +26,8 @@ func applied(t *testing.T, d *dbtest.DB) []int64 {
 	return out
 }
 
-// TestMigrateDownAsks sees that nothing is rolled back before somebody has said
-// that it is meant. Here nobody can be asked; TestMigrateDownOnTerminal asks.
+// TestMigrateDownAsks checks that nothing is rolled back without confirmation. Here
+// there is no terminal; TestMigrateDownOnTerminal has one.
 func TestMigrateDownAsks(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
@@ -45,14 +45,14 @@ func TestMigrateDownAsks(t *testing.T) {
 	}
 	for _, want := range []string{"--yes", "1 of " + strconv.Itoa(len(before)) + " migrations of database " + server.Database, "data", "is lost"} {
 		if !strings.Contains(errOut, want) {
-			t.Errorf("want %q in what it says, got %s", want, errOut)
+			t.Errorf("want %q in the error, got %s", want, errOut)
 		}
 	}
 	if got := applied(t, d); !slices.Equal(got, before) {
 		t.Fatalf("want nothing rolled back, %v are left", got)
 	}
 
-	// Where nothing is above the version there is nothing to ask.
+	// If no migration is above the version there is nothing to confirm.
 	if code, _, errOut := run(t.Context(), "migrate", "--database-url", d.URL, "--down-to", newest); code != 0 {
 		t.Errorf("--down-to %s: want exit code 0, got %d, %s", newest, code, errOut)
 	}
@@ -64,9 +64,8 @@ func TestMigrateDownAsks(t *testing.T) {
 	}
 }
 
-// TestMigrateChecksVersions sees that versions that do not go together are
-// refused, where the server under test has such, and that migrate and status
-// go on elsewhere.
+// TestMigrateChecksVersions checks that migrate refuses incompatible versions, if
+// the server under test has them, and that migrate and status work on others.
 func TestMigrateChecksVersions(t *testing.T) {
 	t.Parallel()
 	d := dbtest.New(t)
@@ -83,7 +82,7 @@ func TestMigrateChecksVersions(t *testing.T) {
 		t.Errorf("PostgreSQL %d, TimescaleDB %s: want exit code %d, got %d, %s", server.PostgreSQL, server.TimescaleDB, want, code, errOut)
 	}
 	if d.Embedded != nil && strings.Contains(errOut, "server version") {
-		t.Errorf("the embedded build is known, but it is warned about: %s", errOut)
+		t.Errorf("want no warning about the embedded build, got: %s", errOut)
 	}
 	if code, _, errOut := run(t.Context(), "migrate", "--database-url", d.URL, "--allow-version"); code != 0 {
 		t.Errorf("--allow-version: want exit code 0, got %d, %s", code, errOut)

@@ -12,7 +12,8 @@ import (
 	"github.com/hypertick/hypertick/notify"
 )
 
-// Variables that hold secrets. They are no flags: flags show in process lists.
+// Variables that hold secrets. There are no flags for them, because flags show in
+// process lists.
 const (
 	webhookURLEnv    = "HYPERTICK_WEBHOOK_URL"
 	webhookSecretEnv = "HYPERTICK_WEBHOOK_SECRET"
@@ -20,20 +21,19 @@ const (
 	smtpURLEnv       = "HYPERTICK_SMTP_URL"
 )
 
-// notifyFlags are those of whatever sends notifications.
+// notifyFlags are the flags of the commands that send notifications.
 type notifyFlags struct {
 	ChannelsFile        string        `help:"File of channels, YAML or JSON: see docs/notify.md." placeholder:"FILE"`
-	EmailFrom           string        `help:"Sender of the channel email, which HYPERTICK_SMTP_URL makes." placeholder:"ADDRESS"`
-	EmailTo             []string      `help:"Its receivers." placeholder:"ADDRESS"`
-	AllowPrivateTargets bool          `help:"Let webhooks and Slack be at any address, not only at public ones."`
-	AllowTargets        []string      `help:"Networks that webhooks and Slack may be in besides, such as 10.1.0.0/16." placeholder:"CIDR"`
-	SendTimeout         time.Duration `help:"Most time for one try, at most ${send_timeout}." default:"${send_timeout}" placeholder:"DURATION"`
-	SendTries           int           `help:"Tries after which a notification is given up; 12 take about six hours." default:"${send_tries}" placeholder:"N"`
-	NotifyMetricsListen string        `help:"Where /metrics, /livez and /readyz of the notifier are served." default:"127.0.0.1:9466" placeholder:"HOST:PORT"`
+	EmailFrom           string        `help:"Sender of the channel email, which HYPERTICK_SMTP_URL creates." placeholder:"ADDRESS"`
+	EmailTo             []string      `help:"Receivers of the channel email." placeholder:"ADDRESS"`
+	AllowPrivateTargets bool          `help:"Allow webhooks and Slack at any address, not only at public ones."`
+	AllowTargets        []string      `help:"More networks in which webhooks and Slack are allowed, such as 10.1.0.0/16." placeholder:"CIDR"`
+	SendTimeout         time.Duration `help:"Maximum time for one attempt, up to ${send_timeout}." default:"${send_timeout}" placeholder:"DURATION"`
+	SendTries           int           `help:"Number of attempts after which a notification fails permanently; 12 take about six hours." default:"${send_tries}" placeholder:"N"`
+	NotifyMetricsListen string        `help:"Address that serves /metrics, /livez and /readyz of the notifier." default:"127.0.0.1:9466" placeholder:"HOST:PORT"`
 }
 
-// config says what is wrong with the flags and variables before anything is
-// started.
+// config returns the settings from flags and variables, or a usage error.
 func (f *notifyFlags) config() (notify.Config, error) {
 	cfg := notify.Config{
 		AllowPrivate: f.AllowPrivateTargets, Timeout: f.SendTimeout, Tries: f.SendTries, MetricsListen: f.NotifyMetricsListen,
@@ -84,12 +84,12 @@ func (f *notifyFlags) config() (notify.Config, error) {
 }
 
 type notifyCmd struct {
-	DatabaseURL string `help:"Database, as hypertick_operator: postgres://user:password@host:port/name. Required but for --test." placeholder:"URL"`
-	Test        string `help:"Send a test to this channel, say what happened, and end: exit code 0 or 1." env:"-" placeholder:"CHANNEL"`
+	DatabaseURL string `help:"Database, as hypertick_operator: postgres://user:password@host:port/name. Required unless --test is given." placeholder:"URL"`
+	Test        string `help:"Send a test message to this channel, print the result, and exit: exit code 0 or 1." env:"-" placeholder:"CHANNEL"`
 	notifyFlags
 }
 
-// Run sends until it is told to stop.
+// Run sends until the context ends.
 func (c *notifyCmd) Run(e *env) error {
 	cfg, err := c.config()
 	if err != nil {
@@ -125,8 +125,8 @@ func (c *notifyCmd) Run(e *env) error {
 func test(ctx context.Context, e *env, cfg notify.Config, channel string) error {
 	start := time.Now()
 	if err := notify.Test(ctx, cfg, channel); err != nil {
-		return fmt.Errorf("the test was not taken: %w", err)
+		return fmt.Errorf("the channel did not accept the test: %w", err)
 	}
-	fmt.Fprintf(e.out, "ok: %s took the test in %v\n", channel, time.Since(start).Round(time.Millisecond))
+	fmt.Fprintf(e.out, "ok: %s accepted the test in %v\n", channel, time.Since(start).Round(time.Millisecond))
 	return nil
 }

@@ -24,8 +24,8 @@ const (
 	signing    notify.Secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 )
 
-// TestNotify sends a test, then runs the notifier on a channel of a file and
-// one of the environment, gives one notification up, and sends it again.
+// TestNotify sends a test message, then runs the notifier on a channel of a file and
+// one of the environment, lets one notification fail permanently, and retries it.
 func TestNotify(t *testing.T) {
 	ctx := wait.Context(t, 2*time.Minute)
 	var refuse atomic.Bool
@@ -55,8 +55,8 @@ func TestNotify(t *testing.T) {
 	t.Setenv("HYPERTICK_EMAIL_TO", "") // as compose sets what is left empty
 
 	for args, want := range map[string]string{
-		"--test ops --allow-private-targets":         "ok: ops took the test",
-		"--test webhook --allow-targets 127.0.0.0/8": "ok: webhook took the test",
+		"--test ops --allow-private-targets":         "ok: ops accepted the test",
+		"--test webhook --allow-targets 127.0.0.0/8": "ok: webhook accepted the test",
 	} {
 		if code, out, errOut := run(ctx, append([]string{"notify"}, strings.Fields(args)...)...); code != 0 || !strings.Contains(out, want) {
 			t.Errorf("%s: %d %q %q", args, code, out, errOut)
@@ -124,7 +124,7 @@ func TestNotify(t *testing.T) {
 
 	refuse.Store(true)
 	write("three", "ops")
-	wait.Until(t, "three is given up", func() bool { all := listed(); return len(all) == 1 && all[0]["state"] == "dead" })
+	wait.Until(t, "three has failed permanently", func() bool { all := listed(); return len(all) == 1 && all[0]["state"] == "dead" })
 	one := listed()[0]
 	if one["key"] != "three" || one["channel"] != "ops" || one["attempts"] != 1.0 || one["message"] != "A rose" || !strings.Contains(one["error"].(string), "410") {
 		t.Errorf("listed: %v", one)
@@ -137,10 +137,10 @@ func TestNotify(t *testing.T) {
 		t.Errorf("of another channel: %d %s", code, out)
 	}
 	refuse.Store(false)
-	if code, out, errOut := run(ctx, "outbox", "retry", "--database-url", url, "--channel", "webhook", id); code != 1 || out != "0 to be sent again\n" {
+	if code, out, errOut := run(ctx, "outbox", "retry", "--database-url", url, "--channel", "webhook", id); code != 1 || out != "0 to retry\n" {
 		t.Errorf("retry of another channel: %d %q %q", code, out, errOut)
 	}
-	if code, out, errOut := run(ctx, "outbox", "retry", "--database-url", url, id); code != 0 || out != "1 to be sent again\n" {
+	if code, out, errOut := run(ctx, "outbox", "retry", "--database-url", url, id); code != 0 || out != "1 to retry\n" {
 		t.Errorf("retry: %d %q %q", code, out, errOut)
 	}
 	if key := <-got; key != "three" {

@@ -13,17 +13,17 @@ import (
 )
 
 type outboxCmd struct {
-	List  outboxListCmd  `cmd:"" help:"List the notifications that wait or were given up, newest first."`
-	Retry outboxRetryCmd `cmd:"" help:"Send notifications again: those given up, and those that wait for their next try."`
+	List  outboxListCmd  `cmd:"" help:"List the notifications that wait or failed permanently, newest first."`
+	Retry outboxRetryCmd `cmd:"" help:"Retry notifications that failed permanently, and at once those that wait for their next attempt."`
 }
 
-// outboxFlags say which notifications are meant.
+// outboxFlags select notifications.
 type outboxFlags struct {
 	databaseFlag
-	Channel string `help:"Only those of this channel." placeholder:"CHANNEL" env:"-"`
+	Channel string `help:"Only notifications of this channel." placeholder:"CHANNEL" env:"-"`
 }
 
-// channel is what the queries take: nil is any.
+// channel returns the argument of the queries: nil is any channel.
 func (f *outboxFlags) channel() *string {
 	if f.Channel == "" {
 		return nil
@@ -34,11 +34,11 @@ func (f *outboxFlags) channel() *string {
 type outboxListCmd struct {
 	outboxFlags
 	State []string `help:"States to list: ${enum}." enum:"waiting,dead,sent" default:"waiting,dead" placeholder:"STATE" env:"-"`
-	Limit int      `help:"Most to list." default:"50" placeholder:"N"`
-	JSON  bool     `name:"json" help:"List as JSON, one a line."`
+	Limit int      `help:"Maximum number of notifications." default:"50" placeholder:"N"`
+	JSON  bool     `name:"json" help:"Print JSON, one object per line."`
 }
 
-// Run lists.
+// Run lists notifications.
 func (c *outboxListCmd) Run(e *env) error {
 	if c.Limit < 1 || c.Limit > 10_000 {
 		return usagef("--limit: want 1 to 10000, got %d", c.Limit)
@@ -62,7 +62,7 @@ func (c *outboxListCmd) Run(e *env) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tCHANNEL\tSTATE\tTRIES\tWRITTEN\tNEXT TRY\tMESSAGE\tLAST ERROR")
+	fmt.Fprintln(w, "ID\tCHANNEL\tSTATE\tATTEMPTS\tWRITTEN\tNEXT ATTEMPT\tMESSAGE\tLAST ERROR")
 	for i := range rows {
 		r := &rows[i]
 		next, last := "", ""
@@ -77,7 +77,7 @@ func (c *outboxListCmd) Run(e *env) error {
 	return w.Flush()
 }
 
-// printable keeps what others wrote from moving the cursor, or the columns.
+// printable replaces what would move the cursor or the columns.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -87,7 +87,7 @@ func printable(s string) string {
 	}, s)
 }
 
-// outboxLine names the fields of a listed notification.
+// outboxLine is a notification in the output of --json.
 type outboxLine struct {
 	ID         int64      `json:"id"`
 	Key        string     `json:"key"`
@@ -103,11 +103,11 @@ type outboxLine struct {
 
 type outboxRetryCmd struct {
 	outboxFlags
-	IDs []int64 `arg:"" optional:"" name:"id" help:"Which, by the first column of outbox list." placeholder:"ID"`
-	All bool    `help:"All of them, or with --channel all of that one." env:"-"`
+	IDs []int64 `arg:"" optional:"" name:"id" help:"Ids, as in the first column of outbox list." placeholder:"ID"`
+	All bool    `help:"All notifications, or with --channel all of that channel." env:"-"`
 }
 
-// Run makes them due, and tells the notifiers.
+// Run makes notifications due, and wakes the notifiers.
 func (c *outboxRetryCmd) Run(e *env) error {
 	if c.All == (len(c.IDs) > 0) {
 		return usagef("want either ids, as outbox list shows them, or --all")
@@ -127,9 +127,9 @@ func (c *outboxRetryCmd) Run(e *env) error {
 	if err := q.WakeNotifiers(e.ctx); err != nil {
 		return fmt.Errorf("wake the notifiers: %w", err)
 	}
-	fmt.Fprintf(e.out, "%d to be sent again\n", len(ids))
+	fmt.Fprintf(e.out, "%d to retry\n", len(ids))
 	if missing := len(c.IDs) - len(ids); missing > 0 {
-		return fmt.Errorf("%d are not there, were sent, or are about to be tried", missing)
+		return fmt.Errorf("%d do not exist, were sent, or are being sent", missing)
 	}
 	return nil
 }

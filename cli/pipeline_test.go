@@ -39,7 +39,7 @@ func newPipeline(ctx context.Context, t *testing.T) *pipeline {
 	return p
 }
 
-// newStream is a pipeline whose ingest does not run yet.
+// newStream returns a pipeline whose ingest does not run yet.
 func newStream(ctx context.Context, t *testing.T) *pipeline {
 	t.Helper()
 	var b [6]byte
@@ -64,7 +64,7 @@ func newStream(ctx context.Context, t *testing.T) *pipeline {
 	return p
 }
 
-// ingest runs until the test ends.
+// ingest runs ingest until the test ends.
 func (p *pipeline) ingest(ctx context.Context, t *testing.T) {
 	t.Helper()
 	run, stop := context.WithCancel(ctx)
@@ -82,8 +82,8 @@ func (p *pipeline) ingest(ctx context.Context, t *testing.T) {
 	})
 }
 
-// caughtUp waits until ingest is done with all the topic has, then lets the
-// jobs carry it upwards.
+// caughtUp waits until ingest has handled all records of the topic, then runs the
+// jobs that refresh the candles.
 func (p *pipeline) caughtUp(ctx context.Context, t *testing.T) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(p.brokers, ",")...))
@@ -107,7 +107,7 @@ func (p *pipeline) caughtUp(ctx context.Context, t *testing.T) {
 	p.SettleCandles(t)
 }
 
-// checksum stands for all rows of ticks, in whatever order they lie.
+// checksum is a checksum over the rows of ticks that does not depend on order.
 func (p *pipeline) checksum(ctx context.Context, t *testing.T) (count int64, sum string) {
 	t.Helper()
 	err := p.Pool.QueryRow(ctx, `SELECT count(*), coalesce(sum(('x' || substr(md5(concat_ws('|', symbol, extract(epoch FROM ts), seq, price, size)), 1, 15))::bit(60)::bigint), 0)::text
@@ -150,7 +150,7 @@ func TestReplayBars(t *testing.T) {
 		t.Fatalf("run npm ci in testdata/npm (make test does): %v", err)
 	}
 	p := newPipeline(ctx, t)
-	// Four ticks a day need no chunk a week.
+	// Four ticks a day do not need a chunk per week.
 	if _, err := p.Pool.Exec(ctx, "SELECT set_chunk_time_interval('ticks', INTERVAL '90 days')"); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestReplayBars(t *testing.T) {
 	dbtest.EqualCandles(t, "1d", p.Candles(t, "1d"), want)
 
 	count, sum := p.checksum(ctx, t)
-	// Again, skipping what the topic has, and again, sending everything.
+	// Again, skipping rows already in the topic, and again, sending every row.
 	for _, args := range [][]string{{}, {"--all"}} {
 		p.replay(ctx, t, append([]string{"--file", file, "--symbol", "SPX", "--venue", "INDEX"}, args...)...)
 		p.caughtUp(ctx, t)
@@ -260,7 +260,7 @@ func TestSimulatedDay(t *testing.T) {
 	cfg.Start = end.Add(-24 * time.Hour)
 	simulated, stop := context.WithCancel(ctx)
 	defer stop()
-	// The history ends where the clock stands; the first sleep is the end.
+	// The history ends at the time of the clock; the first sleep ends the simulation.
 	cfg.Clock = func() time.Time { return end }
 	cfg.Sleep = func(context.Context, time.Duration) error { stop(); return context.Canceled }
 	sim, err := simulate.New(cfg, nil)
@@ -284,8 +284,8 @@ func TestSimulatedDay(t *testing.T) {
 			}
 			newest[k.Symbol] = max(newest[k.Symbol], k.TS)
 			want = append(want, dbtest.Tick{TS: k.Time(), Symbol: k.Symbol, Price: k.Price, Size: k.Size, Seq: k.Seq, Venue: k.Venue})
-			// Every tenth tick has a twin at the same time, in a feed of its
-			// own symbol so that seq stays the simulator's.
+			// Every tenth tick has a copy at the same time with a symbol of its own,
+			// so that the seqs of the simulator stay as they are.
 			if k.Seq%10 == 0 {
 				twin := feed.Tick{Symbol: "TWIN", Venue: "TEST", TS: k.TS / 1e6 * 1e6, Price: k.Price, Size: 1, Seq: int64(len(want))}
 				want = append(want, dbtest.Tick{TS: twin.Time(), Symbol: twin.Symbol, Price: twin.Price, Size: twin.Size, Seq: twin.Seq, Venue: twin.Venue})

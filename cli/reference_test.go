@@ -22,19 +22,19 @@ const (
 	referenceEnd   = "<!-- end of the table -->\n"
 )
 
-// secrets are the variables that are no flags, since flags show in process lists.
+// secrets are the variables without a flag, since flags show in process lists.
 var secrets = []setting{
-	{variable: brokerPasswordEnv, help: "Password for --broker-username. No flag: flags show in process lists."},
-	{variable: "HYPERTICK_READER_PASSWORD", commands: []string{"migrate"}, help: "Set as the password of hypertick_reader when given. No flag, for the same reason."},
-	{variable: "HYPERTICK_WRITER_PASSWORD", commands: []string{"migrate"}, help: "The same for hypertick_writer."},
-	{variable: "HYPERTICK_OPERATOR_PASSWORD", commands: []string{"migrate"}, help: "The same for hypertick_operator."},
-	{variable: webhookURLEnv, commands: []string{"demo", "notify"}, help: "Makes the channel webhook. No flag, for it is a secret."},
-	{variable: webhookSecretEnv, commands: []string{"demo", "notify"}, help: "Signs what goes there: whsec_ and 24 to 64 bytes in base64."},
-	{variable: slackURLEnv, commands: []string{"demo", "notify"}, help: "Makes the channel slack: the address of an incoming webhook."},
-	{variable: smtpURLEnv, commands: []string{"demo", "notify"}, help: "Makes the channel email: smtp://user:password@host:port (STARTTLS), smtps://..., or smtp://host:25?tls=none."},
+	{variable: brokerPasswordEnv, help: "Password of --broker-username. There is no flag, because flags show in process lists."},
+	{variable: "HYPERTICK_READER_PASSWORD", commands: []string{"migrate"}, help: "Password to set for hypertick_reader. There is no flag, for the same reason."},
+	{variable: "HYPERTICK_WRITER_PASSWORD", commands: []string{"migrate"}, help: "Password to set for hypertick_writer."},
+	{variable: "HYPERTICK_OPERATOR_PASSWORD", commands: []string{"migrate"}, help: "Password to set for hypertick_operator."},
+	{variable: webhookURLEnv, commands: []string{"demo", "notify"}, help: "Creates the channel webhook. There is no flag, because it is a secret."},
+	{variable: webhookSecretEnv, commands: []string{"demo", "notify"}, help: "Secret that signs its requests: whsec_ and 24 to 64 bytes in base64."},
+	{variable: slackURLEnv, commands: []string{"demo", "notify"}, help: "Creates the channel slack: the address of an incoming webhook."},
+	{variable: smtpURLEnv, commands: []string{"demo", "notify"}, help: "Creates the channel email: smtp://user:password@host:port (STARTTLS), smtps://..., or smtp://host:25?tls=none."},
 }
 
-// setting is what several commands take under one name with one meaning.
+// setting is a flag or variable that several commands share.
 type setting struct {
 	variable, flag, fallback, help string
 	commands                       []string
@@ -123,7 +123,7 @@ func reference(t *testing.T) string {
 	return b.String()
 }
 
-// TestReference sees that docs/deploy.md lists the settings that there are.
+// TestReference checks that docs/deploy.md lists the settings of all commands.
 func TestReference(t *testing.T) {
 	doc, err := os.ReadFile(referenceFile)
 	if err != nil {

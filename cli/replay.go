@@ -15,19 +15,19 @@ type replayCmd struct {
 	produceFlags
 	File string `help:"CSV file of trades or of bars (open, high, low, close); plain, gzip or zstd; - is standard input." required:"" placeholder:"FILE"`
 	fileFlags
-	Speed float64 `help:"How many times faster than real time: 1 is real time, 0 as fast as possible." default:"0" placeholder:"N"`
-	All   bool    `help:"Send every row, also those the topic has already; the database drops them." env:"-"`
+	Speed float64 `help:"Speed relative to real time: 1 is real time, 0 as fast as possible." default:"0" placeholder:"N"`
+	All   bool    `help:"Send every row, also those already in the topic; ingest drops them as duplicates." env:"-"`
 }
 
-// fileFlags say how to read a file.
+// fileFlags describe a CSV file.
 type fileFlags struct {
-	Symbol     string            `help:"Symbol of rows that name none." placeholder:"SYMBOL" env:"-"`
-	Venue      string            `help:"Venue of rows that name none." default:"FILE" placeholder:"VENUE" env:"-"`
-	Map        map[string]string `help:"Which column holds a field, as in --map 'ts=Date+Time,price=Last'. Fields: ts price size seq symbol venue open high low close volume." mapsep:"," placeholder:"FIELD=COLUMN"`
+	Symbol     string            `help:"Symbol of rows without one." placeholder:"SYMBOL" env:"-"`
+	Venue      string            `help:"Venue of rows without one." default:"FILE" placeholder:"VENUE" env:"-"`
+	Map        map[string]string `help:"Column of each field, as in --map 'ts=Date+Time,price=Last'. Fields: ts price size seq symbol venue open high low close volume." mapsep:"," placeholder:"FIELD=COLUMN"`
 	Header     []string          `help:"Names of the columns of a file without a header line." placeholder:"NAME,..."`
-	Kind       string            `help:"What a row is: ${enum}." enum:"auto,trades,bars" default:"auto"`
-	TimeFormat string            `help:"Form of the times, as a layout of Go's package time; the usual ones are recognised." placeholder:"LAYOUT"`
-	Timezone   string            `help:"Zone of times that do not name one." default:"UTC" placeholder:"ZONE"`
+	Kind       string            `help:"Kind of the rows: ${enum}." enum:"auto,trades,bars" default:"auto"`
+	TimeFormat string            `help:"Format of the times, as a layout of Go's package time; common ones are recognised." placeholder:"LAYOUT"`
+	Timezone   string            `help:"Time zone of times without one." default:"UTC" placeholder:"ZONE"`
 	SkipBad    bool              `help:"Report and skip rows that cannot be read, instead of stopping at the first." env:"-"`
 }
 
@@ -44,8 +44,8 @@ func (f *fileFlags) replay(e *env, zone *time.Location) replay.Config {
 
 // Help is shown below the flags.
 func (replayCmd) Help() string {
-	return "Rows are numbered (seq) by the file's own column or by their place, so that replaying a file twice adds nothing. " +
-		"A bar becomes four ticks, and the candle of its interval equals it."
+	return "The seq of a row is a column of the file, or its position, so replaying a file twice adds nothing. " +
+		"A bar becomes four ticks, whose candle equals the bar."
 }
 
 // Run replays a file.

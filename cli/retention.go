@@ -17,17 +17,17 @@ import (
 
 type retentionCmd struct {
 	databaseFlag
-	Ticks   keepAge           `help:"Keep raw ticks this long, such as 90d, or keep for ever." placeholder:"AGE" env:"-"`
-	Candles map[string]string `help:"The same for the candles of an interval that is stored, such as 1m=2y or 1h=keep. May be given several times." mapsep:"," placeholder:"INTERVAL=AGE" env:"-"`
+	Ticks   keepAge           `help:"How long to keep ticks, such as 90d, or keep for ever." placeholder:"AGE" env:"-"`
+	Candles map[string]string `help:"How long to keep the candles of a materialised interval, such as 1m=2y or 1h=keep; repeatable." mapsep:"," placeholder:"INTERVAL=AGE" env:"-"`
 }
 
 // Help is shown below the flags.
 func (retentionCmd) Help() string {
-	return "Without flags it only says how long each is kept. Candles must be kept at least as long as what they are built from. " +
-		"Ticks older than the ticks that are still there are not accepted any more: they go to the dead letters as too old."
+	return "Without flags it only shows how long each is kept. Candles must be kept at least as long as what they are built from. " +
+		"Ticks older than the retention horizon are not accepted: ingest publishes them to the dead-letter topic as too old."
 }
 
-// Run changes retention, then prints it.
+// Run changes retention if asked to, then prints it.
 func (c *retentionCmd) Run(e *env) error {
 	change, err := c.change()
 	if err != nil {
@@ -69,7 +69,7 @@ func (c *retentionCmd) Run(e *env) error {
 
 const candles = "candles_"
 
-// change is what the flags say, by relation.
+// change returns the retention that the flags name, by relation; 0 is for ever.
 func (c *retentionCmd) change() (map[string]time.Duration, error) {
 	change := map[string]time.Duration{}
 	if c.Ticks.set {
@@ -85,7 +85,8 @@ func (c *retentionCmd) change() (map[string]time.Duration, error) {
 	return change, nil
 }
 
-// stored returns an error where --candles names an interval that has none.
+// stored returns an error if --candles names an interval that is not
+// materialised.
 func (c *retentionCmd) stored(ctx context.Context, pool *pgxpool.Pool) error {
 	keeps, err := db.Retention(ctx, pool)
 	if err != nil {
@@ -99,7 +100,7 @@ func (c *retentionCmd) stored(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Candles)) {
 		if !slices.Contains(stored, name) {
-			return usagef("--candles: want one of %s, which are stored, got %q", strings.Join(stored, ", "), name)
+			return usagef("--candles: want one of %s, which are materialised, got %q", strings.Join(stored, ", "), name)
 		}
 	}
 	return nil

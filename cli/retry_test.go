@@ -13,9 +13,9 @@ import (
 	"github.com/hypertick/hypertick/internal/wait"
 )
 
-// TestRetryAhead: a letter whose tick is beyond what ingest has brought stays,
-// or the ticks between would count as repeats; and a seq is stored once
-// whatever the ts of the tick that has it.
+// TestRetryAhead checks that a dead letter ahead of its feed position stays, since
+// ingest would drop the ticks in between as duplicates, and that a seq is stored
+// once, whatever the ts of its tick.
 func TestRetryAhead(t *testing.T) {
 	t.Parallel()
 	ctx := wait.Context(t, 2*time.Minute)
@@ -25,7 +25,7 @@ func TestRetryAhead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	// Which the first ingest makes.
+	// The first ingest creates this topic.
 	dead, err := feed.NewProducer(feed.ProducerConfig{Brokers: strings.Split(p.brokers, ","), Topic: feed.DeadLetterTopic(p.topic)})
 	if err != nil {
 		t.Fatal(err)
@@ -47,8 +47,8 @@ func TestRetryAhead(t *testing.T) {
 		at := start.Add(time.Duration(seq) * time.Second).Add(later)
 		return string(feed.AppendJSON(nil, &feed.Tick{Symbol: "AAA", Venue: "V", TS: at.UnixMicro(), Price: 10 + float64(seq), Size: 1, Seq: seq}))
 	}
-	// As an ingest would write it that cannot read what this one can.
-	letter := func(r *kgo.Record, value string) {
+	// As an older ingest would have published it.
+	deadLetter := func(r *kgo.Record, value string) {
 		t.Helper()
 		h := []kgo.RecordHeader{{Key: deadletter.HeaderError, Value: []byte("not understood then")}}
 		if r != nil {
@@ -84,26 +84,26 @@ func TestRetryAhead(t *testing.T) {
 		}
 	}
 	eighth := produce(p.topic, "eight")
-	letter(fifth, value(5, 0))
-	letter(eighth, value(8, 0))
-	letter(nil, value(6, 0))
-	retry("0/0 stays: ingest has not passed it yet (", "0/1 stays: ingest has not passed it yet (", "0/2 stays: its source offset is unknown", "0 stored, 0 were there already, 3 stay")
+	deadLetter(fifth, value(5, 0))
+	deadLetter(eighth, value(8, 0))
+	deadLetter(nil, value(6, 0))
+	retry("0/0 stays: ingest has not passed it yet (", "0/1 stays: ingest has not passed it yet (", "0/2 stays: its source offset is unknown", "0 stored, 0 already stored, 3 stay")
 	stored("")
 
 	p.ingest(ctx, t)
 	p.caughtUp(ctx, t)
 	stored("1 2 3 4 6 7")
-	retry("2 stored, 1 were there already, 0 stay")
+	retry("2 stored, 1 already stored, 0 stay")
 	stored("1 2 3 4 5 6 7 8")
 
-	// The feed goes on.
+	// The feed continues.
 	produce(p.topic, value(9, 0))
 	p.caughtUp(ctx, t)
 	stored("1 2 3 4 5 6 7 8 9")
-	// Seqs of which the letter has another ts; a place that ingest does not know.
-	letter(fifth, value(4, time.Hour))
-	letter(fifth, value(9, -time.Hour))
-	letter(&kgo.Record{Topic: "other"}, value(10, 0))
-	retry("0 stored, 2 were there already, 1 stay", "(offset 0 of partition 0 of other, where ingest has not begun)")
+	// Seqs that the dead letter has with another ts; a source that ingest does not know.
+	deadLetter(fifth, value(4, time.Hour))
+	deadLetter(fifth, value(9, -time.Hour))
+	deadLetter(&kgo.Record{Topic: "other"}, value(10, 0))
+	retry("0 stored, 2 already stored, 1 stay", "(offset 0 of partition 0 of other, where ingest has not begun)")
 	stored("1 2 3 4 5 6 7 8 9")
 }

@@ -21,24 +21,24 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// To look at the demo takes no flags: its addresses are the defaults.
+// The defaults are the addresses of the demo.
 type statusCmd struct {
 	DatabaseURL string `help:"Database; by default the demo's." default:"postgres://hypertick_reader@127.0.0.1:15432/postgres?sslmode=disable" placeholder:"URL"`
 	brokerFlag
-	API      string        `help:"API to ask; nothing leaves it out." name:"api" default:"http://127.0.0.1:8080" placeholder:"URL"`
-	All      bool          `help:"Also the parts that are well and have nothing to say: every job." env:"-"`
-	JSON     bool          `help:"As JSON." name:"json"`
-	Watch    bool          `help:"Again and again, until stopped." short:"w" env:"-"`
-	Every    time.Duration `help:"How often to look, with --watch." default:"2s" placeholder:"DURATION"`
-	Deadline time.Duration `help:"How long a part may take to answer before it counts as failed." default:"3s" placeholder:"DURATION"`
+	API      string        `help:"API to check; an empty value skips it." name:"api" default:"http://127.0.0.1:8080" placeholder:"URL"`
+	All      bool          `help:"Also list jobs that are ok." env:"-"`
+	JSON     bool          `help:"Print JSON." name:"json"`
+	Watch    bool          `help:"Repeat until stopped." short:"w" env:"-"`
+	Every    time.Duration `help:"Time between two queries of --watch." default:"2s" placeholder:"DURATION"`
+	Deadline time.Duration `help:"Time after which a part that does not answer counts as failed." default:"3s" placeholder:"DURATION"`
 }
 
 // Help is shown below the flags.
 func (statusCmd) Help() string {
-	return "Each part of the pipeline with its state, its age or how far it is behind, its last error and what to do about it. Exit code 0 when nothing has failed, else 1."
+	return "Shows each part of the pipeline with its state, age or lag, last error, and what to do about it. The exit code is 0 if nothing has failed, otherwise 1."
 }
 
-// part is a row of the status.
+// part is a row of the output.
 type part struct {
 	Component string   `json:"component"`
 	Part      string   `json:"part"`
@@ -49,10 +49,10 @@ type part struct {
 	Action    string   `json:"action,omitempty"`
 }
 
-// errFailed ends the command with exit code 1; what failed has been printed.
-var errFailed = errors.New("not all is well")
+// errFailed ends the command with exit code 1; the failures are printed before.
+var errFailed = errors.New("something has failed")
 
-// Run looks once, or until it is told to stop.
+// Run queries the status once, or with --watch until the context ends.
 func (c *statusCmd) Run(e *env) error {
 	switch {
 	case c.Every <= 0:
@@ -98,7 +98,7 @@ func (c *statusCmd) Run(e *env) error {
 	}
 }
 
-// look asks everything at once.
+// look queries all parts concurrently, and returns them and the worst state.
 func (c *statusCmd) look(ctx context.Context, pool *pgxpool.Pool, security feed.Security) ([]part, string) {
 	queries := db.New(pool)
 	var rows []db.PipelineRow
@@ -111,7 +111,7 @@ func (c *statusCmd) look(ctx context.Context, pool *pgxpool.Pool, security feed.
 	var g errgroup.Group
 	g.Go(func() error { rows, databaseErr = queries.Pipeline(ctx); return nil })
 	g.Go(func() error { baselineErr = db.CheckBaseline(ctx, pool); return nil })
-	// Word of these is worth no error.
+	// These two add detail; their errors are ignored.
 	g.Go(func() error { server, _ = db.ReadServer(ctx, pool); return nil })
 	g.Go(func() error { traffic, _ = queries.APITraffic(ctx); return nil })
 	g.Go(func() error { topic, brokerErr = feed.CheckTopic(ctx, c.Brokers, security, c.Topic, 0); return nil })
@@ -123,13 +123,13 @@ func (c *statusCmd) look(ctx context.Context, pool *pgxpool.Pool, security feed.
 	broker := part{Component: "broker", Part: strings.Join(c.Brokers, ","), State: "ok", Detail: fmt.Sprintf("topic %s: %d partitions, %d records kept", c.Topic, topic.Partitions, topic.Records)}
 	if brokerErr != nil {
 		broker.State, broker.Detail, broker.Error = "failed", "topic "+c.Topic+" cannot be read", brokerErr.Error()
-		broker.Action = "Start it, or look at its address and credentials; producers and ingest try again by themselves."
+		broker.Action = "Start it, or check its address and credentials; producers and ingest retry by themselves."
 	}
 	var parts []part
 	if databaseErr != nil {
 		detail := "does not answer, or has not been migrated"
 		if errors.Is(databaseErr, context.DeadlineExceeded) {
-			detail = fmt.Sprintf("gave no answer in %v: busy, or gone", c.Deadline)
+			detail = fmt.Sprintf("no answer in %v: busy or down", c.Deadline)
 		}
 		parts = []part{{
 			Component: "database", State: "failed", Detail: detail, Error: databaseErr.Error(),
@@ -137,7 +137,7 @@ func (c *statusCmd) look(ctx context.Context, pool *pgxpool.Pool, security feed.
 		}, broker}
 	}
 	if other, ok := errors.AsType[*db.BaselineError](baselineErr); ok {
-		// What cannot be read then is no other fault.
+		// The other queries fail for the same reason.
 		if databaseErr != nil {
 			parts = []part{broker}
 		}
@@ -173,8 +173,8 @@ func (c *statusCmd) look(ctx context.Context, pool *pgxpool.Pool, security feed.
 	return parts, worst
 }
 
-// versionParts is a warning where the server's versions are known not to go
-// well together.
+// versionParts returns a warning if the versions of the server are known to be
+// incompatible.
 func versionParts(server db.Server) []part {
 	v := server.Verdict()
 	if v.Problem == "" {
@@ -213,11 +213,11 @@ func (c *statusCmd) print(out io.Writer, parts []part, worst string) error {
 	if quiet > 0 {
 		fmt.Fprintf(w, "ok\t%d jobs\t\t--all shows them\n", quiet)
 	}
-	fmt.Fprintf(w, "\n%s\n", map[string]string{"ok": "All is well.", "warning": "Nothing has failed; see the warnings.", "failed": "Something has failed."}[worst])
+	fmt.Fprintf(w, "\n%s\n", map[string]string{"ok": "Everything is ok.", "warning": "Nothing has failed; see the warnings.", "failed": "Something has failed."}[worst])
 	return w.Flush()
 }
 
-// seconds for people: 0.4 s, 12 s, 3m20s, 2h5m.
+// seconds formats an age: 0.4 s, 12 s, 3m20s, 2h5m.
 func seconds(s *float64) string {
 	switch {
 	case s == nil:

@@ -19,7 +19,7 @@ type status struct {
 	Data  []statusPart
 }
 
-// status asks the demo's parts as a user does.
+// status runs hypertick status on the demo.
 func (d *demo) status(ctx context.Context) (s status, code int, out string) {
 	var stdout, stderr bytes.Buffer
 	code = cli.Main(ctx, []string{"status", "--json", "--deadline", "4s", "--database-url", "postgres://hypertick_reader@" + d.database + "/postgres?sslmode=disable",
@@ -28,7 +28,7 @@ func (d *demo) status(ctx context.Context) (s status, code int, out string) {
 	return s, code, stdout.String() + stderr.String()
 }
 
-// part is the first of a component.
+// part returns the first part of a component.
 func (s status) part(component string) statusPart {
 	for _, p := range s.Data {
 		if p.Component == component {
@@ -38,8 +38,8 @@ func (s status) part(component string) statusPart {
 	return statusPart{}
 }
 
-// TestStatusOfNothing: each part that does not answer has failed, and what to
-// do stands beside it.
+// TestStatusOfNothing checks that each part that does not answer has failed, with an
+// action.
 func TestStatusOfNothing(t *testing.T) {
 	t.Parallel()
 	d := &demo{api: freeAddr(t), database: freeAddr(t), broker: freeAddr(t)}
@@ -53,7 +53,7 @@ func TestStatusOfNothing(t *testing.T) {
 			t.Errorf("%s: %+v", component, p)
 		}
 	}
-	// The same for people.
+	// The same as a table.
 	var stdout, stderr bytes.Buffer
 	code = cli.Main(ctx, []string{"status", "--database-url", "postgres://hypertick_reader:hush@" + d.database + "/postgres", "--brokers", d.broker, "--api", ""}, &stdout, &stderr)
 	if text := stdout.String(); code != 1 || strings.Count(text, "failed ") < 2 || strings.Count(text, "-> ") != 2 || !strings.Contains(text, "Something has failed.") || strings.Contains(text+stderr.String(), "hush") {

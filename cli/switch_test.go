@@ -11,8 +11,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// settings are the flags that are variables too: addresses, files, levels,
-// limits, what holds for every call on a machine.
+// settings are the flags that are environment variables too: addresses, files,
+// levels, limits and whatever is the same for every call on a machine.
 var settings = strings.Fields(`
 	allow-private-targets allow-targets api api-keys-file api-metrics-listen bars batch before brokers broker-listen broker-password-file
 	broker-sasl broker-tls broker-tls-ca broker-tls-cert broker-tls-key broker-username cache-dir channels-file cors-origins data-dir
@@ -21,13 +21,13 @@ var settings = strings.Fields(`
 	notify-metrics-listen operator-url partitions port-base rate rate-burst rate-limit read-timeout replicas request-timeout seed
 	send-timeout send-tries simulate speed symbols time-format timeout timezone tolerance topic trusted-proxies workers write-timeout`)
 
-// actions are the flags that say what one call does, to what, or widen it. A
-// variable that somebody has forgotten must never do that.
+// actions are the flags that choose what one call does, and to what. A variable left
+// set by accident must not do that.
 var actions = strings.Fields(`
 	all allow-version block-width candles channel down-to from help interval jump name offsets param
 	reason recursive repair skip-bad state status symbol test ticks to venue version watch yes`)
 
-// commands calls f for the whole tree, the root first.
+// commands calls f for every command, the root first.
 func commands(t *testing.T, f func(path []string, n *kong.Node)) {
 	t.Helper()
 	parser, err := newParser(&root{}, io.Discard, io.Discard)
@@ -44,7 +44,7 @@ func commands(t *testing.T, f func(path []string, n *kong.Node)) {
 	walk(nil, parser.Model.Node)
 }
 
-// TestSwitches sees that settings are variables and actions are not.
+// TestSwitches checks that settings are variables and actions are not.
 func TestSwitches(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
@@ -61,10 +61,10 @@ func TestSwitches(t *testing.T) {
 			case setting && action:
 				t.Errorf("--%s is in both lists", f.Name)
 			case !setting && !action:
-				t.Errorf("%s is new: if it says what one call does, or widens it, give it the tag env:\"-\" and put it into actions; "+
+				t.Errorf("%s is new: if it chooses what one call does, give it the tag env:\"-\" and put it into actions; "+
 					"if it holds for every call on a machine, put it into settings", where)
 			case action && len(f.Envs) > 0:
-				t.Errorf("%s says what one call does, but %v can set it: give it the tag env:\"-\"", where, f.Envs)
+				t.Errorf("%s chooses what one call does, but %v can set it: give it the tag env:\"-\"", where, f.Envs)
 			case setting && !slices.Equal(f.Envs, []string{want}):
 				t.Errorf("%s is a setting: want the variable %s, got %v", where, want, f.Envs)
 			}
@@ -82,7 +82,7 @@ func TestSwitches(t *testing.T) {
 	}
 }
 
-// TestForgottenVariables cannot run beside others: it changes the environment.
+// TestForgottenVariables changes the environment, so it does not run in parallel.
 func TestForgottenVariables(t *testing.T) {
 	for variable, value := range map[string]string{
 		"HYPERTICK_ALL": "true", "HYPERTICK_DOWN_TO": "0", "HYPERTICK_YES": "true", "HYPERTICK_REPAIR": "true", "HYPERTICK_TICKS": "1d",
@@ -119,11 +119,11 @@ func TestForgottenVariables(t *testing.T) {
 	}
 	var errOut bytes.Buffer
 	if code := Main(context.Background(), []string{"dlq", "discard", "--database-url", url}, io.Discard, &errOut); code != exitUsage || !strings.Contains(errOut.String(), "want offsets, --reason or --all") {
-		t.Errorf("dlq discard: want exit code 2 and to be told what is missing, got %d, %s", code, &errOut)
+		t.Errorf("dlq discard: want exit code 2 and an error that names what is missing, got %d, %s", code, &errOut)
 	}
 }
 
-// helpOf returns what --help prints, and of it the lines of one flag.
+// helpOf returns the output of --help, and its lines about one flag.
 func helpOf(t *testing.T, path []string) (all string, flag func(name string) string) {
 	t.Helper()
 	var out bytes.Buffer
@@ -158,7 +158,7 @@ func helpOf(t *testing.T, path []string) (all string, flag func(name string) str
 	}
 }
 
-// TestHelpOfFlags sees that --help prints the default of every flag that has
+// TestHelpOfFlags checks that --help prints the default of every flag that has
 // one, the variable of every setting, and no variable of an action.
 func TestHelpOfFlags(t *testing.T) {
 	t.Parallel()
@@ -190,6 +190,6 @@ func TestHelpOfFlags(t *testing.T) {
 		}
 	})
 	if defaults < 100 {
-		t.Errorf("only %d flags have a default: the walk does not see the tree", defaults)
+		t.Errorf("only %d flags have a default, want more: the walk misses commands", defaults)
 	}
 }

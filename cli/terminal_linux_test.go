@@ -17,9 +17,8 @@ import (
 	"github.com/hypertick/hypertick/db/dbtest"
 )
 
-// onTerminal runs the command in a process of its own on a terminal. When it
-// has printed prompt, answer is typed. It returns the exit code and all that
-// the terminal shows.
+// onTerminal runs the command in a process of its own on a terminal, and types answer
+// when it has printed prompt. It returns the exit code and what the terminal shows.
 func onTerminal(t *testing.T, prompt, answer string, args ...string) (int, string) {
 	t.Helper()
 	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -63,9 +62,9 @@ func onTerminal(t *testing.T, prompt, answer string, args ...string) (int, strin
 			t.Fatal(err)
 		}
 	}
-	_ = cmd.Wait() // the exit code says it
+	_ = cmd.Wait() // the exit code is checked
 	if !typed {
-		t.Errorf("want to be asked %q, got %s", prompt, shown.String())
+		t.Errorf("want the prompt %q, got %s", prompt, shown.String())
 	}
 	return cmd.ProcessState.ExitCode(), shown.String()
 }
@@ -78,7 +77,7 @@ func TestMigrateDownOnTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := applied(t, d)
-	const prompt = "Type the name of the database to go on: "
+	const prompt = "Type the name of the database to continue: "
 	args := []string{"migrate", "--database-url", d.URL, "--down-to", strconv.FormatInt(before[len(before)-1]-1, 10)}
 	for _, answer := range []string{"yes\n", "\n", "\x04"} { // the last is the end of input
 		code, shown := onTerminal(t, prompt, answer, args...)
@@ -91,7 +90,7 @@ func TestMigrateDownOnTerminal(t *testing.T) {
 	}
 	code, shown := onTerminal(t, prompt, server.Database+"\n", args...)
 	if code != 0 || !strings.Contains(shown, "rolls back 1 of "+strconv.Itoa(len(before))) {
-		t.Errorf("want exit code 0 and to be told the loss, got %d, %s", code, shown)
+		t.Errorf("want exit code 0 and what will be lost, got %d, %s", code, shown)
 	}
 	if got := applied(t, d); !slices.Equal(got, before[:len(before)-1]) {
 		t.Errorf("want %v left, got %v", before[:len(before)-1], got)

@@ -9,16 +9,16 @@ import (
 type topicCmd struct {
 	brokerFlag
 	produceFlags
-	Replicas int16 `help:"Copies of each partition where the topic has to be created; -1 leaves it to the broker." default:"-1" placeholder:"N"`
+	Replicas int16 `help:"Number of replicas if the topic is created; -1 is the default of the broker." default:"-1" placeholder:"N"`
 }
 
 // Help is shown below the flags.
 func (topicCmd) Help() string {
-	return "A record's timestamp is the time of its trade, so a topic that keeps records for a time deletes history as it arrives: " +
-		"topics made here keep them by size alone. A topic that is there already is left as it is."
+	return "The timestamp of a record is its trade time, so retention by age would delete history on arrival: " +
+		"the topics that this command creates have retention by size only. It does not change a topic that exists."
 }
 
-// Run creates what is missing and says what is there.
+// Run creates the topics that are missing, and prints all.
 func (c *topicCmd) Run(e *env) error {
 	if c.Replicas == 0 || c.Replicas < -1 {
 		return usagef("--replicas: want at least 1, or -1, got %d", c.Replicas)
@@ -37,13 +37,13 @@ func (c *topicCmd) Run(e *env) error {
 		return err
 	}
 	for _, t := range infos {
-		state := "was there"
+		state := "exists"
 		if t.Created {
 			state = "created"
 		}
 		fmt.Fprintf(e.out, "%s: %s, %d partitions, %d replicas, retention.ms %s\n", t.Name, state, t.Partitions, t.Replicas, t.RetentionMS)
 		if t.RetentionMS != "-1" {
-			fmt.Fprintf(e.errOut, "hypertick: topic %s deletes records by age, so that history is gone before it is read: set its retention.ms to -1\n", t.Name)
+			fmt.Fprintf(e.errOut, "hypertick: topic %s deletes records by age, so history is deleted before it is read: set its retention.ms to -1\n", t.Name)
 		}
 	}
 	return nil

@@ -20,9 +20,9 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// TestTopicsAreAlike creates the topics of a stream by each of the ways there are,
-// and wants them to be the same: partitions and configuration, as the broker has
-// it. Only the embedded broker, which fills a laptop's disk, keeps less.
+// TestTopicsAreAlike creates the topics of a stream in every possible way, and checks
+// that the broker reports the same partitions and configuration. Only the embedded
+// broker, which uses the disk of a laptop, keeps less.
 func TestTopicsAreAlike(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -90,7 +90,7 @@ func TestTopicsAreAlike(t *testing.T) {
 	}
 }
 
-// describe is how many partitions a topic has, and its configuration.
+// describe returns the number of partitions of a topic, and its configuration.
 func describe(ctx context.Context, t *testing.T, broker, topic string) map[string]string {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))

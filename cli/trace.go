@@ -22,7 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// tracing sends spans to where the OTEL_* environment says. Its zero value
+// tracing sends spans to the endpoint in the OTEL_* environment. Its zero value
 // sends none.
 type tracing struct {
 	provider trace.TracerProvider
@@ -67,26 +67,26 @@ func startTracing(ctx context.Context, service string, log *slog.Logger) (tracin
 	if err != nil {
 		return off, fmt.Errorf("start tracing: %w", err)
 	}
-	// A collector that is away shall be in our log, once per failure, and never stop us.
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("tracing", slog.Any("error", err)) }))
+	// A collector that is unavailable is logged, once per failure, and stops nothing.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("tracing failed", slog.Any("error", err)) }))
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))
 	return tracing{provider: provider, stop: func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if err := provider.Shutdown(ctx); err != nil {
-			log.Warn("tracing: the last spans were not sent", slog.Any("error", err))
+			log.Warn("spans not sent", slog.Any("error", err))
 		}
 	}}, nil
 }
 
-// pool makes a span of each query.
+// pool adds a span for each query.
 func (t tracing) pool(cfg *pgxpool.Config) {
 	if t.provider != nil {
 		cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTracerProvider(t.provider))
 	}
 }
 
-// hooks make a span of each record that comes from the broker.
+// hooks add a span for each record from the broker.
 func (t tracing) hooks() []kgo.Hook {
 	if t.provider == nil {
 		return nil

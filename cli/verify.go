@@ -16,25 +16,25 @@ import (
 type verifyCmd struct {
 	databaseFlag
 	brokerFlag
-	From    string `help:"Look at what lies after this time: 2026-01-31, or 2026-01-31T09:30:00Z (default: all whose ticks are still there)." placeholder:"TIME" env:"-"`
-	To      string `help:"Look at what lies before this time (default: now)." placeholder:"TIME" env:"-"`
-	Symbol  string `help:"Look at this symbol only." placeholder:"SYMBOL" env:"-"`
-	Repair  bool   `help:"Compute again what differs, and look again." env:"-"`
-	Offsets bool   `help:"Also ask the broker whether ingest_offsets fits its topic." env:"-"`
-	Limit   int    `help:"Print at most so many findings; all are counted, and all are mended." default:"1000" placeholder:"N"`
+	From    string `help:"Start of the range: 2026-01-31, or 2026-01-31T09:30:00Z (default: the oldest tick)." placeholder:"TIME" env:"-"`
+	To      string `help:"End of the range, exclusive (default: now)." placeholder:"TIME" env:"-"`
+	Symbol  string `help:"Verify this symbol only." placeholder:"SYMBOL" env:"-"`
+	Repair  bool   `help:"Refresh the buckets with drift, and verify them again." env:"-"`
+	Offsets bool   `help:"Also compare ingest_offsets with the topic." env:"-"`
+	Limit   int    `help:"Maximum number of findings to print; all are counted and repaired." default:"1000" placeholder:"N"`
 	JSON    bool   `name:"json" help:"Report as JSON."`
 }
 
 // Help is shown below the flags.
 func (verifyCmd) Help() string {
-	return "It computes candles from the ticks and block states from the candles, and compares them with what is stored: " +
-		"sums to 1e-9, everything else exactly. It also looks for a seq that is stored twice, for seqs that are missing, and for positions " +
-		"that do not fit the data. Buckets that TimescaleDB will compute again anyway count as pending, not as drift; " +
-		"where retention has dropped ticks nothing is compared. Without --repair it only reads; the rights of hypertick_reader are enough, " +
-		"but for its time limit. The exit code is 0 when all is well or was mended, 1 when something is wrong, 2 when it was called wrongly."
+	return "Computes candles from the ticks and block states from the candles, and compares them with the stored ones: " +
+		"sums to 1e-9, everything else exactly. Reports seqs that are stored twice, seqs that are missing, and positions " +
+		"that do not match the data. Buckets that a refresh will compute again anyway are pending, not drift; " +
+		"ranges whose ticks retention has dropped are skipped. Without --repair it only reads; the privileges of hypertick_reader are enough, " +
+		"but its statement timeout may be too short. The exit code is 0 if nothing is wrong or all is repaired, 1 if something is wrong, 2 on a usage error."
 }
 
-// Run audits, and fails when something is wrong.
+// Run verifies, and fails if something is wrong.
 func (c *verifyCmd) Run(e *env) error {
 	from, err := parseTime("--from", c.From)
 	if err != nil {
@@ -57,7 +57,7 @@ func (c *verifyCmd) Run(e *env) error {
 			return err
 		}
 		if cfg.Broker, err = security.Client(c.Brokers, kgo.ClientID("hypertick-verify"), kgo.RetryTimeout(15*time.Second)); err != nil {
-			return fmt.Errorf("make broker client: %w", err)
+			return fmt.Errorf("create broker client: %w", err)
 		}
 		defer cfg.Broker.Close()
 	}
@@ -107,7 +107,7 @@ func (c *verifyCmd) Run(e *env) error {
 	return nil
 }
 
-// parseTime reads a day or a moment; "" is none.
+// parseTime parses a date or a time; "" is the zero time.
 func parseTime(flag, s string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
@@ -120,7 +120,7 @@ func parseTime(flag, s string) (time.Time, error) {
 	return time.Time{}, usagef("%s: want a time such as 2026-01-31 or 2026-01-31T09:30:00Z, got %q", flag, s)
 }
 
-// findingLine is one finding for people.
+// findingLine formats a finding.
 func findingLine(f *verify.Finding) string {
 	var b strings.Builder
 	b.WriteString(string(f.Kind))
@@ -158,7 +158,7 @@ func findingLine(f *verify.Finding) string {
 	return b.String()
 }
 
-// values shortens what is too long for a line; JSON has it whole.
+// values shortens long values; --json prints them whole.
 func values(raw json.RawMessage) string {
 	const longest = 200
 	switch {
@@ -171,13 +171,13 @@ func values(raw json.RawMessage) string {
 }
 
 func resultLine(r *verify.Result) string {
-	return fmt.Sprintf("%d candles from %s to %s, %d blocks and the seqs of %d ticks looked at: %d drifted, %d repaired, %d pending, "+
+	return fmt.Sprintf("%d candles from %s to %s, %d blocks and the seqs of %d ticks verified: %d drifted, %d repaired, %d pending, "+
 		"%d duplicates, %d holes, %d known gaps, %d positions and %d offsets wrong",
 		r.Candles, r.From.Format(time.RFC3339), r.To.Format(time.RFC3339), r.Blocks, r.Ticks, r.Drift, r.Repaired, r.Pending,
 		r.Duplicates, r.Holes, r.Gaps, r.Positions, r.Offsets)
 }
 
-// wrongs says what is left, and what to do about it.
+// wrongs lists what is still wrong, and what to do about it.
 func wrongs(r *verify.Result) string {
 	var what []string
 	add := func(n int64, s string) {
@@ -186,13 +186,13 @@ func wrongs(r *verify.Result) string {
 		}
 	}
 	if left := r.Drift - r.Repaired; r.Repaired > 0 {
-		add(left, "%d buckets differ still")
+		add(left, "%d buckets still differ")
 	} else {
-		add(left, "%d buckets differ: --repair computes them again")
+		add(left, "%d buckets differ: --repair refreshes them")
 	}
 	add(r.Duplicates, "%d seqs are stored more than once")
 	add(r.Holes, "%d ranges of seq are missing")
-	add(r.Positions, "%d feed positions do not fit the ticks")
-	add(r.Offsets, "%d offsets do not fit the topic")
+	add(r.Positions, "%d feed positions do not match the ticks")
+	add(r.Offsets, "%d offsets do not match the topic")
 	return strings.Join(what, "; ") + "; see docs/operations.md"
 }

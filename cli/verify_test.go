@@ -34,7 +34,7 @@ func TestVerify(t *testing.T) {
 	}
 	code, out, errOut = run(ctx, "verify", "--database-url", d.URL, "--symbol", "AAA", "--from", start.Format(time.DateOnly))
 	if code != 1 || !strings.HasPrefix(out, "differs candles_1d AAA "+start.Format(time.RFC3339)+` stored {"high": 1000} expected {"high": 106}`) ||
-		!strings.Contains(errOut, "1 buckets differ: --repair computes them again") || strings.Count(errOut, "\n") != 1 {
+		!strings.Contains(errOut, "1 buckets differ: --repair refreshes them") || strings.Count(errOut, "\n") != 1 {
 		t.Fatalf("corrupt: exit code %d\n%s%s", code, out, errOut)
 	}
 	code, out, errOut = run(ctx, "verify", "--database-url", d.URL, "--repair", "--json")

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Stamped by the Makefile and the Dockerfile with -ldflags -X. What is empty is
-// read from what the Go tool has recorded.
+// Set by the Makefile and the Dockerfile with -ldflags -X. Empty ones are read from
+// the build information of the Go tool.
 var (
 	buildVersion string // of the release, or the commits since it: v0.1.0-3-g1a2b3c4
 	buildCommit  string // the whole hash
 	buildDate    string // of the commit, RFC 3339
 )
 
-// build is what the program knows of how it was built.
+// build describes how the program was built.
 type build struct {
 	version  string
 	commit   string // empty is unknown
@@ -30,10 +30,10 @@ func thisBuild() build {
 	return readBuild(info, buildVersion, buildCommit, buildDate)
 }
 
-// version names the program wherever a version of it is named.
+// version returns the version of the program.
 func version() string { return thisBuild().version }
 
-// readBuild prefers what was stamped to what info has, which may be nil.
+// readBuild prefers the linker flags to info, which may be nil.
 func readBuild(info *debug.BuildInfo, version, commit, date string) build {
 	b := build{version: version, commit: commit, date: date, goVersion: runtime.Version(), platform: runtime.GOOS + "/" + runtime.GOARCH}
 	recorded := map[string]string{}
@@ -57,7 +57,7 @@ func readBuild(info *debug.BuildInfo, version, commit, date string) build {
 	return b
 }
 
-// String is one line: v0.1.0, commit 1a2b3c4d5e6f of 2026-12-01T09:30:00Z, go1.26.4 linux/amd64.
+// String returns one line: v0.1.0, commit 1a2b3c4d5e6f of 2026-12-01T09:30:00Z, go1.26.4 linux/amd64.
 func (b build) String() string {
 	var s strings.Builder
 	s.WriteString(b.version)

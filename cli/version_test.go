@@ -41,7 +41,7 @@ func TestReadBuild(t *testing.T) {
 	}
 }
 
-// TestVersion sees that flag and command say the same.
+// TestVersion checks that flag and command print the same.
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	var said []string
@@ -57,8 +57,8 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestStamps sees that the Makefile and the Dockerfile stamp variables that are
-// there: the linker says nothing about others.
+// TestStamps checks that the variables that the Makefile and the Dockerfile set
+// exist: the linker ignores others silently.
 func TestStamps(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("version.go")

@@ -15,12 +15,12 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// watch keeps a line of live status: on a terminal one line that changes each
-// second, elsewhere a new line every ten.
+// watch prints live status: on a terminal one line that changes each second,
+// elsewhere a new line every ten seconds.
 func watch(ctx context.Context, out io.Writer, brokers []string, security feed.Security, pool *pgxpool.Pool) error {
 	cl, err := security.Client(brokers)
 	if err != nil {
-		return fmt.Errorf("make client: %w", err)
+		return fmt.Errorf("create broker client: %w", err)
 	}
 	defer cl.Close()
 	adm := kadm.NewClient(cl)
@@ -59,7 +59,7 @@ func statusLine(ctx context.Context, adm *kadm.Client, pool *pgxpool.Pool, last 
 	}
 	var end int64
 	ends.Each(func(o kadm.ListedOffset) { end += max(o.Offset, 0) })
-	line := fmt.Sprintf("%s  %d symbols  %d records read, %d behind", time.Now().Format(time.TimeOnly), s.Symbols, s.Done, max(end-s.Done, 0))
+	line := fmt.Sprintf("%s  %d symbols  %d records ingested, %d behind", time.Now().Format(time.TimeOnly), s.Symbols, s.Done, max(end-s.Done, 0))
 	if !first && since > 0 {
 		line += fmt.Sprintf(", %.0f/s", float64(s.Done-last)/since.Seconds())
 	}

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Backs a Hypertick database up while it works: one consistent snapshot of all
-# tables, with the offsets up to which the topic is in it.
-# Usage: backup.sh DIRECTORY. Makes DIRECTORY/DATABASE-TIME/ there.
-# Where the database is say libpq's variables (PGHOST, PGPORT, PGUSER,
-# PGPASSWORD, PGDATABASE): a URL would show its password in process lists.
+# Backs up a running Hypertick database: a consistent dump of all tables, the offsets
+# of ingest included.
+# Usage: backup.sh DIRECTORY. Creates DIRECTORY/DATABASE-TIME/.
+# libpq's variables name the database (PGHOST, PGPORT, PGUSER, PGPASSWORD,
+# PGDATABASE): a URL would show its password in process lists.
 set -eu
 
 if [ $# -ne 1 ] || [ ! -d "$1" ]; then
@@ -22,7 +22,7 @@ mkdir "$draft"
 trap 'rm -rf "$draft"' EXIT
 trap 'exit 1' HUP INT TERM
 
-# pg_restore needs the very version of TimescaleDB that was dumped.
+# pg_restore needs the same version of TimescaleDB.
 query >"$draft/about" <<'SQL'
 SELECT 'timescaledb=' || extversion FROM pg_catalog.pg_extension WHERE extname = 'timescaledb';
 SELECT 'postgresql=' || current_setting('server_version');
@@ -30,8 +30,8 @@ SELECT 'migration=' || max(version_id) FROM public.goose_db_version WHERE is_app
 SQL
 grep -q '^timescaledb=.' "$draft/about" || { echo "backup.sh: $PGDATABASE has no TimescaleDB in it" >&2; exit 1; }
 
-# Roles belong to the server, so pg_dump leaves them out, and what the database
-# grants to them could not be restored. Their passwords are not backed up:
+# Roles belong to the server, so pg_dump leaves them out, and grants to them could
+# not be restored. Their passwords are not backed up:
 # `hypertick migrate` sets them.
 query >"$draft/roles.sql" <<'SQL'
 SELECT format($f$SELECT %L WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %L) \gexec$f$,
@@ -48,11 +48,11 @@ CROSS JOIN LATERAL unnest(d.setconfig) s
 WHERE rolname ~ '^hypertick_' ORDER BY rolname, s;
 SQL
 
-# It warns of circular foreign keys in TimescaleDB's catalog; pre_restore takes
-# care of them. Other warnings are worth seeing, so none is filtered.
+# It warns of circular foreign keys in TimescaleDB's catalog, which pre_restore
+# handles. No warning is filtered, since others matter.
 pg_dump -Fc -f "$draft/database.dump" -d "$PGDATABASE"
 
-# Reading the table of contents is the least proof that the file is whole.
+# Reading the table of contents checks that the file is not truncated.
 pg_restore -l "$draft/database.dump" >/dev/null
 mv "$draft" "$target"
 trap - EXIT

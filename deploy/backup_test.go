@@ -19,8 +19,7 @@ import (
 	"github.com/hypertick/hypertick/db/dbtest"
 )
 
-// server is a database of the test's own on a real server, as libpq's
-// variables say it.
+// server is a database of one test on a server, named by libpq's variables.
 type server struct {
 	t    *testing.T
 	db   *dbtest.DB
@@ -28,7 +27,7 @@ type server struct {
 	name string
 }
 
-// newServer skips where there is no server, or no tools as new as it: pg_dump
+// newServer skips the test without a server, or without tools as new as it: pg_dump
 // refuses a server that is newer than itself.
 func newServer(t *testing.T) *server {
 	t.Helper()
@@ -57,7 +56,7 @@ func newServer(t *testing.T) *server {
 		"PGHOST="+cfg.Host, "PGPORT="+strconv.Itoa(int(cfg.Port)), "PGUSER="+cfg.User, "PGPASSWORD="+cfg.Password)}
 }
 
-// script runs a script on a database, and returns all that it printed.
+// script runs a script on a database, and returns its output.
 func (s *server) script(database, name string, args ...string) (string, error) {
 	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), "/bin/sh", append([]string{name}, args...)...)
@@ -115,7 +114,7 @@ func (s *server) exec(statements ...string) {
 	}
 }
 
-// same is what must be equal in a database and in what was restored of it.
+// same are the queries that must give equal results before and after a restore.
 var same = map[string]string{
 	"ticks":      `SELECT count(*)::text || md5(string_agg(t::text, ',' ORDER BY symbol, seq)) FROM ticks t`,
 	"late ticks": `SELECT count(*)::text FROM late_ticks`,
@@ -169,7 +168,7 @@ func TestBackupRestore(t *testing.T) {
 		`INSERT INTO feed_positions (venue, symbol, last_seq, last_ts) VALUES ('TEST', 'S1', 5997, now())`)
 	s.db.Settle(t)
 	s.exec(`SELECT compress_chunk(c, if_not_compressed => true) FROM show_chunks('ticks', older_than => '2026-01-09'::timestamptz) c`,
-		// Not materialised anywhere yet: the real-time part must come through too.
+		// Not materialised yet: the real-time part must be restored too.
 		strings.Replace(insertTicks, "%s", "6001, 6100", 1))
 
 	want := map[string]string{}
@@ -197,7 +196,7 @@ func TestBackupRestore(t *testing.T) {
 		}
 	}
 
-	// It goes on from there: new ticks are taken, and materialised by its own jobs.
+	// The restored database takes new ticks, and its jobs materialise them.
 	if _, err := conn.Exec(ctx, "SET ROLE hypertick_writer; "+strings.Replace(insertTicks, "%s", "6101, 6200", 1)+"; RESET ROLE"); err != nil {
 		t.Fatalf("insert as the writer: %v", err)
 	}
@@ -222,7 +221,7 @@ func TestBackupRestore(t *testing.T) {
 		t.Errorf("the database is still being restored: %s", got)
 	}
 
-	// A second time would mix two databases.
+	// A second restore would mix two databases.
 	out, err := s.script(target, "restore.sh", made)
 	if err == nil || !strings.Contains(out, "not empty") {
 		t.Errorf("into a database that holds something: got %v, %s", err, out)
@@ -232,8 +231,8 @@ func TestBackupRestore(t *testing.T) {
 	}
 }
 
-// TestRestoreMakesRoles restores where a role is missing, as on a new server.
-// The role's own settings must come back: the reader's bound what it may do.
+// TestRestoreMakesRoles restores on a server without one of the roles. Its settings
+// must be restored: those of the reader limit what it may do.
 func TestRestoreMakesRoles(t *testing.T) {
 	s := newServer(t)
 	made := s.backup(t.TempDir())
@@ -250,8 +249,8 @@ func TestRestoreMakesRoles(t *testing.T) {
 	if strings.Contains(strings.ToLower(string(b)), "password") {
 		t.Error("roles.sql has a password in it")
 	}
-	// The server's own roles are in use by other tests, so another name stands
-	// for a role that is missing.
+	// Other tests use the roles of the server, so another name stands for the missing
+	// role.
 	stranger := strings.ReplaceAll("hypertick_reader_"+s.name, "hypertick_test_", "")
 	if err := os.WriteFile(roles, []byte(strings.ReplaceAll(string(b), "hypertick_reader", stranger)), 0o600); err != nil {
 		t.Fatal(err)
@@ -272,7 +271,7 @@ func TestRestoreMakesRoles(t *testing.T) {
 	}
 }
 
-// TestRestoreRefuses sees that what cannot be restored says why.
+// TestRestoreRefuses checks the errors of what cannot be restored.
 func TestRestoreRefuses(t *testing.T) {
 	s := newServer(t)
 	made := s.backup(t.TempDir())
@@ -311,7 +310,7 @@ func TestRestoreRefuses(t *testing.T) {
 			t.Errorf("restore.sh %v: got %v, %s", args, err, out)
 		}
 	}
-	// A backup that fails leaves nothing that looks like one.
+	// A failed backup leaves no files.
 	dir := t.TempDir()
 	if out, err := s.script("template1", "backup.sh", dir); err == nil {
 		t.Errorf("backup of a database without Hypertick: %s", out)

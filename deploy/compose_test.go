@@ -1,6 +1,6 @@
-// Package deploy_test checks what the stack is deployed with. There may be no
-// container engine where it runs: it resolves the compose files as one would,
-// against the schema of the compose specification.
+// Package deploy_test checks the files that deploy the stack. It needs no container
+// engine: it resolves the compose files as an engine does, against the schema of the
+// compose specification.
 package deploy_test
 
 import (
@@ -20,7 +20,7 @@ import (
 
 const root = ".."
 
-// example reads .env.example as .env would be, with a password for each.
+// example reads .env.example, and sets a password for each empty one.
 func example(t *testing.T) types.Mapping {
 	t.Helper()
 	f, err := os.Open(filepath.Join(root, ".env.example"))
@@ -49,7 +49,7 @@ func example(t *testing.T) types.Mapping {
 	return env
 }
 
-// load resolves compose files of the repository, every profile on.
+// load resolves compose files of the repository, with every profile.
 func load(t *testing.T, env types.Mapping, files ...string) (*types.Project, error) {
 	t.Helper()
 	dir, err := filepath.Abs(root)
@@ -78,13 +78,13 @@ const (
 )
 
 var (
-	// pinned is a name, a version that has all its parts, and perhaps a digest.
+	// pinned is a name, a full version, and optionally a digest.
 	pinned = regexp.MustCompile(`^[a-z0-9./-]+:v?\d+\.\d+\.\d+[a-z0-9.-]*(@sha256:[0-9a-f]{64})?$`)
-	// pinnedBase is the same for a Dockerfile, where a digest alone will do.
+	// pinnedBase is the same for a Dockerfile, where a digest alone is enough.
 	pinnedBase = regexp.MustCompile(`^[a-z0-9./-]+:(v?\d+\.\d+\.\d+[a-z0-9.-]*|[a-z0-9.-]+@sha256:[0-9a-f]{64})$`)
 )
 
-// oneShot says which services end by themselves.
+// oneShot are the services that run once and exit.
 var oneShot = []string{"backup", "migrate", "topic"}
 
 func TestServices(t *testing.T) {
@@ -139,7 +139,7 @@ func checkService(t *testing.T, p *types.Project, s types.ServiceConfig) {
 		if strings.HasSuffix(v.Source, "docker.sock") {
 			t.Error("has the engine's socket")
 		}
-		// An engine makes a directory, owned by root, of a source that is not there.
+		// An engine creates a missing source as a directory owned by root.
 		if v.Type == types.VolumeTypeBind && filepath.Base(v.Source) != "backups" {
 			if _, err := os.Stat(v.Source); err != nil {
 				t.Errorf("mounts what is not there: %v", err)
@@ -167,7 +167,7 @@ func checkService(t *testing.T, p *types.Project, s types.ServiceConfig) {
 		case slices.Contains(oneShot, dep) && d.Condition != types.ServiceConditionCompletedSuccessfully:
 			t.Errorf("does not wait until %s is done: %s", dep, d.Condition)
 		case !slices.Contains(oneShot, dep) && d.Condition != types.ServiceConditionHealthy:
-			t.Errorf("does not wait until %s is well: %s", dep, d.Condition)
+			t.Errorf("does not wait until %s is healthy: %s", dep, d.Condition)
 		case len(other.Profiles) > 0 && !slices.Equal(other.Profiles, s.Profiles):
 			t.Errorf("depends on %s, which only runs with profile %v", dep, other.Profiles)
 		}
@@ -181,7 +181,7 @@ func limits(s types.ServiceConfig) *types.Resource {
 	return s.Deploy.Resources.Limits
 }
 
-// TestShape sees which services there are, in which profile, and what waits for what.
+// TestShape checks the services, their profiles and their dependencies.
 func TestShape(t *testing.T) {
 	p := mustLoad(t, base)
 	want := map[string]string{
@@ -208,7 +208,7 @@ func TestShape(t *testing.T) {
 	}
 }
 
-// TestMemory sees that everything at once fits the machine that the docs ask for.
+// TestMemory checks that all services together fit the machine that the docs require.
 func TestMemory(t *testing.T) {
 	var sum types.UnitBytes
 	for _, s := range mustLoad(t, base).Services {
@@ -221,7 +221,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestCluster sees that all three brokers are known to all who need them.
+// TestCluster checks that every service that needs the brokers knows all three.
 func TestCluster(t *testing.T) {
 	p := mustLoad(t, base, cluster)
 	const brokers = "redpanda:9092,redpanda-1:9092,redpanda-2:9092"
@@ -269,8 +269,8 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// TestRedpandaKeepsWhatItAcknowledges sees that rpk's mode for development,
-// which is what it falls into without a config file, does not weaken the stack.
+// TestRedpandaKeepsWhatItAcknowledges checks that the settings of rpk's development
+// mode, its default without a config file, are overridden.
 func TestRedpandaKeepsWhatItAcknowledges(t *testing.T) {
 	alone, all := mustLoad(t, base).Services, mustLoad(t, base, cluster).Services
 	for name, s := range map[string]types.ServiceConfig{
@@ -290,8 +290,8 @@ func TestRedpandaKeepsWhatItAcknowledges(t *testing.T) {
 	}
 }
 
-// TestSchema sees that the loader refuses what the specification does not know:
-// if it did not, the tests above would prove little.
+// TestSchema checks that the loader refuses what the specification does not define;
+// otherwise the tests above would prove little.
 func TestSchema(t *testing.T) {
 	for what, text := range map[string]string{
 		"a mistyped key":          "services: {api: {imagee: x}}",
@@ -309,7 +309,7 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// TestDockerfile sees that what the image is built from is pinned.
+// TestDockerfile checks that the base images are pinned.
 func TestDockerfile(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
 	if err != nil {

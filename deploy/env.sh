@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes .env out of .env.example, with random passwords, for its owner's eyes
-# alone. Never touches a .env that is there: it may hold the only copy of a
-# password. Usage: deploy/env.sh [DIRECTORY]
+# Creates .env from .env.example with random passwords, readable by its owner only.
+# It never changes an existing .env, which may hold the only copy of a password.
+# Usage: deploy/env.sh [DIRECTORY]
 set -eu
 
 cd "${1:-$(dirname "$0")/..}"
@@ -22,8 +22,8 @@ if [ "$uid" -eq 0 ]; then
 	chown 70:70 backups
 fi
 
-# Written aside and linked: whoever looks sees no half of it, and ln never
-# overwrites, however many run at once.
+# Written to another file and linked: no reader sees a part of it, and ln never
+# overwrites, even if several run at once.
 draft=$(mktemp .env.XXXXXX)
 trap 'rm -f "$draft"' EXIT
 while IFS= read -r line || [ -n "$line" ]; do

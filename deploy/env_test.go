@@ -34,7 +34,7 @@ func envDir(t *testing.T) string {
 	return dir
 }
 
-// readEnv reads .env as an engine does.
+// readEnv parses .env as an engine does.
 func readEnv(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	env, err := dotenv.Read(filepath.Join(dir, ".env"))
@@ -86,7 +86,7 @@ func TestMakeEnv(t *testing.T) {
 		if len(env) != len(want) {
 			t.Errorf("got %d variables, want %d", len(env), len(want))
 		}
-		// What was made is all that the stack needs.
+		// The stack needs no other variables.
 		if _, err := load(t, env, base); err != nil {
 			t.Error(err)
 		}
@@ -106,8 +106,8 @@ func TestMakeEnv(t *testing.T) {
 	}
 }
 
-// TestMakeEnvLosesRace makes .env after the script has looked for it: a pipe in
-// place of .env.example holds the script in between.
+// TestMakeEnvLosesRace creates .env after the script has checked for it: a pipe in
+// place of .env.example blocks the script in between.
 func TestMakeEnvLosesRace(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -146,7 +146,7 @@ func TestMakeEnvLosesRace(t *testing.T) {
 	}
 }
 
-// TestMakeEnvKeepsLink sees that a link to nothing is not written through.
+// TestMakeEnvKeepsLink checks that the script does not write through a dangling link.
 func TestMakeEnvKeepsLink(t *testing.T) {
 	t.Parallel()
 	dir := envDir(t)

@@ -14,7 +14,7 @@ import (
 	"github.com/hypertick/hypertick/db/dbtest"
 )
 
-// workflow is what the tests look at of .github/workflows/*.yml.
+// workflow has the fields of .github/workflows/*.yml that the tests check.
 type workflow struct {
 	On          yaml.Node         `yaml:"on"`
 	Permissions map[string]string `yaml:"permissions"`
@@ -65,11 +65,11 @@ func readYAML(t *testing.T, name string, v any) {
 
 const ci = ".github/workflows/ci.yml"
 
-// action is one of a whole version.
+// action matches an action with a full version.
 var action = regexp.MustCompile(`^[\w-]+/[\w/-]+@v\d+\.\d+\.\d+$`)
 
-// TestWorkflow sees that CI may only read, that what it uses is pinned, and
-// that what it runs is there.
+// TestWorkflow checks that CI may only read, that its actions and images are pinned,
+// and that the commands it runs exist.
 func TestWorkflow(t *testing.T) {
 	t.Parallel()
 	var w workflow
@@ -87,14 +87,14 @@ func TestWorkflow(t *testing.T) {
 			t.Errorf("%s: want a runner of one version and a timeout, got %q and %d minutes", name, j.RunsOn, j.TimeoutMinutes)
 		}
 		if want := "golang:" + golang + "-"; !strings.HasPrefix(j.Container.Image, want) {
-			t.Errorf("%s: want an image that begins with %s, as the Dockerfile has it, got %s", name, want, j.Container.Image)
+			t.Errorf("%s: want an image that begins with %s, as in the Dockerfile, got %s", name, want, j.Container.Image)
 		}
 		for _, step := range j.Steps {
 			if step.Uses != "" && !action.MatchString(step.Uses) {
 				t.Errorf("%s: want %s pinned to a version such as v1.2.3", name, step.Uses)
 			}
 			if got := step.With["node-version"]; got != "" && got != node {
-				t.Errorf("%s: want node %s, as the Dockerfile has it, got %s", name, node, got)
+				t.Errorf("%s: want node %s, as in the Dockerfile, got %s", name, node, got)
 			}
 			for line := range strings.Lines(step.Run) {
 				checkCommand(t, name, strings.Fields(line), targets)
@@ -103,7 +103,7 @@ func TestWorkflow(t *testing.T) {
 	}
 }
 
-// checkCommand sees that a command is one that is there.
+// checkCommand checks that a command exists.
 func checkCommand(t *testing.T, job string, words, targets []string) {
 	t.Helper()
 	switch {
@@ -123,7 +123,7 @@ func checkCommand(t *testing.T, job string, words, targets []string) {
 	}
 }
 
-// TestLocalCI sees that what .ci/run runs is there.
+// TestLocalCI checks that the targets that .ci/run runs exist.
 func TestLocalCI(t *testing.T) {
 	t.Parallel()
 	targets, n := makeTargets(t), 0
@@ -146,7 +146,7 @@ func makeTargets(t *testing.T) []string {
 	return out
 }
 
-// baseVersion is the version of an image that the Dockerfile builds from.
+// baseVersion returns the version of a base image in the Dockerfile.
 func baseVersion(t *testing.T, image string) string {
 	t.Helper()
 	m := regexp.MustCompile(`(?m)^FROM ` + image + `:([\d.]+)-`).FindStringSubmatch(readFile(t, "Dockerfile"))
@@ -156,9 +156,8 @@ func baseVersion(t *testing.T, image string) string {
 	return m[1]
 }
 
-// TestWorkflowServers sees that the suite runs on the servers that are promised:
-// the oldest TimescaleDB that is not warned about and the one of docker
-// compose, its Redpanda, and Apache Kafka.
+// TestWorkflowServers checks that the suite runs on the oldest TimescaleDB without a
+// warning, on the TimescaleDB and Redpanda of docker compose, and on Apache Kafka.
 func TestWorkflowServers(t *testing.T) {
 	t.Parallel()
 	var w workflow
@@ -168,10 +167,10 @@ func TestWorkflowServers(t *testing.T) {
 	versions := j.Strategy.Matrix["timescaledb"]
 	_, newest, _ := strings.Cut(p.Services["timescaledb"].Image, ":")
 	if len(versions) != 2 || !strings.HasPrefix(versions[0], "2.29.2-pg17") || versions[1] != newest {
-		t.Errorf("timescaledb: want 2.29.2-pg17 and %s, as docker compose has it, got %v", newest, versions)
+		t.Errorf("timescaledb: want 2.29.2-pg17 and %s, as in docker-compose.yml, got %v", newest, versions)
 	}
 	if got, want := j.Services["redpanda"].Image, p.Services["redpanda"].Image; got != want {
-		t.Errorf("redpanda: want %s, as docker compose has it, got %s", want, got)
+		t.Errorf("redpanda: want %s, as in docker-compose.yml, got %s", want, got)
 	}
 	for name, s := range j.Services {
 		image := strings.ReplaceAll(s.Image, "${{ matrix.timescaledb }}", newest)
@@ -199,14 +198,14 @@ func TestWorkflowServers(t *testing.T) {
 	}
 }
 
-// TestTimescaleDB sees that docker compose runs one version everywhere, with
-// which nothing is known to be wrong on the newest PostgreSQL of its line.
+// TestTimescaleDB checks that docker compose uses one version everywhere, and that it
+// is compatible with the newest PostgreSQL of its line.
 func TestTimescaleDB(t *testing.T) {
 	t.Parallel()
 	services := mustLoad(t, base).Services
 	image := services["timescaledb"].Image
 	if services["backup"].Image != image {
-		t.Errorf("backup runs %s, the database %s: only the very same version can restore", services["backup"].Image, image)
+		t.Errorf("backup runs %s, the database %s: only the same version can restore", services["backup"].Image, image)
 	}
 	m := regexp.MustCompile(`:(\d+\.\d+\.\d+)-pg17(@|$)`).FindStringSubmatch(image)
 	if m == nil {
@@ -217,8 +216,8 @@ func TestTimescaleDB(t *testing.T) {
 	}
 }
 
-// TestIssueForms sees that the forms are what GitHub takes for forms: one with
-// a mistake in it is not shown, without a word.
+// TestIssueForms checks that the issue forms are valid: GitHub silently ignores an
+// invalid one.
 func TestIssueForms(t *testing.T) {
 	t.Parallel()
 	forms, err := filepath.Glob(filepath.Join(root, ".github", "ISSUE_TEMPLATE", "*.yml"))
@@ -255,7 +254,7 @@ func TestIssueForms(t *testing.T) {
 	}
 }
 
-// TestDependabot sees that it looks where there is something.
+// TestDependabot checks that every folder with dependencies is covered.
 func TestDependabot(t *testing.T) {
 	t.Parallel()
 	var config struct {
@@ -287,7 +286,7 @@ func TestDependabot(t *testing.T) {
 	}
 	for _, want := range []string{"/go.mod", "/Dockerfile", "/web/package-lock.json", "/embedded/pgserver/package-lock.json", "/testdata/npm/package-lock.json", "/" + ci} {
 		if !looked[want] {
-			t.Errorf("nobody looks after %s", want)
+			t.Errorf("no update covers %s", want)
 		}
 	}
 	if config.Version != 2 {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Restores what backup.sh made into a database that is not there yet, or is
-# empty. It never touches one that holds anything.
+# Restores a backup of backup.sh into a database that is empty or does not exist. It
+# never changes one that is not empty.
 # Usage: restore.sh DIRECTORY/NAME. The target is $PGDATABASE, on the server
 # that libpq's variables name; the user has to be a superuser of it.
 set -eu
@@ -20,7 +20,7 @@ fail() {
 
 version=$(sed -n 's/^timescaledb=//p' "$1/about")
 [ -n "$version" ] || fail "$1/about does not say which TimescaleDB it was"
-# psql puts variables only into what it reads from its input.
+# psql expands variables only in its standard input.
 [ -n "$(query -d postgres -v version="$version" <<'SQL'
 SELECT 1 FROM pg_catalog.pg_available_extension_versions WHERE name = 'timescaledb' AND version = :'version';
 SQL
@@ -30,7 +30,7 @@ if [ -n "$(query -d postgres -v target="$target" <<'SQL'
 SELECT 1 FROM pg_catalog.pg_database WHERE datname = :'target';
 SQL
 )" ]; then
-	# What extensions brought does not count.
+	# Objects of extensions do not count.
 	holds=$(query -d "$target" <<'SQL'
 SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname !~ '^(pg_|information_schema|_timescaledb_)'
@@ -54,7 +54,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION timescaledb VERSION :'version';
 SELECT FROM timescaledb_pre_restore();
 SQL
-# One job: in parallel TimescaleDB's catalog is not restored right.
+# One job: a parallel restore breaks TimescaleDB's catalog.
 pg_restore --exit-on-error -d "$target" "$1/database.dump"
 query -d "$target" <<'SQL'
 SELECT FROM timescaledb_post_restore();

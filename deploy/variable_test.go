@@ -1,6 +1,6 @@
-// Package deploy_test checks what the stack is deployed with. There may be no
-// container engine where it runs: it resolves the compose files as one would,
-// against the schema of the compose specification.
+// Package deploy_test checks the files that deploy the stack. It needs no container
+// engine: it resolves the compose files as an engine does, against the schema of the
+// compose specification.
 package deploy_test
 
 import (
@@ -15,12 +15,12 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// variable is a use of one in a compose file.
+// variable matches the use of a variable in a compose file.
 var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)(:?[-?+][^}]*)?\}`)
 
-// TestVariables sees that the compose files use exactly the variables of
-// .env.example, never a password without saying that it is missing, and
-// everything else with the default that .env.example names.
+// TestVariables checks that the compose files use exactly the variables of
+// .env.example: passwords with an error if missing, others with the default of
+// .env.example.
 func TestVariables(t *testing.T) {
 	env := example(t)
 	used := map[string]bool{"COMPOSE_PROFILES": true} // the engine's own
@@ -52,7 +52,7 @@ func TestVariables(t *testing.T) {
 	}
 }
 
-// TestNoPasswordNoStack sees that a password that is missing stops everything.
+// TestNoPasswordNoStack checks that a missing password is an error of the whole stack.
 func TestNoPasswordNoStack(t *testing.T) {
 	for name := range example(t) {
 		if !strings.HasSuffix(name, "_PASSWORD") {
@@ -72,8 +72,8 @@ func TestNoPasswordNoStack(t *testing.T) {
 	}
 }
 
-// TestPasswordsGoWhereTheyBelong sees that each service knows only the
-// passwords that it needs.
+// TestPasswordsGoWhereTheyBelong checks that each service has only the passwords that
+// it needs.
 func TestPasswordsGoWhereTheyBelong(t *testing.T) {
 	want := map[string][]string{
 		"POSTGRES_PASSWORD":           {"backup", "migrate", "timescaledb"},
@@ -107,8 +107,8 @@ func TestPasswordsGoWhereTheyBelong(t *testing.T) {
 	}
 }
 
-// reference reads the table in docs/deploy.md, which a test of cli keeps
-// current: the commands that know a variable.
+// reference reads the table in docs/deploy.md, which a test of cli keeps current, and
+// returns the commands of each variable.
 func reference(t *testing.T) map[string][]string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(root, "docs", "deploy.md"))
@@ -128,8 +128,8 @@ func reference(t *testing.T) map[string][]string {
 	return known
 }
 
-// TestVariablesAreKnown sees that what is set for hypertick is a variable of
-// the command that runs: a mistyped one would be ignored without a word.
+// TestVariablesAreKnown checks that every HYPERTICK_ variable of a service is one of
+// its command: a mistyped one would be ignored silently.
 func TestVariablesAreKnown(t *testing.T) {
 	known := reference(t)
 	for name, s := range mustLoad(t, base, cluster).Services {
@@ -147,8 +147,8 @@ func TestVariablesAreKnown(t *testing.T) {
 	}
 }
 
-// TestGrafanaVariables sees that all that Grafana's provisioning reads out of
-// the environment is there: without a value Grafana would not start.
+// TestGrafanaVariables checks that every variable that Grafana's provisioning reads is
+// set: without a value Grafana does not start.
 func TestGrafanaVariables(t *testing.T) {
 	dir := filepath.Join(root, "grafana", "provisioning")
 	env, read := mustLoad(t, base).Services["grafana"].Environment, 0
@@ -173,5 +173,5 @@ func TestGrafanaVariables(t *testing.T) {
 	}
 }
 
-// provisioned is a variable of the environment in a file of provisioning.
+// provisioned matches an environment variable in a provisioning file.
 var provisioned = regexp.MustCompile(`\$\{?((?:HYPERTICK|GF)_[A-Z_]+)`)

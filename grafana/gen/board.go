@@ -15,7 +15,7 @@ const (
 	uidPipeline = "hypertick-pipeline"
 )
 
-// board is what all dashboards share: links to each other, Grafana's own alert
+// board has what all dashboards share: links to each other, Grafana's own alert
 // annotations, one crosshair over all panels.
 func board(uid, title, description, from, refresh string) *dashboard.DashboardBuilder {
 	return dashboard.NewDashboardBuilder(title).
@@ -48,8 +48,7 @@ func markGaps(where string) cog.Builder[dashboard.AnnotationQuery] {
 		ORDER BY g.before_ts DESC LIMIT 200`)
 }
 
-// markAlerts shows what the rules in the database found; what a late tick took
-// back is not shown.
+// markAlerts shows the events of the rules in the database, without retracted ones.
 func markAlerts(enabled bool, where string) cog.Builder[dashboard.AnnotationQuery] {
 	return marks("Alerts", downStrong, enabled, `
 		SELECT e.bar AS time, e.message AS text, concat_ws(',', e.severity, e.rule) AS tags
@@ -85,7 +84,7 @@ func chosen(text, value string) dashboard.VariableOption {
 	}
 }
 
-// all chooses every value until somebody chooses some.
+// all selects every value by default.
 func all(v *dashboard.QueryVariableBuilder) *dashboard.QueryVariableBuilder {
 	return v.Multi(true).IncludeAll(true).Current(dashboard.VariableOption{
 		Selected: cog.ToPtr(true),

@@ -1,5 +1,5 @@
 // Command gen writes Grafana's dashboards and alert rules. What it writes is
-// committed, so Grafana needs no Go; a test sees that it is current.
+// committed, so Grafana needs no Go; a test checks that it is current.
 package main
 
 import (
@@ -60,7 +60,7 @@ func write(dir string, files map[string][]byte) error {
 	for name, b := range files {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return fmt.Errorf("make folder: %w", err)
+			return fmt.Errorf("create folder: %w", err)
 		}
 		if err := os.WriteFile(path, b, 0o644); err != nil {
 			return fmt.Errorf("write file: %w", err)

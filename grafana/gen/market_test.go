@@ -111,7 +111,7 @@ func (m *market) gap(t testing.TB, symbol string) {
 		symbol, m.now.Add(-30*time.Minute), m.now.Add(-29*time.Minute))
 }
 
-// activity adds minutes of ingest's account.
+// activity adds minutes of ingest statistics.
 func (m *market) activity(t testing.TB, topic string, partition int, dead, behind int64) {
 	t.Helper()
 	m.exec(t, `INSERT INTO ingest_offsets (topic, partition, next_offset) VALUES ($1, $2, 1000) ON CONFLICT DO NOTHING`, topic, partition)
@@ -120,7 +120,7 @@ func (m *market) activity(t testing.TB, topic string, partition int, dead, behin
 		m.now, topic, partition, dead, behind)
 }
 
-// apiActivity adds minutes of the API's account: 60 requests of 1 to 2 ms, of which one
+// apiActivity adds minutes of request statistics: 60 requests of 1 to 2 ms, of which one
 // was refused, and 2 that failed after half a second.
 func (m *market) apiActivity(t testing.TB) {
 	t.Helper()

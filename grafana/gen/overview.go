@@ -121,7 +121,7 @@ func breadth() cogPanel {
 func changeMap() cogPanel {
 	return statushistory.NewPanelBuilder().
 		Title("Heat map of change").
-		Description("From open to close of each stretch of time, symbol by symbol: blue rose, orange fell.").
+		Description("From open to close of each interval, by symbol: blue rose, orange fell.").
 		Unit(unitFraction).Decimals(2).GridPos(at(0, 29, 24, 17)).Datasource(source).WithTarget(ask(series, `
 		SELECT $__timeGroupAlias(c.bucket,$__interval), c.symbol AS metric,
 		       public.last(c.close, c.bucket) / public.first(c.open, c.bucket) - 1 AS value

@@ -8,7 +8,7 @@ import (
 // pipeline answers: do the ticks arrive, and does the database keep up? All of
 // it from SQL.
 func pipeline() *dashboard.DashboardBuilder {
-	return board(uidPipeline, "Pipeline", "From the topic to the API: ingest, lag, dead letters, gaps, odd ticks, jobs, storage and requests, from SQL alone.", "now-3h", "30s").
+	return board(uidPipeline, "Pipeline", "From the topic to the API: ingest, lag, dead letters, gaps, data quality, jobs, storage and requests, from SQL only.", "now-3h", "30s").
 		Annotation(markGaps("")).
 		WithPanel(pipelineFigures()).
 		WithPanel(parts()).
@@ -28,7 +28,7 @@ func pipeline() *dashboard.DashboardBuilder {
 }
 
 func pipelineFigures() cogPanel {
-	return figures("Now", "Last tick: how long ago the newest trade took place. Behind: records the partitions still had to read at their last batch. Columnstore: how many times smaller it made the chunks of raw ticks it took.",
+	return figures("Now", "Last tick: how long ago the newest trade took place. Behind: records the partitions still had to read at their last batch. Columnstore: compression ratio of the chunks of ticks in it.",
 		unitNumber, at(0, 0, 24, 4), ask(table, `
 		SELECT (SELECT extract(epoch FROM now() - max(p.last_ts))::float8 FROM public.feed_positions p) AS "Last tick",
 		       (SELECT extract(epoch FROM now() - max(o.updated_at))::float8 FROM public.ingest_offsets o) AS "Last batch",
@@ -71,7 +71,7 @@ func lag() cogPanel {
 }
 
 func rejected() cogPanel {
-	return lines("Duplicates and dead letters", "Records a minute that were not stored: repeated by the feed, or not understood and sent to the dead-letter topic.",
+	return lines("Duplicates and dead letters", "Records a minute that were not stored: duplicates from the feed, or invalid records published to the dead-letter topic.",
 		unitCount, at(0, 24, 12, 7), ask(table, `
 		SELECT a.minute AS time, sum(a.duplicates)::float8 AS "Duplicates", sum(a.dead_letters)::float8 AS "Dead letters"
 		FROM public.ingest_activity a
@@ -83,7 +83,7 @@ func rejected() cogPanel {
 }
 
 func marketRate() cogPanel {
-	return lines("Trades a second, by trade time", "How often the market trades. Where this stays full while the ingest rate falls, ticks come late.",
+	return lines("Trades a second, by trade time", "Trades by trade time. If the ingest rate falls while this does not, ticks arrive late.",
 		unitRate, at(12, 24, 12, 7), ask(table, `
 		SELECT $__timeGroupAlias(c.bucket,$__interval), sum(c.trades)::float8 / $__interval_ms * 1000 AS "Trades"
 		FROM public.candles_1m c
@@ -102,7 +102,7 @@ func stalest() cogPanel {
 }
 
 func watermarks() cogPanel {
-	return bars("Watermarks behind the newest tick", "How far what is materialised of each candle and block aggregate lies behind the newest tick. The length of one bucket is ordinary.",
+	return bars("Watermarks behind the newest tick", "Lag of the watermark of each candle and block aggregate behind the newest tick. The width of one bucket is normal.",
 		unitSeconds, at(8, 31, 8, 10), ask(table, `
 		SELECT w.relation AS "Aggregate",
 		       greatest(extract(epoch FROM (SELECT max(p.last_ts) FROM public.feed_positions p) - w.watermark), 0)::float8 AS "Behind"
@@ -112,25 +112,25 @@ func watermarks() cogPanel {
 }
 
 func gaps() cogPanel {
-	return rows("Newest gaps in the feed", "Ranges of seq that a contiguous feed skipped, whenever they were seen. No rows is what to hope for.",
+	return rows("Newest gaps in the feed", "Ranges of seq that a contiguous feed skipped, at any time.",
 		at(16, 31, 8, 10), ask(table, `
 		SELECT g.detected_at AS "Seen", g.symbol AS "Symbol", g.venue AS "Venue", g.to_seq - g.from_seq + 1 AS "Ticks"
 		FROM public.feed_gaps g
 		ORDER BY g.detected_at DESC LIMIT 50`)).
-		NoValue("No gap was ever seen").
+		NoValue("No gaps").
 		OverrideByName("Seen", set().unit("time:MM-DD HH:mm:ss")).
 		OverrideByName("Symbol", set().toSymbol())
 }
 
 func quality() cogPanel {
-	return rows("What is odd about the ticks", "Findings of the job that checks them: what lasts, then what was seen in the range shown. Nothing was dropped or changed.",
+	return rows("Data quality findings", "Findings of the job that checks new ticks: those that last, then those seen in the range shown. Nothing was dropped or changed.",
 		at(0, 41, 24, 8), ask(table, `
 		SELECT f.kind AS "Kind", CASE WHEN f.ended_at IS NULL THEN 'lasts' ELSE 'over' END AS "State", f.symbol AS "Symbol", f.venue AS "Venue",
 		       f.since AS "Since", f.seen_at AS "Seen", f.detail AS "Detail"
 		FROM public.quality_findings f
 		WHERE f.ended_at IS NULL OR $__timeFilter(f.seen_at)
 		ORDER BY f.ended_at IS NULL DESC, f.seen_at DESC, f.symbol LIMIT 200`)).
-		NoValue("The ticks are as expected").
+		NoValue("No findings").
 		OverrideByName("Kind", set().width(100)).
 		OverrideByName("State", set().width(90).cell("color-text").mapped(map[string]dashboard.ValueMappingResult{
 			"lasts": mapped("! lasts", down, 0), "over": mapped("over", neutral, 1),
@@ -141,7 +141,7 @@ func quality() cogPanel {
 }
 
 func jobs() cogPanel {
-	return rows("Jobs of the database", "Refresh, columnstore, retention, alerts and the rest, with what became of their last run. Those that failed come first.",
+	return rows("Jobs of the database", "Refresh, columnstore, retention, alerts and the rest, with the result of their last run. Failed ones come first.",
 		at(0, 49, 24, 10), ask(table, `
 		SELECT j.name AS "Job", extract(epoch FROM j.every)::float8 AS "Every",
 		       nullif(j.finished_at, '-infinity') AS "Last run", CASE WHEN j.failed THEN 'failed' WHEN j.running THEN 'runs' WHEN j.total > 0 THEN 'success' END AS "Status",
@@ -160,9 +160,9 @@ func jobs() cogPanel {
 		OverrideByName("Failures", set().width(90).cell("color-text").steps(scale("text", step{1, downStrong})))
 }
 
-// parts is what hypertick status shows.
+// parts shows the same as hypertick status.
 func parts() cogPanel {
-	return rows("Every part", "State, age or lag, last error and what to do, of every part that the database knows of. Jobs that are well are left out: they are below.",
+	return rows("Every part", "State, age or lag, last error and what to do, of every part that the database knows. Jobs that are ok are left out: they are below.",
 		at(0, 4, 24, 12), ask(table, `
 		SELECT p.state AS "State", concat_ws(' ', p.component, nullif(p.part, '')) AS "Part", p.seconds AS "Age", p.detail AS "Detail",
 		       p.error AS "Error", p.action AS "What to do"
@@ -178,7 +178,7 @@ func parts() cogPanel {
 }
 
 func storage() cogPanel {
-	return rows("Storage", "What each table and aggregate takes on disk, and how much smaller the columnstore made the chunks it holds.",
+	return rows("Storage", "Disk space of each table and aggregate, and the compression ratio of its chunks in the columnstore.",
 		at(0, 59, 14, 10), ask(table, `
 		SELECT s.relation AS "Relation", s.chunks AS "Chunks", s.compressed_chunks AS "In the columnstore", s.total_bytes AS "On disk",
 		       s.before_bytes AS "Before", s.after_bytes AS "After", s.before_bytes::float8 / nullif(s.after_bytes, 0) AS "Ratio"
@@ -200,7 +200,7 @@ func chunks() cogPanel {
 }
 
 func apiRate() cogPanel {
-	return lines("API requests per second", "Requests that the API answered, by class of status. It writes down a minute when it has closed, where it may write.",
+	return lines("API requests per second", "Requests that the API answered, by class of status. A minute is written when it has ended, if the API has --operator-url.",
 		unitRequests, at(0, 69, 12, 8), ask(table, `
 		SELECT $__timeGroupAlias(a.minute,$__interval),
 		       sum(a.requests - a.client_errors - a.server_errors)::float8 / $__interval_ms * 1000 AS "2xx and 3xx",

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestProvisioning sees that the files name only what is there.
+// TestProvisioning checks that everything that the files name exists.
 func TestProvisioning(t *testing.T) {
 	var points struct {
 		APIVersion    int `yaml:"apiVersion"`
@@ -107,7 +107,7 @@ func TestProvisioning(t *testing.T) {
 	}
 }
 
-// TestFolderIsNamedByTitle sees that the dashboards ask for their folder as the
+// TestFolderIsNamedByTitle checks that the dashboards ask for their folder as the
 // alert rules do. With a uid, Grafana finds the rules' folder in the way and
 // does not start.
 func TestFolderIsNamedByTitle(t *testing.T) {
@@ -131,7 +131,7 @@ func TestFolderIsNamedByTitle(t *testing.T) {
 	}
 }
 
-// TestTemplatesAreDefined sees that messages use templates that are there, and
+// TestTemplatesAreDefined checks that the templates of messages exist, and
 // that a dollar sign begins nothing but a variable of the environment.
 func TestTemplatesAreDefined(t *testing.T) {
 	paths, err := filepath.Glob(filepath.Join(root, "provisioning", "*", "*.yaml"))

@@ -18,7 +18,7 @@ type rule struct {
 	// fires is a threshold of Grafana: gt, lt or outside_range, with its limits.
 	fires  string
 	limits []float64
-	// hold is how long it must be so.
+	// hold is how long the condition must hold.
 	hold string
 	// summary and description are templates over the labels and the value.
 	summary, description string
@@ -101,7 +101,7 @@ var rules = []rule{
 	{
 		uid: "aggregate-lag", title: "Candles not materialised", group: "pipeline", severity: "warning", fires: "gt", limits: []float64{900}, hold: "5m", board: uidPipeline, panel: "Watermarks behind the newest tick",
 		summary:     `{{ .Labels.relation }} is {{ humanizeDuration .Values.B.Value }} behind`,
-		description: `From the end of what is materialised to the newest tick, less the length of one bar. Reads stay right, but compute what is missing.`,
+		description: `From the end of what is materialised to the newest tick, less the length of one bar. Reads stay correct, but compute what is missing.`,
 		sql: `
 		SELECT w.relation, greatest(extract(epoch FROM (SELECT max(p.last_ts) FROM public.feed_positions p)
 		           - coalesce(w.watermark, (SELECT min(t.range_start) FROM timescaledb_information.chunks t WHERE t.hypertable_name = 'ticks')) - i.width), 0)::float8 AS value
@@ -110,7 +110,7 @@ var rules = []rule{
 	{
 		uid: "job-failed", title: "Job failed", group: "pipeline", severity: "critical", fires: "gt", limits: []float64{0}, hold: "0s", board: uidPipeline, panel: "Jobs of the database",
 		summary:     `Job {{ .Labels.job }} ({{ .Labels.what }}) failed`,
-		description: `Its last run failed. The view job_status says why; it is tried again by itself.`,
+		description: `Its last run failed. The view job_status has the error; the job is retried by itself.`,
 		sql: `
 		SELECT j.job_id::text AS job, j.name AS what, j.failed::int::float8 AS value
 		FROM public.job_status j`,
