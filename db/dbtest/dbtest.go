@@ -20,6 +20,7 @@ import (
 
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/embedded"
+	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // ServerEnv names the server to test against, as a superuser.
@@ -69,6 +70,13 @@ func New(t testing.TB) *DB {
 		if _, err := pool.Exec(ctx, "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000"); err != nil {
 			t.Fatal(err)
 		}
+		// The scheduler may have begun with some at once.
+		wait.Until(t, "the end of the jobs that have begun", func() bool {
+			var running int
+			err := pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
+				WHERE datname = current_database() AND backend_type <> 'client backend' AND backend_type !~ 'Scheduler|parallel worker|autovacuum'`).Scan(&running)
+			return err == nil && running == 0
+		})
 	}
 	return d
 }
