@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -27,7 +28,7 @@ const usage = `usage: go run ./migrations/gen baseline | new NAME | freeze | che
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf(usage)
+		return errors.New(usage)
 	}
 	switch args[0] {
 	case "baseline":
@@ -47,7 +48,7 @@ func run(args []string) error {
 		}
 		return check(*before)
 	}
-	return fmt.Errorf(usage)
+	return errors.New(usage)
 }
 
 // baselineFile is the first migration. Its number is above that of any baseline
