@@ -55,8 +55,11 @@ func run(args []string) error {
 // before it, so that the stock goose command does not take one for the other.
 func baselineFile() (string, error) {
 	found, err := filepath.Glob(filepath.Join(migrationsDir, "*_baseline.sql"))
-	if err != nil || len(found) != 1 {
-		return "", fmt.Errorf("want one %s/NNNNN_baseline.sql, got %d (%v)", migrationsDir, len(found), err)
+	if err != nil {
+		return "", err
+	}
+	if len(found) != 1 {
+		return "", fmt.Errorf("want one %s/NNNNN_baseline.sql, got %d", migrationsDir, len(found))
 	}
 	return found[0], nil
 }
