@@ -372,7 +372,7 @@ func testFence(t *testing.T, r *rig) {
 	})
 	r.write(event{Key: "fence/a", Channel: "fence"})
 	r.start(r.config(hook.webhook("fence")))
-	wait.Until(t, "the notifier finds out", func() bool { return strings.Contains(r.log.String(), "another notifier has taken this one since") })
+	wait.Until(t, "the notifier finds out", func() bool { return strings.Contains(r.log.String(), "another notifier has claimed the notification") })
 	if got := r.row("fence/a"); got.State != "waiting" || got.Attempts != 2 {
 		t.Errorf("got %+v, want it to wait for the other notifier", got)
 	}
