@@ -50,15 +50,57 @@ func New(t testing.TB) *DB {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
+	if os.Getenv(ServerEnv) == "" {
+		template, err := migrated(ctx, t)
+		if err != nil {
+			t.Fatalf("make migrated database to copy: %v", err)
+		}
+		return create(ctx, t, template)
+	}
+	d := create(ctx, t, "")
+	if err := db.Migrate(ctx, d.URL, Log(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Pool.Exec(ctx, "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000"); err != nil {
+		t.Fatal(err)
+	}
+	// The scheduler may have begun with some at once.
+	wait.Until(t, "the end of the jobs that have begun", func() bool {
+		var running int
+		err := d.Pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND backend_type <> 'client backend' AND backend_type !~ 'Scheduler|parallel worker|autovacuum'`).Scan(&running)
+		return err == nil && running == 0
+	})
+	return d
+}
+
+// Empty returns a database without any migration, on the same kind of server as
+// New.
+func Empty(t testing.TB) *DB {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	return create(ctx, t, "")
+}
+
+// create makes an empty database on the server that the environment names. Without
+// one it starts an embedded database, a copy of the one in the directory template
+// if that is given.
+func create(ctx context.Context, t testing.TB, template string) *DB {
+	t.Helper()
 	d := &DB{}
 	if server := os.Getenv(ServerEnv); server != "" {
 		d.URL = createOn(ctx, t, server)
-		if err := db.Migrate(ctx, d.URL, Log(t)); err != nil {
+	} else {
+		e, err := embedded.StartDatabase(ctx, embedded.DatabaseConfig{
+			Dir: filepath.Join(t.TempDir(), "database"), Template: template, CacheDir: CacheDir(t),
+			Relaxed: true, ShortLived: true, Restart: true, Log: Log(t),
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
-	} else {
-		d.Embedded = start(ctx, t)
-		d.URL = d.Embedded.URL("postgres")
+		t.Cleanup(func() { _ = e.Close() })
+		d.Embedded, d.URL = e, e.URL("postgres")
 	}
 	pool, err := db.Open(ctx, d.URL, 0)
 	if err != nil {
@@ -66,18 +108,6 @@ func New(t testing.TB) *DB {
 	}
 	t.Cleanup(pool.Close)
 	d.Pool = pool
-	if d.Embedded == nil {
-		if _, err := pool.Exec(ctx, "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000"); err != nil {
-			t.Fatal(err)
-		}
-		// The scheduler may have begun with some at once.
-		wait.Until(t, "the end of the jobs that have begun", func() bool {
-			var running int
-			err := pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
-				WHERE datname = current_database() AND backend_type <> 'client backend' AND backend_type !~ 'Scheduler|parallel worker|autovacuum'`).Scan(&running)
-			return err == nil && running == 0
-		})
-	}
 	return d
 }
 

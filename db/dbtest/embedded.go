@@ -16,28 +16,11 @@ import (
 	"github.com/hypertick/hypertick/migrations"
 )
 
-// start runs an embedded database of the test's own, copied from a migrated
-// one: that takes a second, migrating from nothing takes ten.
-func start(ctx context.Context, t testing.TB) *embedded.Database {
-	t.Helper()
-	template, err := migrated(ctx, t)
-	if err != nil {
-		t.Fatalf("make migrated database to copy: %v", err)
-	}
-	d, err := embedded.StartDatabase(ctx, embedded.DatabaseConfig{
-		Dir: filepath.Join(t.TempDir(), "database"), Template: template, CacheDir: CacheDir(t), Relaxed: true, ShortLived: true, Restart: true, Log: Log(t),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.Close() })
-	return d
-}
-
 var building sync.Mutex
 
 // migrated returns the directory of a migrated database that nobody has open,
-// made once for this state of the migrations and of the server.
+// made once for this state of the migrations and of the server: a copy takes a
+// second, migrating from nothing takes ten.
 func migrated(ctx context.Context, t testing.TB) (string, error) {
 	building.Lock()
 	defer building.Unlock()
