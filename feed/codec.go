@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strconv"
 	"time"
@@ -22,6 +23,7 @@ type Decoder struct {
 	midnite int64  // of that date, in microseconds
 	recent  [internSlots]string
 	strings map[string]string
+	sets    map[string]string // of conditions, by their JSON
 }
 
 const (
@@ -32,7 +34,7 @@ const (
 
 // NewDecoder returns a Decoder.
 func NewDecoder() *Decoder {
-	return &Decoder{strings: make(map[string]string)}
+	return &Decoder{strings: make(map[string]string), sets: make(map[string]string)}
 }
 
 // Decode sets *t to the tick in b. If b does not hold one it returns a
@@ -65,7 +67,12 @@ const (
 	keySize   = 's' | 'i'<<8 | 'z'<<16 | 'e'<<24 | '"'<<32
 	keyPrice  = 'p' | 'r'<<8 | 'i'<<16 | 'c'<<24 | 'e'<<32 | '"'<<40
 	keyVenue  = 'v' | 'e'<<8 | 'n'<<16 | 'u'<<24 | 'e'<<32 | '"'<<40
+	keySide   = 's' | 'i'<<8 | 'd'<<16 | 'e'<<24 | '"'<<32
+	keyType   = 't' | 'y'<<8 | 'p'<<16 | 'e'<<24 | '"'<<32
 	keySymbol = 's' | 'y'<<8 | 'm'<<16 | 'b'<<24 | 'o'<<32 | 'l'<<40 | '"'<<48
+
+	// The first 8 bytes of a longer key.
+	keyConditions = 'c' | 'o'<<8 | 'n'<<16 | 'd'<<24 | 'i'<<32 | 't'<<40 | 'i'<<48 | 'o'<<56
 
 	mask3, mask4, mask5 = 1<<24 - 1, 1<<32 - 1, 1<<40 - 1
 	mask6, mask7        = 1<<48 - 1, 1<<56 - 1
@@ -78,7 +85,10 @@ const (
 	hasSize
 	hasSeq
 	hasVenue
-	hasAll = 1<<iota - 1
+	hasAll        = 1<<iota - 1
+	hasSide       = 1 << (iota - 1)
+	hasType       = 1 << (iota - 1)
+	hasConditions = 1 << (iota - 1)
 )
 
 // plain holds the bytes that stand for themselves inside a JSON string.
@@ -123,6 +133,12 @@ func (d *Decoder) scan(b []byte, t *Tick) bool {
 			bit, i = hasSeq, i+4
 		case key&mask6 == keyVenue:
 			bit, i = hasVenue, i+6
+		case key&mask5 == keySide:
+			bit, i = hasSide, i+5
+		case key&mask5 == keyType:
+			bit, i = hasType, i+5
+		case key == keyConditions && i+11 <= len(b) && string(b[i+8:i+11]) == `ns"`:
+			bit, i = hasConditions, i+11
 		}
 		if bit == 0 || has&bit != 0 {
 			return false // unknown, oddly spelled or repeated
@@ -144,9 +160,17 @@ func (d *Decoder) scan(b []byte, t *Tick) bool {
 			v.Size, i, ok = number(b, i)
 		case hasSeq:
 			v.Seq, i, ok = integer(b, i)
-		default:
+		case hasVenue:
 			v.Venue, i, ok = d.text(b, i, d.venue)
 			d.venue = v.Venue
+		case hasSide:
+			v.Side, i, ok = side(b, i)
+		case hasType: // the other kinds are rare
+			const trade = `"trade"`
+			ok = i+len(trade) <= len(b) && string(b[i:i+len(trade)]) == trade
+			i += len(trade)
+		default:
+			v.Conditions, i, ok = d.conditions(b, i)
 		}
 		if !ok {
 			return false
@@ -164,7 +188,7 @@ func (d *Decoder) scan(b []byte, t *Tick) bool {
 		}
 		i++
 	}
-	if has != hasAll || skipSpace(b, i) != len(b) {
+	if has&hasAll != hasAll || skipSpace(b, i) != len(b) {
 		return false
 	}
 	*t = v
@@ -208,6 +232,83 @@ func (d *Decoder) text(b []byte, i int, guess string) (string, int, bool) {
 		return "", i, false
 	}
 	return d.intern(b[start:i], hash), i + 1, true
+}
+
+// side reads "buy" or "sell".
+func side(b []byte, i int) (Side, int, bool) {
+	switch w := load(b, i); {
+	case w&mask5 == '"'|'b'<<8|'u'<<16|'y'<<24|'"'<<32:
+		return Buy, i + 5, true
+	case w&mask6 == '"'|'s'<<8|'e'<<16|'l'<<24|'l'<<32|'"'<<40:
+		return Sell, i + 6, true
+	}
+	return Unknown, i, false
+}
+
+// conditions reads an array of strings without white space between them. The
+// text between the brackets names the set: few are in use.
+func (d *Decoder) conditions(b []byte, i int) (string, int, bool) {
+	if i >= len(b) || b[i] != '[' {
+		return "", i, false
+	}
+	start := i + 1
+	n := bytes.IndexByte(b[start:], ']')
+	if n < 0 {
+		return "", i, false
+	}
+	end := start + n
+	text := b[start:end]
+	if joined, ok := d.sets[string(text)]; ok {
+		return joined, end + 1, true
+	}
+	codes, ok := joinCodes(text)
+	if !ok {
+		return "", i, false
+	}
+	if len(d.sets) >= internMax {
+		clear(d.sets)
+	}
+	d.sets[string(text)] = codes
+	return codes, end + 1, true
+}
+
+// joinCodes turns "a","b" into a,b.
+func joinCodes(text []byte) (string, bool) {
+	if len(text) == 0 {
+		return "", true
+	}
+	if len(text) > MaxConditions*(MaxConditionLen+3) {
+		return "", false
+	}
+	var out []byte
+	for {
+		if len(text) == 0 || text[0] != '"' {
+			return "", false
+		}
+		n := bytes.IndexByte(text[1:], '"')
+		if n < 0 {
+			return "", false
+		}
+		code := text[1 : 1+n]
+		for _, c := range code {
+			if !plain[c] || c == ',' {
+				return "", false
+			}
+		}
+		if n == 0 {
+			return "", false
+		}
+		out = append(out, code...)
+		text = text[n+2:]
+		if len(text) == 0 {
+			return string(out), true
+		}
+		if text[0] != ',' {
+			return "", false
+		}
+		out = append(out, ',')
+		text = text[1:]
+	}
 }
 
 // intern returns b as a string, one it already has if it can.

@@ -29,22 +29,47 @@ func oracle(b []byte) (feed.Tick, bool) {
 		Symbol, TS, Venue *string
 		Price, Size       *float64
 		Seq               *int64
+		Side, Type        *string
+		Conditions        []string
 	}
 	trimmed := bytes.TrimSpace(b)
 	if !utf8.Valid(b) || json.Unmarshal(b, &m) != nil || trimmed[0] != '{' {
 		return feed.Tick{}, false
 	}
-	if m.Symbol == nil || m.TS == nil || m.Venue == nil || m.Price == nil || m.Size == nil || m.Seq == nil {
+	kind, known := feed.Trade, true
+	if m.Type != nil {
+		kind, known = map[string]feed.Kind{"trade": feed.Trade, "cancel": feed.Cancel, "correct": feed.Correct}[*m.Type],
+			*m.Type == "trade" || *m.Type == "cancel" || *m.Type == "correct"
+	}
+	if !known || m.Symbol == nil || m.TS == nil && kind == feed.Trade || m.Venue == nil || m.Seq == nil ||
+		(m.Price == nil || m.Size == nil) && kind != feed.Cancel {
 		return feed.Tick{}, false
 	}
-	quoted, _ := json.Marshal(*m.TS)
-	var ts time.Time
-	if json.Unmarshal(quoted, &ts) != nil {
-		return feed.Tick{}, false
+	tick := feed.Tick{Symbol: *m.Symbol, Venue: *m.Venue, Seq: *m.Seq, TS: feed.NoTime, Kind: kind}
+	if m.TS != nil {
+		quoted, _ := json.Marshal(*m.TS)
+		var ts time.Time
+		if json.Unmarshal(quoted, &ts) != nil {
+			return feed.Tick{}, false
+		}
+		tick.TS = ts.UnixMicro()
 	}
-	return feed.Tick{
-		Symbol: *m.Symbol, Venue: *m.Venue, Price: *m.Price, Size: *m.Size, Seq: *m.Seq, TS: ts.UnixMicro(),
-	}, true
+	if kind == feed.Cancel {
+		return tick, true
+	}
+	tick.Price, tick.Size, tick.Conditions = *m.Price, *m.Size, strings.Join(m.Conditions, ",")
+	if m.Side != nil {
+		tick.Side = map[string]feed.Side{"buy": feed.Buy, "sell": feed.Sell}[*m.Side]
+		if tick.Side == feed.Unknown {
+			return feed.Tick{}, false
+		}
+	}
+	for _, code := range m.Conditions {
+		if code == "" || strings.Contains(code, ",") {
+			return feed.Tick{}, false
+		}
+	}
+	return tick, true
 }
 
 func sameTick(a, b feed.Tick) bool {
@@ -88,8 +113,16 @@ func TestDecodeForms(t *testing.T) {
 		}
 		return "{" + strings.Join(out, ",") + "}"
 	}
+	optional := func(more string) string { return strings.TrimSuffix(canonical, "}") + "," + more + "}" }
 	forms := []string{
 		canonical,
+		optional(`"side":"buy"`), optional(`"side":"sell","type":"trade"`), optional(`"side":"x"`), optional(`"side":null`), optional(`"side":"buy`),
+		optional(`"conditions":[]`), optional(`"conditions":["@","I"]`), optional(`"conditions":["@", "I"]`), optional(`"conditions":["@","I"],"side":"buy"`),
+		optional(`"conditions":["]"]`), optional(`"conditions":["a,b"]`), optional(`"conditions":[""]`), optional(`"conditions":["a",]`),
+		optional(`"conditions":[1]`), optional(`"conditions":"a"`), optional(`"conditions":["a""b"]`), optional(`"conditions":["a"`), optional(`"conditions":["\u0041"]`),
+		optional(`"type":"trades"`), optional(`"type":"cancel"`), optional(`"type":"correct","side":"sell"`), optional(`"type":1`), optional(`"Type":"cancel"`),
+		`{"type":"cancel","symbol":"A","venue":"V","seq":1}`, `{"type":"cancel","symbol":"A","venue":"V"}`, `{"type":"correct","symbol":"A","venue":"V","seq":1}`,
+		`{"type":"correct","symbol":"A","venue":"V","seq":1,"price":1,"size":2}`, `{"type":"cancel","symbol":"A","venue":"V","seq":1,"ts":"x"}`,
 		" \r\n\t{ \"venue\" : \"SIM\" ,\"seq\":1,\"size\":0,\"price\":1e-3,\"ts\":\"1999-12-31T23:59:59+05:30\",\"symbol\":\"A\"}\n",
 		`{"venue":"SIM","size":0,"price":1,"ts":"1969-12-31T23:59:59.9999999Z","symbol":"A","seq":1}`,
 		canonical + "x", canonical + canonical, canonical[:50], `{}`, ``, ` `, `null`, `[]`, `"x"`, `7`, `{"symbol":"A",}`,
@@ -162,7 +195,7 @@ func TestDecodeValid(t *testing.T) {
 	if err := d.DecodeValid([]byte(canonical), &got, now); err != nil || got != canonicalTick {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	for old, new := range map[string]string{"AAPL": "aapl", "189.37": "0", "\"seq\":123": "\"seq\":0", "2026": "2027"} {
+	for old, new := range map[string]string{"AAPL": "AAPL ", "189.37": "1e-200", "\"size\":100": "\"size\":1e200", "\"seq\":123": "\"seq\":-1", "2026": "2027"} {
 		got = feed.Tick{}
 		if err := d.DecodeValid([]byte(strings.Replace(canonical, old, new, 1)), &got, now); err == nil || got != (feed.Tick{}) {
 			t.Errorf("%s: err %v, tick %+v", new, err, got)
@@ -188,6 +221,8 @@ func anyTick(t *rapid.T) feed.Tick {
 		).Draw(t, "ts"),
 		Price: number.Draw(t, "price"), Size: number.Draw(t, "size"), Seq: rapid.Int64().Draw(t, "seq"),
 	}
+	tick.Side = rapid.SampledFrom([]feed.Side{feed.Unknown, feed.Buy, feed.Sell}).Draw(t, "side")
+	tick.Conditions = strings.Join(rapid.SliceOfN(rapid.StringMatching(`[ -+\--~]{1,4}`), 0, 3).Draw(t, "conditions"), ",")
 	if rapid.IntRange(0, 9).Draw(t, "negative") == 0 {
 		tick.Price = -tick.Price
 	}
@@ -198,6 +233,10 @@ func TestAppendJSONIsEncodingJSON(t *testing.T) {
 	d := feed.NewDecoder()
 	rapid.Check(t, func(rt *rapid.T) {
 		tick := anyTick(rt)
+		var codes []string
+		if tick.Conditions != "" {
+			codes = strings.Split(tick.Conditions, ",")
+		}
 		var buf bytes.Buffer
 		enc := json.NewEncoder(&buf)
 		enc.SetEscapeHTML(false)
@@ -208,7 +247,10 @@ func TestAppendJSONIsEncodingJSON(t *testing.T) {
 			Size   float64   `json:"size"`
 			Seq    int64     `json:"seq"`
 			Venue  string    `json:"venue"`
-		}{tick.Symbol, tick.Time(), tick.Price, tick.Size, tick.Seq, tick.Venue}); err != nil {
+
+			Side       string   `json:"side,omitempty"`
+			Conditions []string `json:"conditions,omitempty"`
+		}{tick.Symbol, tick.Time(), tick.Price, tick.Size, tick.Seq, tick.Venue, tick.Side.String(), codes}); err != nil {
 			rt.Fatal(err)
 		}
 		got := feed.AppendJSON([]byte("before"), &tick)

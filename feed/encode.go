@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,19 +17,47 @@ import (
 // are the shortest that parse to the same float64. The output is that of
 // encoding/json, at a lower cost. An invalid tick may become JSON that no decoder
 // accepts: NaN and infinities become null.
+//
+// Optional fields follow where they are set: side, conditions, and the type of a
+// message that is not a trade. A cancel has neither price nor size.
 func AppendJSON(dst []byte, t *Tick) []byte {
 	dst = append(dst, `{"symbol":`...)
 	dst = appendString(dst, t.Symbol)
-	dst = append(dst, `,"ts":"`...)
-	dst = appendTime(dst, t.TS)
-	dst = append(dst, `","price":`...)
-	dst = appendFloat(dst, t.Price)
-	dst = append(dst, `,"size":`...)
-	dst = appendFloat(dst, t.Size)
+	if t.Kind == Trade || t.TS != NoTime {
+		dst = append(dst, `,"ts":"`...)
+		dst = appendTime(dst, t.TS)
+		dst = append(dst, '"')
+	}
+	if t.Kind != Cancel {
+		dst = append(dst, `,"price":`...)
+		dst = appendFloat(dst, t.Price)
+		dst = append(dst, `,"size":`...)
+		dst = appendFloat(dst, t.Size)
+	}
 	dst = append(dst, `,"seq":`...)
 	dst = strconv.AppendInt(dst, t.Seq, 10)
 	dst = append(dst, `,"venue":`...)
 	dst = appendString(dst, t.Venue)
+	if t.Side != Unknown {
+		dst = append(dst, `,"side":"`...)
+		dst = append(dst, t.Side.String()...)
+		dst = append(dst, '"')
+	}
+	if t.Conditions != "" {
+		dst = append(dst, `,"conditions":[`...)
+		for i, code := range strings.Split(t.Conditions, ",") {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendString(dst, code)
+		}
+		dst = append(dst, ']')
+	}
+	if t.Kind != Trade {
+		dst = append(dst, `,"type":"`...)
+		dst = append(dst, t.Kind.String()...)
+		dst = append(dst, '"')
+	}
 	return append(dst, '}')
 }
 

@@ -26,11 +26,11 @@ func ExampleAppendJSON() {
 
 // An error names the field that is invalid.
 func ExampleDecoder_DecodeValid() {
-	value := []byte(`{"symbol":"AAPL","ts":"2026-11-24T19:00:00Z","price":-1,"size":100,"seq":123,"venue":"SIM"}`)
+	value := []byte(`{"symbol":"AAPL","ts":"2026-11-24T19:00:00Z","price":1e-200,"size":100,"seq":123,"venue":"SIM"}`)
 	var t feed.Tick
 	err := feed.NewDecoder().DecodeValid(value, &t, time.Date(2026, 11, 24, 19, 0, 0, 0, time.UTC))
 	fmt.Println(err)
-	// Output: price: want a finite number above 0, got -1
+	// Output: price: want 0 or a number from 1e-15 to 1e15 above or below it, got 1e-200
 }
 
 func ExampleDeadLetterTopic() {

@@ -18,6 +18,10 @@ type message struct {
 	Size   *float64 `json:"size"`
 	Seq    *int64   `json:"seq"`
 	Venue  *string  `json:"venue"`
+
+	Side       *string  `json:"side"`
+	Conditions []string `json:"conditions"`
+	Type       *string  `json:"type"`
 }
 
 var expected = map[string]string{
@@ -27,6 +31,10 @@ var expected = map[string]string{
 	"size":   "a finite number",
 	"seq":    "a whole number of 64 bits",
 	"venue":  "a string",
+
+	"side":       `"buy" or "sell"`,
+	"conditions": "an array of strings",
+	"type":       `"trade", "cancel" or "correct"`,
 }
 
 // decodeSlow is the reference decoder, and the source of every error.
@@ -43,27 +51,74 @@ func decodeSlow(b []byte, t *Tick) error {
 	if err := json.Unmarshal(b, &m); err != nil {
 		return explain(b, err)
 	}
-	if field := m.missing(); field != "" {
+	kind, err := m.kind()
+	if err != nil {
+		return err
+	}
+	if field := m.missing(kind); field != "" {
 		return fieldErrorf(field, "want %s, got nothing", expected[field])
 	}
-	var ts time.Time
-	// Not time.Parse: that also takes a comma, a one-digit hour, an offset of 25 h.
-	if err := ts.UnmarshalText([]byte(*m.TS)); err != nil {
-		return fieldErrorf("ts", "want %s, got %q", expected["ts"], clip(*m.TS))
+	v := Tick{Symbol: *m.Symbol, Venue: *m.Venue, TS: NoTime, Seq: *m.Seq, Kind: kind}
+	if m.TS != nil {
+		var ts time.Time
+		// Not time.Parse: that also takes a comma, a one-digit hour, an offset of 25 h.
+		if err := ts.UnmarshalText([]byte(*m.TS)); err != nil {
+			return fieldErrorf("ts", "want %s, got %q", expected["ts"], clip(*m.TS))
+		}
+		v.TS = ts.UnixMicro()
 	}
-	*t = Tick{Symbol: *m.Symbol, Venue: *m.Venue, TS: ts.UnixMicro(), Price: *m.Price, Size: *m.Size, Seq: *m.Seq}
+	if kind != Cancel {
+		v.Price, v.Size = *m.Price, *m.Size
+		if v.Side, err = m.side(); err != nil {
+			return err
+		}
+		for _, code := range m.Conditions {
+			// Joined, it would be another code.
+			if code == "" || strings.Contains(code, ",") {
+				return fieldErrorf("conditions", "want codes of 1 to %d printable ASCII characters without commas, got %q", MaxConditionLen, clip(code))
+			}
+		}
+		v.Conditions = strings.Join(m.Conditions, ",")
+	}
+	*t = v
 	return nil
 }
 
-func (m *message) missing() string {
+func (m *message) kind() (Kind, error) {
+	if m.Type == nil {
+		return Trade, nil
+	}
+	for k, name := range kinds {
+		if *m.Type == name {
+			return Kind(k), nil
+		}
+	}
+	return Trade, fieldErrorf("type", "want %s, got %q", expected["type"], clip(*m.Type))
+}
+
+func (m *message) side() (Side, error) {
+	switch {
+	case m.Side == nil:
+		return Unknown, nil
+	case *m.Side == "buy":
+		return Buy, nil
+	case *m.Side == "sell":
+		return Sell, nil
+	}
+	return Unknown, fieldErrorf("side", "want %s, got %q", expected["side"], clip(*m.Side))
+}
+
+// missing returns the first required field that is not there. A cancel needs only
+// what identifies the trade; a correct, the new values too.
+func (m *message) missing(kind Kind) string {
 	switch {
 	case m.Symbol == nil:
 		return "symbol"
-	case m.TS == nil:
+	case m.TS == nil && kind == Trade:
 		return "ts"
-	case m.Price == nil:
+	case m.Price == nil && kind != Cancel:
 		return "price"
-	case m.Size == nil:
+	case m.Size == nil && kind != Cancel:
 		return "size"
 	case m.Seq == nil:
 		return "seq"

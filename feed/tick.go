@@ -5,31 +5,88 @@ package feed
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Limits of a valid tick.
 const (
-	MaxSymbolLen = 32
+	MaxSymbolLen = 64 // bytes
 	MaxVenueLen  = 16
 	// MaxFuture is how far ahead of the clock the trade time of a tick may be:
 	// the clocks of feeds run a little fast, but a tick of tomorrow would
 	// corrupt every window.
 	MaxFuture = 5 * time.Minute
+	// MinNumber and MaxNumber bound prices and sizes other than 0, so that no
+	// product or square of two overflows or vanishes.
+	MinNumber = 1e-15
+	MaxNumber = 1e15
+	// MaxConditions bounds the conditions of one tick, in codes.
+	MaxConditions = 8
+	// MaxConditionLen bounds one code, in bytes.
+	MaxConditionLen = 32
 )
 
-// Tick is one trade.
+// minTime is 1900-01-01 in Unix microseconds.
+const minTime = -2_208_988_800 * microsPerSecond
+
+// Kind is what a message says of a trade.
+type Kind uint8
+
+// The kinds of messages.
+const (
+	Trade   Kind = iota
+	Cancel       // the trade of this venue, symbol and seq did not take place
+	Correct      // that trade has other values: those of this message
+)
+
+var kinds = [...]string{Trade: "trade", Cancel: "cancel", Correct: "correct"}
+
+func (k Kind) String() string { return kinds[k] }
+
+// Side is who began the trade.
+type Side int8
+
+// The sides of a trade, as ticks.side stores them; Unknown is NULL there.
+const (
+	Unknown Side = 0
+	Buy     Side = 1  // the buyer took what a seller offered
+	Sell    Side = -1 // the seller took what a buyer offered
+)
+
+func (s Side) String() string {
+	switch s {
+	case Buy:
+		return "buy"
+	case Sell:
+		return "sell"
+	}
+	return ""
+}
+
+// NoTime is the TS of a Cancel or Correct that does not name the trade time.
+const NoTime = math.MinInt64
+
+// Tick is one trade, or a message about one.
 type Tick struct {
 	Symbol string
 	Venue  string
 	// TS is the trade time in microseconds since the Unix epoch, UTC: the
-	// resolution PostgreSQL stores.
+	// resolution PostgreSQL stores. Of a Cancel or Correct it is that of the
+	// original trade, or NoTime.
 	TS    int64
-	Price float64 // in the quote currency, finite and > 0
-	Size  float64 // in units of the symbol, finite and >= 0
-	// Seq rises strictly per (Venue, Symbol) in the source's own order. It
-	// orders ticks of equal TS and identifies duplicates.
-	Seq int64
+	Price float64 // in the quote currency; 0 in a Cancel
+	Size  float64 // in units of the symbol; 0 in a Cancel
+	// Seq rises per (Venue, Symbol) in the source's own order. It orders ticks of
+	// equal TS and, with TS, identifies a trade.
+	Seq  int64
+	Side Side
+	Kind Kind
+	// Conditions are the codes of the sale conditions, joined by commas. The table
+	// trade_conditions says what a trade of each does not move.
+	Conditions string
 }
 
 // Time returns the trade time in UTC.
@@ -48,37 +105,95 @@ func fieldErrorf(field, format string, args ...any) error {
 }
 
 // Validate returns a *FieldError for the first invalid field of t. TS may be at
-// most MaxFuture after now.
+// most MaxFuture after now. A price at or below 0 is valid here: whether a symbol
+// may have one is a setting of the database, see CheckPrice.
 func (t *Tick) Validate(now time.Time) error {
-	if !validSymbol(t.Symbol) {
-		return fieldErrorf("symbol", "want 1 to %d of A-Z 0-9 . _ : -, got %q", MaxSymbolLen, clip(t.Symbol))
+	if !ValidSymbol(t.Symbol) {
+		return fieldErrorf("symbol", "want 1 to %d bytes of printable UTF-8 without a space at either end, got %q", MaxSymbolLen, clip(t.Symbol))
 	}
-	if t.TS < 0 || t.TS > now.Add(MaxFuture).UnixMicro() {
-		return fieldErrorf("ts", "want a time from 1970 to %v from now, got %s", MaxFuture, t.Time().Format(time.RFC3339Nano))
+	if (t.TS < minTime || t.TS > now.Add(MaxFuture).UnixMicro()) && (t.Kind == Trade || t.TS != NoTime) {
+		return fieldErrorf("ts", "want a time from 1900 to %v from now, got %s", MaxFuture, t.Time().Format(time.RFC3339Nano))
 	}
-	if !(t.Price > 0) || math.IsInf(t.Price, 0) {
-		return fieldErrorf("price", "want a finite number above 0, got %v", t.Price)
+	if !bounded(t.Price) {
+		return fieldErrorf("price", "want 0 or a number from 1e-15 to 1e15 above or below it, got %v", t.Price)
 	}
-	if !(t.Size >= 0) || math.IsInf(t.Size, 0) {
-		return fieldErrorf("size", "want a finite number of at least 0, got %v", t.Size)
+	if !(t.Size >= 0) || !bounded(t.Size) {
+		return fieldErrorf("size", "want 0 or a number from 1e-15 to 1e15, got %v", t.Size)
 	}
-	if t.Seq <= 0 {
-		return fieldErrorf("seq", "want a whole number above 0, got %d", t.Seq)
+	if t.Seq < 0 {
+		return fieldErrorf("seq", "want a whole number of at least 0, got %d", t.Seq)
 	}
 	if !validVenue(t.Venue) {
 		return fieldErrorf("venue", "want 1 to %d printable ASCII characters without spaces, got %q", MaxVenueLen, clip(t.Venue))
 	}
+	if t.Conditions != "" {
+		return checkConditions(t.Conditions)
+	}
 	return nil
 }
 
-func validSymbol(s string) bool {
-	if len(s) == 0 || len(s) > MaxSymbolLen {
+// CheckPrice returns a *FieldError if the price of a trade is at or below 0 and
+// allowed, the setting of its symbol or venue, does not permit that.
+func (t *Tick) CheckPrice(allowed bool) error {
+	if t.Price > 0 || allowed || t.Kind == Cancel {
+		return nil
+	}
+	return fieldErrorf("price", "want more than 0 where neither instruments.non_positive_prices of %q nor "+
+		"feed_venues.non_positive_prices of %q is true, got %v", t.Symbol, t.Venue, t.Price)
+}
+
+// bounded reports whether v is 0, or within the bounds of a number. NaN is not.
+func bounded(v float64) bool {
+	v = math.Abs(v)
+	return v == 0 || v >= MinNumber && v <= MaxNumber
+}
+
+// ValidSymbol reports whether s can be a symbol: 1 to MaxSymbolLen bytes of
+// printable UTF-8 without a space at either end.
+func ValidSymbol(s string) bool {
+	if len(s) == 0 || len(s) > MaxSymbolLen || s[0] == ' ' || s[len(s)-1] == ' ' {
 		return false
 	}
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == ':', c == '-':
-		default:
+		if s[i] < ' ' || s[i] > '~' {
+			return printable(s)
+		}
+	}
+	return true
+}
+
+// printable is the rule for text that is not ASCII alone.
+func printable(s string) bool {
+	if !utf8.ValidString(s) {
+		return false
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func checkConditions(joined string) error {
+	codes := strings.Split(joined, ",")
+	if len(codes) > MaxConditions {
+		return fieldErrorf("conditions", "want at most %d codes, got %d", MaxConditions, len(codes))
+	}
+	for _, code := range codes {
+		if !validCondition(code) {
+			return fieldErrorf("conditions", "want codes of 1 to %d printable ASCII characters without commas, got %q", MaxConditionLen, clip(code))
+		}
+	}
+	return nil
+}
+
+func validCondition(code string) bool {
+	if len(code) == 0 || len(code) > MaxConditionLen {
+		return false
+	}
+	for i := range len(code) {
+		if code[i] < ' ' || code[i] > '~' || code[i] == ',' {
 			return false
 		}
 	}

@@ -246,12 +246,12 @@ func (pl *planner) planChunk(b *batch, c *chunk, border int64, first uint64) (sh
 			p.dead = append(p.dead, newTooOld(c.records[i], pl.horizon))
 			continue
 		case late:
-			p.lateRows = appendRow(p.lateRows, &t.Tick)
+			p.lateRows = appendRow(p.lateRows, &t.Tick, 0)
 			p.late++
 		default:
 			p.direct.add(t.TS)
 			d.oldest = min(d.oldest, t.TS)
-			p.rows = appendRow(p.rows, &t.Tick)
+			p.rows = appendRow(p.rows, &t.Tick, 0)
 		}
 		p.newest = max(p.newest, t.TS)
 		p.bytes += len(c.records[i].Value)

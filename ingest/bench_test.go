@@ -144,7 +144,7 @@ func newBench(b *testing.B) *bench {
 	x.file = filepath.Join(dir, "ticks.bin")
 	var buf []byte
 	for i := range x.ticks {
-		buf = appendRow(buf, &x.ticks[i])
+		buf = appendRow(buf, &x.ticks[i], 0)
 	}
 	buf = slices.Concat(copyHeader, buf, copyTrailer)
 	if err := os.WriteFile(x.file, buf, 0o644); err != nil {

@@ -12,8 +12,8 @@ import (
 // takes several times the CPU.
 
 const (
-	copyTicks = `COPY public.ticks (ts, symbol, price, size, seq, venue) FROM STDIN WITH (FORMAT binary)`
-	copyLate  = `COPY public.late_ticks (ts, symbol, price, size, seq, venue) FROM STDIN WITH (FORMAT binary)`
+	copyTicks = `COPY public.ticks (ts, symbol, price, size, seq, venue, side, flags) FROM STDIN WITH (FORMAT binary)`
+	copyLate  = `COPY public.late_ticks (ts, symbol, price, size, seq, venue, side, flags) FROM STDIN WITH (FORMAT binary)`
 
 	// postgresEpoch is 2000-01-01 in Unix microseconds.
 	postgresEpoch = 946_684_800_000_000
@@ -25,8 +25,9 @@ var (
 )
 
 // appendRow appends t as a row of the binary format.
-func appendRow(b []byte, t *feed.Tick) []byte {
-	const fixed = 2 + 4 + 8 + 4 + 4 + 8 + 4 + 8 + 4 + 8 + 4
+func appendRow(b []byte, t *feed.Tick, flags int32) []byte {
+	// Number of columns, then length and value of each; the side may be NULL.
+	const fixed = 2 + 4 + 8 + 4 + 4 + 8 + 4 + 8 + 4 + 8 + 4 + 4 + 2 + 4 + 4
 	n := len(b)
 	need := fixed + len(t.Symbol) + len(t.Venue)
 	if cap(b)-n < need {
@@ -36,7 +37,7 @@ func appendRow(b []byte, t *feed.Tick) []byte {
 	}
 	b = b[:n+need]
 	p := b[n:]
-	binary.BigEndian.PutUint16(p, 6)
+	binary.BigEndian.PutUint16(p, 8)
 	binary.BigEndian.PutUint32(p[2:], 8)
 	binary.BigEndian.PutUint64(p[6:], uint64(t.TS-postgresEpoch))
 	binary.BigEndian.PutUint32(p[14:], uint32(len(t.Symbol)))
@@ -48,7 +49,17 @@ func appendRow(b []byte, t *feed.Tick) []byte {
 	binary.BigEndian.PutUint32(p[24:], 8)
 	binary.BigEndian.PutUint64(p[28:], uint64(t.Seq))
 	binary.BigEndian.PutUint32(p[36:], uint32(len(t.Venue)))
-	copy(p[40:], t.Venue)
+	p = p[40+copy(p[40:], t.Venue):]
+	if t.Side == feed.Unknown {
+		binary.BigEndian.PutUint32(p, math.MaxUint32) // NULL
+		b, p = b[:len(b)-2], p[4:]
+	} else {
+		binary.BigEndian.PutUint32(p, 2)
+		binary.BigEndian.PutUint16(p[4:], uint16(t.Side))
+		p = p[6:]
+	}
+	binary.BigEndian.PutUint32(p, 4)
+	binary.BigEndian.PutUint32(p[4:], uint32(flags))
 	return b
 }
 

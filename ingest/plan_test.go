@@ -18,19 +18,28 @@ func parseRows(t rapid.TB, b []byte) []feed.Tick {
 	t.Helper()
 	var ticks []feed.Tick
 	for len(b) > 0 {
-		if n := binary.BigEndian.Uint16(b); n != 6 {
+		if n := binary.BigEndian.Uint16(b); n != 8 {
 			t.Fatalf("row of %d fields", n)
 		}
 		b = b[2:]
-		var f [6][]byte
+		var f [8][]byte
 		for i := range f {
 			n := binary.BigEndian.Uint32(b)
-			f[i], b = b[4:4+n], b[4+n:]
+			if b = b[4:]; n != math.MaxUint32 { // NULL
+				f[i], b = b[:n], b[n:]
+			}
 		}
 		u := binary.BigEndian.Uint64
+		var side feed.Side
+		if len(f[6]) == 2 {
+			side = feed.Side(int16(binary.BigEndian.Uint16(f[6])))
+		}
+		if flags, seq := int64(binary.BigEndian.Uint32(f[7])), int64(u(f[4])); flags != 0 && flags != seq&0xff {
+			t.Fatalf("flags %d in the row of seq %d", flags, seq)
+		}
 		ticks = append(ticks, feed.Tick{
 			TS: int64(u(f[0])) + postgresEpoch, Symbol: string(f[1]), Price: math.Float64frombits(u(f[2])),
-			Size: math.Float64frombits(u(f[3])), Seq: int64(u(f[4])), Venue: string(f[5]),
+			Size: math.Float64frombits(u(f[3])), Seq: int64(u(f[4])), Venue: string(f[5]), Side: side,
 		})
 	}
 	return ticks
@@ -43,11 +52,12 @@ func TestAppendRow(t *testing.T) {
 				TS: rapid.Int64Range(0, 1<<52).Draw(t, "ts"), Symbol: rapid.StringMatching(`[A-Z0-9._:-]{1,32}`).Draw(t, "symbol"),
 				Venue: rapid.StringMatching(`[!-~]{1,16}`).Draw(t, "venue"), Price: rapid.Float64Min(math.SmallestNonzeroFloat64).Draw(t, "price"),
 				Size: rapid.Float64Min(0).Draw(t, "size"), Seq: rapid.Int64Min(1).Draw(t, "seq"),
+				Side: rapid.SampledFrom([]feed.Side{feed.Unknown, feed.Buy, feed.Sell}).Draw(t, "side"),
 			}
 		})).Draw(t, "ticks")
 		var buf []byte
 		for i := range want {
-			buf = appendRow(buf, &want[i])
+			buf = appendRow(buf, &want[i], int32(want[i].Seq&0xff))
 		}
 		var r copyReader
 		r.reset(buf)

@@ -37,7 +37,8 @@ GRANT SELECT, INSERT, UPDATE ON feed_positions TO hypertick_writer;
 
 CREATE TABLE feed_venues (
     venue      text COLLATE "C" PRIMARY KEY,
-    contiguous boolean NOT NULL DEFAULT true
+    contiguous boolean NOT NULL DEFAULT true,
+    non_positive_prices boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE feed_venues IS
     'Properties of venues. A venue that is not listed is contiguous. Ingest reads the table once a minute.';
@@ -45,7 +46,55 @@ COMMENT ON COLUMN feed_venues.venue IS 'See ticks.venue.';
 COMMENT ON COLUMN feed_venues.contiguous IS
     'Whether seq rises by exactly one per symbol, so that a jump is a gap. Set it to false for venues that number '
     'across symbols.';
+COMMENT ON COLUMN feed_venues.non_positive_prices IS
+    'Whether prices at or below 0 are stored, as of futures and spreads. See instruments for single symbols.';
 GRANT SELECT ON feed_venues TO hypertick_reader, hypertick_writer;
+
+CREATE TABLE instruments (
+    symbol text COLLATE "C" PRIMARY KEY,
+    non_positive_prices boolean
+);
+COMMENT ON TABLE instruments IS 'Properties of symbols. Ingest reads the table once a minute.';
+COMMENT ON COLUMN instruments.symbol IS 'See ticks.symbol.';
+COMMENT ON COLUMN instruments.non_positive_prices IS
+    'Whether prices at or below 0 are stored. NULL: as feed_venues says of the venue.';
+GRANT SELECT ON instruments TO hypertick_reader, hypertick_writer;
+
+-- Bits of ticks.flags. The first four say what a trade does not move; a candle
+-- honours them. The others say what it is.
+CREATE TABLE trade_flags (
+    flag int PRIMARY KEY CHECK (flag > 0 AND flag & (flag - 1) = 0),
+    name text NOT NULL UNIQUE,
+    meaning text NOT NULL
+);
+COMMENT ON TABLE trade_flags IS 'Bits of ticks.flags.';
+COMMENT ON COLUMN trade_flags.flag IS 'The bit, as a number.';
+COMMENT ON COLUMN trade_flags.name IS 'Short name.';
+COMMENT ON COLUMN trade_flags.meaning IS 'What it says of a trade.';
+GRANT SELECT ON trade_flags TO hypertick_reader, hypertick_writer;
+INSERT INTO trade_flags (flag, name, meaning) VALUES
+    (1,   'no_open',       'does not open a bar'),
+    (2,   'no_high_low',   'moves neither high nor low'),
+    (4,   'no_close',      'does not close a bar'),
+    (8,   'no_volume',     'does not count in volume and notional'),
+    (16,  'opening',       'opening auction'),
+    (32,  'closing',       'closing auction'),
+    (64,  'off_session',   'outside regular trading hours'),
+    (128, 'odd_lot',       'fewer units than a round lot'),
+    (256, 'bar',           'not a trade: a part of a bar from a file of bars'),
+    (512, 'unknown',       'has a condition that trade_conditions does not list');
+
+CREATE TABLE trade_conditions (
+    code text COLLATE "C" PRIMARY KEY CHECK (code ~ '^[ -+\--~]{1,32}$'),
+    flags int NOT NULL,
+    title text NOT NULL
+);
+COMMENT ON TABLE trade_conditions IS
+    'Sale conditions and what they do not move. Ingest reads the table once a minute.';
+COMMENT ON COLUMN trade_conditions.code IS 'The code as a message has it in conditions.';
+COMMENT ON COLUMN trade_conditions.flags IS 'Sum of trade_flags.flag. Those of several conditions are added together.';
+COMMENT ON COLUMN trade_conditions.title IS 'What the condition is called.';
+GRANT SELECT ON trade_conditions TO hypertick_reader, hypertick_writer;
 
 CREATE TABLE feed_gaps (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

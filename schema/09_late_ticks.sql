@@ -98,14 +98,14 @@ BEGIN
 
         WITH moved AS (
             DELETE FROM public.late_ticks l WHERE l.ts <= upto
-            RETURNING l.ts, l.symbol, l.price, l.size, l.seq, l.venue
+            RETURNING l.ts, l.symbol, l.price, l.size, l.seq, l.venue, l.side, l.flags
         ), noted AS (
             INSERT INTO _hypertick.late_arrivals (symbol, venue, after_seq, last_seq, oldest, newest)
             SELECT m.symbol, m.venue, min(m.seq) - 1, max(m.seq), min(m.ts), max(m.ts)
             FROM moved m GROUP BY m.symbol, m.venue, public.time_bucket(INTERVAL '1 minute', m.ts)
         )
-        INSERT INTO public.ticks (ts, symbol, price, size, seq, venue)
-        SELECT m.ts, m.symbol, m.price, m.size, m.seq, m.venue FROM moved m;
+        INSERT INTO public.ticks (ts, symbol, price, size, seq, venue, side, flags)
+        SELECT m.ts, m.symbol, m.price, m.size, m.seq, m.venue, m.side, m.flags FROM moved m;
         COMMIT;
     END LOOP;
 END

@@ -97,12 +97,12 @@ func TestDelta(t *testing.T) {
 	if strings.Count(up, "CREATE OR REPLACE") != 1 || !strings.Contains(down, "WHEN volume > 0 THEN") {
 		t.Errorf("want one function up and the old one down, got\n%s", d)
 	}
-	d = delta(from, to("02_ticks.sql", replace("'In the quote currency, above 0.'", "'In the quote currency.'")))
-	if up, down, _ := strings.Cut(d, "-- +goose Down"); !strings.Contains(up, "IS 'In the quote currency.';") || !strings.Contains(down, "above 0.") {
+	d = delta(from, to("02_ticks.sql", replace("'Units traded, at least 0.'", "'Units traded.'")))
+	if up, down, _ := strings.Cut(d, "-- +goose Down"); !strings.Contains(up, "IS 'Units traded.';") || !strings.Contains(down, "at least 0.") {
 		t.Errorf("want the comment up and the old one down, got\n%s", d)
 	}
-	d = delta(from, to("02_ticks.sql", replace("    size   float8           NOT NULL,\n", "    size   float8           NOT NULL,\n    side   smallint,\n")))
-	if !strings.Contains(d, "-- TODO") || !strings.Contains(d, "side   smallint") {
+	d = delta(from, to("02_ticks.sql", replace("    size   float8           NOT NULL,\n", "    size   float8           NOT NULL,\n    wide   smallint,\n")))
+	if !strings.Contains(d, "-- TODO") || !strings.Contains(d, "wide   smallint") {
 		t.Errorf("want a changed table left to a person, got\n%s", d)
 	}
 	d = delta(from, to("08_candles.sql", func(s string) string {
