@@ -279,7 +279,7 @@ CREATE TABLE trade_conditions (
 );
 COMMENT ON TABLE trade_conditions IS
     'Sale conditions and what they do not move. Ingest reads the table once a minute.';
-COMMENT ON COLUMN trade_conditions.code IS 'The code as a message has it in conditions.';
+COMMENT ON COLUMN trade_conditions.code IS 'The code, as in the conditions of a message.';
 COMMENT ON COLUMN trade_conditions.flags IS 'Sum of trade_flags.flag. Those of several conditions are added together.';
 COMMENT ON COLUMN trade_conditions.title IS 'What the condition is called.';
 GRANT SELECT ON trade_conditions TO hypertick_reader, hypertick_writer;
@@ -6156,7 +6156,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('d783bb50a9ad54ba62bbc6a802210f98e68a34ee96dc9a556d0c00dd5932e21c');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('d4ea6779b29a79a82b9b70170dac80fe618a737f686f9a21c157f00e8f550259');
 
 -- +goose Down
 -- +goose StatementBegin

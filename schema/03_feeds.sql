@@ -91,7 +91,7 @@ CREATE TABLE trade_conditions (
 );
 COMMENT ON TABLE trade_conditions IS
     'Sale conditions and what they do not move. Ingest reads the table once a minute.';
-COMMENT ON COLUMN trade_conditions.code IS 'The code as a message has it in conditions.';
+COMMENT ON COLUMN trade_conditions.code IS 'The code, as in the conditions of a message.';
 COMMENT ON COLUMN trade_conditions.flags IS 'Sum of trade_flags.flag. Those of several conditions are added together.';
 COMMENT ON COLUMN trade_conditions.title IS 'What the condition is called.';
 GRANT SELECT ON trade_conditions TO hypertick_reader, hypertick_writer;
