@@ -30,10 +30,11 @@ func TestOpen(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		f, err := replay.Open(path)
-		if err != nil {
-			t.Fatal(err)
+		files, err := replay.Open(path)
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%d files, %v", len(files), err)
 		}
+		f := files[0]
 		r, err := replay.New(replay.Config{Symbol: "SPX"}, f)
 		if err != nil {
 			t.Fatal(err)
@@ -51,12 +52,12 @@ func TestOpen(t *testing.T) {
 	if err := os.WriteFile(cut, gz.Bytes()[:gz.Len()-20], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := replay.Open(cut)
+	files, err := replay.Open(cut)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	r, err := replay.New(replay.Config{Symbol: "SPX", SkipBad: true}, f)
+	defer files[0].Close()
+	r, err := replay.New(replay.Config{Symbol: "SPX", SkipBad: true}, files[0])
 	if err == nil {
 		err = r.Run(t.Context(), func(*feed.Tick) error { return nil }, nil)
 	}
