@@ -29,10 +29,7 @@ const around = time.Minute
 type Config struct {
 	Pool  *pgxpool.Pool // as hypertick_writer
 	Batch int           // ticks of one transaction, default DefaultBatch
-	// Jump allows ticks that begin ahead of their feed position. Otherwise they
-	// are a JumpError.
-	Jump bool
-	Log  *slog.Logger // default slog.Default()
+	Log   *slog.Logger // default slog.Default()
 }
 
 // Stats counts the ticks of a Loader.
@@ -49,11 +46,6 @@ type Loader struct {
 	cfg   Config
 	batch []feed.Tick
 	stats Stats
-	// known are the feeds of which this loader has stored ticks: it compares its
-	// ticks with those of others only.
-	known map[key]bool
-	// searched are the feeds whose history has been searched.
-	searched map[key]bool
 	compress *bool // inserts can go to the columnstore; nil if not known yet
 }
 
@@ -63,15 +55,18 @@ func New(cfg Config) *Loader {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Loader{cfg: cfg, known: map[key]bool{}, searched: map[key]bool{}}
+	return &Loader{cfg: cfg}
 }
 
 // Stats returns the counts so far.
 func (l *Loader) Stats() Stats { return l.stats }
 
-// Add adds a tick to the batch, and stores the batch when it is full: an error may
+// Add adds a trade to the batch, and stores the batch when it is full: an error may
 // be that of an earlier tick.
 func (l *Loader) Add(ctx context.Context, t *feed.Tick) error {
+	if t.Kind != feed.Trade {
+		return fmt.Errorf("want trades, got a %s of %s %s, seq %d: cancels and corrections go through the topic, as with hypertick replay", t.Kind, t.Venue, t.Symbol, t.Seq)
+	}
 	l.batch = append(l.batch, *t)
 	if len(l.batch) < l.cfg.Batch {
 		return nil
@@ -120,7 +115,6 @@ func (l *Loader) Flush(ctx context.Context) error {
 		if ts.After(l.stats.To) {
 			l.stats.To = ts
 		}
-		l.known[feedOf(&l.batch[i])] = true
 	}
 	l.stats.Read += int64(len(l.batch))
 	l.stats.Stored += stored
@@ -166,29 +160,16 @@ func params(ticks []feed.Tick) (db.LockFeedsParams, db.StoreHistoryParams) {
 
 // lock makes ingest wait for the feeds: the next statement sees what it has
 // stored, and it drops what is stored here as duplicates.
-func lock(ctx context.Context, q *db.Queries, arg db.LockFeedsParams) (map[key]db.LockFeedsRow, error) {
-	rows, err := q.LockFeeds(ctx, arg)
-	if err != nil {
-		return nil, fmt.Errorf("lock feeds: %w", err)
+func lock(ctx context.Context, q *db.Queries, arg db.LockFeedsParams) error {
+	if _, err := q.LockFeeds(ctx, arg); err != nil {
+		return fmt.Errorf("lock feeds: %w", err)
 	}
-	at := make(map[key]db.LockFeedsRow, len(rows))
-	for _, p := range rows {
-		at[key{p.Venue, p.Symbol}] = p
-	}
-	return at, nil
+	return nil
 }
 
 func (l *Loader) store(ctx context.Context, q *db.Queries) (stored, old int64, err error) {
 	feeds, arg := params(l.batch)
-	// Before the lock, so that ingest does not wait for it.
-	if err := l.checkTimes(ctx, q, feeds); err != nil {
-		return 0, 0, err
-	}
-	at, err := lock(ctx, q, feeds)
-	if err != nil {
-		return 0, 0, err
-	}
-	if err := l.checkSeqs(at); err != nil {
+	if err := lock(ctx, q, feeds); err != nil {
 		return 0, 0, err
 	}
 	// A candle that old could be computed from these ticks only.

@@ -283,6 +283,8 @@ COMMENT ON COLUMN trade_conditions.code IS 'The code, as in the conditions of a 
 COMMENT ON COLUMN trade_conditions.flags IS 'Sum of trade_flags.flag. Those of several conditions are added together.';
 COMMENT ON COLUMN trade_conditions.title IS 'What the condition is called.';
 GRANT SELECT ON trade_conditions TO hypertick_reader, hypertick_writer;
+INSERT INTO trade_conditions (code, flags, title) VALUES
+    ('bar', 256, 'Part of a bar from a file of bars');
 CREATE TABLE feed_gaps (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     venue       text COLLATE "C" NOT NULL,
@@ -6156,7 +6158,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('d4ea6779b29a79a82b9b70170dac80fe618a737f686f9a21c157f00e8f550259');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('4e7bc149010b9e989f7ef9b4b349c9a75879c914a35ffa21de8047bef5958373');
 
 -- +goose Down
 -- +goose StatementBegin
