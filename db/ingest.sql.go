@@ -163,10 +163,17 @@ func (q *Queries) DirectCompress(ctx context.Context) (float64, error) {
 
 const feedPositions = `-- name: FeedPositions :many
 SELECT p.venue, p.symbol, p.last_seq, p.last_ts, p.top_seq, p.run_since, p.runs, p.version,
-       EXISTS (SELECT FROM feed_gaps g WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL) AS gaps
+       EXISTS (SELECT FROM feed_gaps g WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL) AS gaps,
+       coalesce(j.from_seq, -1)::bigint AS jump_from, coalesce(j.before_ts, p.last_ts)::timestamptz AS jump_before
 FROM feed_positions p
 JOIN (SELECT unnest($1::text[]) AS symbol, unnest($2::text[]) AS venue) u
   ON p.symbol = u.symbol AND p.venue = u.venue
+LEFT JOIN LATERAL (
+    -- The last gap, if the run has just jumped over it.
+    SELECT g.from_seq, g.before_ts FROM feed_gaps g
+    WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL AND g.to_seq = p.last_seq - 1
+    ORDER BY g.id DESC LIMIT 1
+) j ON true
 `
 
 type FeedPositionsParams struct {
@@ -175,15 +182,17 @@ type FeedPositionsParams struct {
 }
 
 type FeedPositionsRow struct {
-	Venue    string
-	Symbol   string
-	LastSeq  int64
-	LastTs   time.Time
-	TopSeq   int64
-	RunSince *time.Time
-	Runs     int32
-	Version  int64
-	Gaps     bool
+	Venue      string
+	Symbol     string
+	LastSeq    int64
+	LastTs     time.Time
+	TopSeq     int64
+	RunSince   *time.Time
+	Runs       int32
+	Version    int64
+	Gaps       bool
+	JumpFrom   int64
+	JumpBefore time.Time
 }
 
 func (q *Queries) FeedPositions(ctx context.Context, arg FeedPositionsParams) ([]FeedPositionsRow, error) {
@@ -205,6 +214,8 @@ func (q *Queries) FeedPositions(ctx context.Context, arg FeedPositionsParams) ([
 			&i.Runs,
 			&i.Version,
 			&i.Gaps,
+			&i.JumpFrom,
+			&i.JumpBefore,
 		); err != nil {
 			return nil, err
 		}

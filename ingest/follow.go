@@ -25,6 +25,9 @@ func (f *follow) collect(topic string, parts []*part, deltas []delta) {
 	*f = follow{}
 	for i := range deltas {
 		d := &deltas[i]
+		d.opened = slices.DeleteFunc(d.opened, func(g gap) bool {
+			return slices.ContainsFunc(d.restarts, func(r restart) bool { return g.from <= r.from && r.from <= g.to && g.to < r.last })
+		})
 		for _, r := range d.restarts {
 			f.restarts.Venues, f.restarts.Symbols = append(f.restarts.Venues, r.venue), append(f.restarts.Symbols, r.symbol)
 			f.restarts.Seqs, f.restarts.Lasts = append(f.restarts.Seqs, r.from), append(f.restarts.Lasts, r.last)

@@ -91,7 +91,7 @@ func (p *position) pass(t *feed.Tick, d *delta) {
 //
 // A seq that rises, not before the run began, goes on with it. A lower one with a
 // newer ts begins a new run: its source has restarted. Any other belongs to the
-// past, and moves nothing. A seq that stands for content counts nothing.
+// past, or repeats a number, and moves nothing. A seq that stands for content counts nothing.
 func (p *position) follow(t *feed.Tick, contiguous bool, d *delta) {
 	if t.Seq >= feed.ContentSeq {
 		return
@@ -109,7 +109,7 @@ func (p *position) follow(t *feed.Tick, contiguous bool, d *delta) {
 			p.jump = jump{}
 		}
 		p.seq = t.Seq
-	case t.Seq <= p.seq && p.stored && t.TS > p.ts:
+	case t.Seq < p.seq && p.stored && t.TS > p.ts:
 		g, came := p.jump.gap, p.jump.came
 		inside := g.from > 0 && g.from <= t.Seq && t.Seq <= g.to
 		if inside && len(came)+1 < jumpTicks && g.to-g.from < jumpWidth {

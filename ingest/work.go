@@ -117,6 +117,9 @@ func (m *member) learn(ctx context.Context, unknown []feedKey) error {
 			if r.RunSince != nil {
 				p.since = r.RunSince.UnixMicro()
 			}
+			if r.JumpFrom >= 0 {
+				p.jump.gap = gap{feedKey: p.feedKey, from: r.JumpFrom, to: r.LastSeq - 1, before: r.JumpBefore.UnixMicro(), after: p.ts}
+			}
 			if p.top < 0 { // not known: look up whatever has that time
 				p.top = math.MaxInt64
 			}

@@ -19,10 +19,17 @@ WHERE topic = $1 AND partition = $2 AND next_offset = sqlc.arg(expected);
 
 -- name: FeedPositions :many
 SELECT p.venue, p.symbol, p.last_seq, p.last_ts, p.top_seq, p.run_since, p.runs, p.version,
-       EXISTS (SELECT FROM feed_gaps g WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL) AS gaps
+       EXISTS (SELECT FROM feed_gaps g WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL) AS gaps,
+       coalesce(j.from_seq, -1)::bigint AS jump_from, coalesce(j.before_ts, p.last_ts)::timestamptz AS jump_before
 FROM feed_positions p
 JOIN (SELECT unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(venues)::text[]) AS venue) u
-  ON p.symbol = u.symbol AND p.venue = u.venue;
+  ON p.symbol = u.symbol AND p.venue = u.venue
+LEFT JOIN LATERAL (
+    -- The last gap, if the run has just jumped over it.
+    SELECT g.from_seq, g.before_ts FROM feed_gaps g
+    WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL AND g.to_seq = p.last_seq - 1
+    ORDER BY g.id DESC LIMIT 1
+) j ON true;
 
 -- name: StoredTicks :many
 -- What is stored of these ticks, by venue, symbol, ts and seq: waiting and undone
