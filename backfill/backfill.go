@@ -21,15 +21,11 @@ import (
 // DefaultBatch is the number of ticks of one transaction.
 const DefaultBatch = 20_000
 
-// around is how far from its ts a tick that is already stored is searched for, and
-// how far out of order a feed may be.
-const around = time.Minute
-
 // Config configures a Loader.
 type Config struct {
 	Pool  *pgxpool.Pool // as hypertick_writer
 	Batch int           // ticks of one transaction, default DefaultBatch
-	Log   *slog.Logger // default slog.Default()
+	Log   *slog.Logger  // default slog.Default()
 }
 
 // Stats counts the ticks of a Loader.
@@ -37,16 +33,20 @@ type Stats struct {
 	Read   int64 // ticks added
 	Stored int64 // of these, ticks that were new
 	Old    int64 // of these, ticks older than the retention horizon, not stored
-	From   time.Time
-	To     time.Time // of the newest tick added
+	// Changes counts the cancels and corrections asked for.
+	Changes int64
+	From    time.Time
+	To      time.Time // of the newest tick added
 }
 
 // Loader stores ticks in batches. It is not safe for concurrent use.
 type Loader struct {
-	cfg   Config
-	batch []feed.Tick
-	stats Stats
-	compress *bool // inserts can go to the columnstore; nil if not known yet
+	cfg      Config
+	batch    []feed.Tick
+	changes  []feed.Tick // cancels and corrections
+	stats    Stats
+	settings *db.FeedSettings // nil if not read yet
+	compress *bool            // inserts can go to the columnstore; nil if not known yet
 }
 
 // New returns a Loader.
@@ -61,11 +61,12 @@ func New(cfg Config) *Loader {
 // Stats returns the counts so far.
 func (l *Loader) Stats() Stats { return l.stats }
 
-// Add adds a trade to the batch, and stores the batch when it is full: an error may
+// Add adds a tick to the batch, and stores the batch when it is full: an error may
 // be that of an earlier tick.
 func (l *Loader) Add(ctx context.Context, t *feed.Tick) error {
 	if t.Kind != feed.Trade {
-		return fmt.Errorf("want trades, got a %s of %s %s, seq %d: cancels and corrections go through the topic, as with hypertick replay", t.Kind, t.Venue, t.Symbol, t.Seq)
+		l.changes = append(l.changes, *t)
+		return nil
 	}
 	l.batch = append(l.batch, *t)
 	if len(l.batch) < l.cfg.Batch {
@@ -77,7 +78,7 @@ func (l *Loader) Add(ctx context.Context, t *feed.Tick) error {
 // Flush stores the batch in one transaction. A load that was killed has stored
 // whole batches, and skips them when it is started again.
 func (l *Loader) Flush(ctx context.Context) error {
-	if len(l.batch) == 0 {
+	if len(l.batch)+len(l.changes) == 0 {
 		return nil
 	}
 	if l.compress == nil {
@@ -101,8 +102,12 @@ func (l *Loader) Flush(ctx context.Context) error {
 			}
 		}
 		var err error
-		stored, old, err = l.store(ctx, db.New(tx))
-		return err
+		if len(l.batch) > 0 {
+			if stored, old, err = l.store(ctx, db.New(tx)); err != nil {
+				return err
+			}
+		}
+		return l.storeChanges(ctx, db.New(tx))
 	})
 	if err != nil {
 		return err
@@ -119,8 +124,43 @@ func (l *Loader) Flush(ctx context.Context) error {
 	l.stats.Read += int64(len(l.batch))
 	l.stats.Stored += stored
 	l.stats.Old += old
-	l.batch = l.batch[:0]
+	l.stats.Changes += int64(len(l.changes))
+	l.batch, l.changes = l.batch[:0], l.changes[:0]
 	return nil
+}
+
+// storeChanges asks for cancels and corrections, which a job applies.
+func (l *Loader) storeChanges(ctx context.Context, q *db.Queries) error {
+	if len(l.changes) == 0 {
+		return nil
+	}
+	if err := l.readSettings(ctx, q); err != nil {
+		return err
+	}
+	var arg db.InsertTickChangesParams
+	for i := range l.changes {
+		t := &l.changes[i]
+		arg.Kinds, arg.Symbols, arg.Venues = append(arg.Kinds, t.Kind.String()), append(arg.Symbols, t.Symbol), append(arg.Venues, t.Venue)
+		arg.Seqs, arg.Tss = append(arg.Seqs, t.Seq), append(arg.Tss, t.Time())
+		arg.Prices, arg.Sizes = append(arg.Prices, t.Price), append(arg.Sizes, t.Size)
+		arg.Sides, arg.Flags = append(arg.Sides, int16(t.Side)), append(arg.Flags, l.settings.Flags(t.Conditions))
+		arg.Origins = append(arg.Origins, "backfill")
+	}
+	if err := q.InsertTickChanges(ctx, arg); err != nil {
+		return fmt.Errorf("store cancels and corrections: %w", err)
+	}
+	return nil
+}
+
+func (l *Loader) readSettings(ctx context.Context, q *db.Queries) error {
+	if l.settings != nil {
+		return nil
+	}
+	settings, err := db.ReadFeedSettings(ctx, q)
+	if err == nil {
+		l.settings = settings
+	}
+	return err
 }
 
 // key names a feed.
@@ -129,7 +169,7 @@ type key struct{ venue, symbol string }
 func feedOf(t *feed.Tick) key { return key{t.Venue, t.Symbol} }
 
 // params returns the parameters of the queries for ticks.
-func params(ticks []feed.Tick) (db.LockFeedsParams, db.StoreHistoryParams) {
+func params(ticks []feed.Tick, settings *db.FeedSettings) (db.LockFeedsParams, db.StoreHistoryParams) {
 	arg := db.StoreHistoryParams{Oldest: ticks[0].Time(), Newest: ticks[0].Time()}
 	feeds := map[key]time.Time{}
 	for i := range ticks {
@@ -137,6 +177,7 @@ func params(ticks []feed.Tick) (db.LockFeedsParams, db.StoreHistoryParams) {
 		ts := t.Time()
 		arg.Tss, arg.Symbols, arg.Prices = append(arg.Tss, ts), append(arg.Symbols, t.Symbol), append(arg.Prices, t.Price)
 		arg.Sizes, arg.Seqs, arg.Venues = append(arg.Sizes, t.Size), append(arg.Seqs, t.Seq), append(arg.Venues, t.Venue)
+		arg.Sides, arg.Flags = append(arg.Sides, int16(t.Side)), append(arg.Flags, settings.Flags(t.Conditions))
 		if ts.Before(arg.Oldest) {
 			arg.Oldest = ts
 		}
@@ -147,7 +188,7 @@ func params(ticks []feed.Tick) (db.LockFeedsParams, db.StoreHistoryParams) {
 			feeds[feedOf(t)] = ts
 		}
 	}
-	arg.Oldest, arg.Newest = arg.Oldest.Add(-around), arg.Newest.Add(around)
+	arg.Origin = "backfill"
 	var lock db.LockFeedsParams
 	for k, ts := range feeds {
 		lock.Venues, lock.Symbols, lock.Tss = append(lock.Venues, k.venue), append(lock.Symbols, k.symbol), append(lock.Tss, ts)
@@ -160,29 +201,52 @@ func params(ticks []feed.Tick) (db.LockFeedsParams, db.StoreHistoryParams) {
 
 // lock makes ingest wait for the feeds: the next statement sees what it has
 // stored, and it drops what is stored here as duplicates.
-func lock(ctx context.Context, q *db.Queries, arg db.LockFeedsParams) error {
-	if _, err := q.LockFeeds(ctx, arg); err != nil {
-		return fmt.Errorf("lock feeds: %w", err)
+func lock(ctx context.Context, q *db.Queries, arg db.LockFeedsParams) (map[key]db.LockFeedsRow, error) {
+	rows, err := q.LockFeeds(ctx, arg)
+	if err != nil {
+		return nil, fmt.Errorf("lock feeds: %w", err)
 	}
-	return nil
+	at := make(map[key]db.LockFeedsRow, len(rows))
+	for _, p := range rows {
+		at[key{p.Venue, p.Symbol}] = p
+	}
+	return at, nil
 }
 
 func (l *Loader) store(ctx context.Context, q *db.Queries) (stored, old int64, err error) {
-	feeds, arg := params(l.batch)
-	if err := lock(ctx, q, feeds); err != nil {
+	if err := l.readSettings(ctx, q); err != nil {
+		return 0, 0, err
+	}
+	feeds, arg := params(l.batch, l.settings)
+	// Before the lock, so that ingest does not wait for it.
+	if err := l.checkTimes(ctx, q); err != nil {
+		return 0, 0, err
+	}
+	at, err := lock(ctx, q, feeds)
+	if err != nil {
 		return 0, 0, err
 	}
 	// A candle that old could be computed from these ticks only.
 	if arg.Horizon, err = q.TickHorizon(ctx); err != nil {
 		return 0, 0, fmt.Errorf("read retention horizon: %w", err)
 	}
-	for _, ts := range arg.Tss {
-		if ts.Before(arg.Horizon) {
-			old++
-		}
-	}
-	if stored, err = q.StoreHistory(ctx, arg); err != nil {
+	done, err := q.StoreHistory(ctx, arg)
+	if err != nil {
 		return 0, 0, fmt.Errorf("store: %w", err)
 	}
-	return stored, old, nil
+	var filled db.FillGapsParams
+	for i := range l.batch {
+		t := &l.batch[i]
+		if at[feedOf(t)].Gaps {
+			filled.Venues, filled.Symbols = append(filled.Venues, t.Venue), append(filled.Symbols, t.Symbol)
+			filled.Seqs, filled.Tss = append(filled.Seqs, t.Seq), append(filled.Tss, t.Time())
+		}
+	}
+	if len(filled.Seqs) > 0 {
+		filled.How = "backfill"
+		if err := q.FillGaps(ctx, filled); err != nil {
+			return 0, 0, fmt.Errorf("fill gaps: %w", err)
+		}
+	}
+	return done.Stored, done.Old, nil
 }

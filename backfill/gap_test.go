@@ -70,4 +70,21 @@ func TestGaps(t *testing.T) {
 	if err := d.Pool.QueryRow(t.Context(), "SELECT count(*) FROM feed_gaps").Scan(&n); err != nil || n != len(want) {
 		t.Errorf("%d gaps in all, want %d: %v", n, len(want), err)
 	}
+	// What was missing comes, in two files: each part is closed when it is stored.
+	for _, part := range []struct {
+		ticks []feed.Tick
+		want  string
+	}{
+		{[]feed.Tick{ticks[a(1002)], ticks[a(1003)], ticks[a(2000)]}, "{[1001,1002),[1004,1011)} {} {[3001,3004)} {[40,41)} backfill"},
+		{ticks[a(1):a(3500)], "{} {} {} {} backfill"},
+	} {
+		if _, err := load(t.Context(), pool, part.ticks); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := d.Pool.QueryRow(t.Context(), `SELECT string_agg(missing::text, ' ' ORDER BY symbol, from_seq) || ' ' || string_agg(DISTINCT closed_by, ' ')
+			FROM feed_gaps WHERE (missing = '{}') = (closed_at IS NOT NULL)`).Scan(&got); err != nil || got != part.want {
+			t.Errorf("still missing are %s, want %s: %v", got, part.want, err)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -50,6 +51,7 @@ func (c *backfillCmd) Run(e *env) error {
 		}
 		return allowed, nil
 	}
+	cfg.StoredIsAll = true
 	cfg.Stored = func(at []replay.Moment) ([]feed.Tick, error) { return storedTrades(e.ctx, pool, at) }
 	return c.each(cfg, c.Files, "", func(r *replay.Replay, f *replay.File) error {
 		if c.DryRun {
@@ -65,15 +67,27 @@ func (c *backfillCmd) load(e *env, r *replay.Replay, file *replay.File, l *backf
 	if err == nil {
 		err = l.Flush(e.ctx)
 	}
+	if s := l.Stats(); s.Changes > 0 {
+		fmt.Fprintf(e.out, "%s: %d cancels and corrections asked for, see tick_changes\n", file.Name(), s.Changes)
+	}
 	if s := l.Stats(); s.Read > 0 {
 		took := time.Since(start)
 		fmt.Fprintf(e.out, "%s: %d ticks from %s to %s, %d stored, %d already stored, %d older than the retention horizon; %s; %.0f ticks/s\n", file.Name(), s.Read,
 			s.From.Format(time.RFC3339), s.To.Format(time.RFC3339), s.Stored, s.Read-s.Stored-s.Old, s.Old, rows(r.Stats()), float64(s.Read)/took.Seconds())
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", file.Name(), err)
+		return fmt.Errorf("%s: %w", file.Name(), refused(err))
 	}
 	return nil
+}
+
+// refused turns what the loader refuses into a usage error that names the flag to
+// change.
+func refused(err error) error {
+	if e, ok := errors.AsType[*backfill.TimeError](err); ok {
+		return usagef("%w: was it loaded with another --timezone? A file with other seqs for the same ticks needs a --venue of its own", e)
+	}
+	return err
 }
 
 // storedTrades returns the trades that are stored at these moments.

@@ -78,7 +78,7 @@ func (r *Replay) ownVWAP(c *columns, row []string, it *item) float64 {
 // A bar becomes four. All lie within its first 3 µs: so they are inside the bar
 // however short it is, in the order open, high, low, close by time and by seq, and
 // the candles of its own and of every longer interval are those computed from
-// bars. Their seq comes from their time. The volume is that of the close, or, where
+// bars. Their seq is their ordinal. The volume is that of the close, or, where
 // the file has a vwap, it is divided between high and low so that their mean is
 // that.
 func (i *item) ticks(out []feed.Tick) []feed.Tick {
@@ -96,7 +96,7 @@ func (i *item) ticks(out []feed.Tick) []feed.Tick {
 	}
 	for n, price := range i.price {
 		t.TS, t.Price, t.Size = i.ts+int64(n), price, sizes[n]
-		t.Seq = contentSeq(t.TS, 0)
+		t.Seq = contentSeq(int64(n))
 		out = append(out, t)
 	}
 	return out
@@ -117,10 +117,7 @@ func divide(volume, high, low, vwap float64) (atHigh, atLow float64) {
 	return atHigh, atLow
 }
 
-// contentSeq is the seq of a tick that has no number of its own: the nanoseconds
-// from 1900 to its time. So it rises with time, is the same in every file that has
-// the tick, and ends in 2192.
-func contentSeq(ts, ns int64) int64 { return (ts-minTS)*1000 + ns }
-
-// minTS is 1900-01-01 in microseconds since 1970.
-const minTS = -2_208_988_800_000_000
+// contentSeq is the seq of a tick that has no number of its own: its ordinal among
+// those of equal time, which begins with the nanoseconds of the time. The lowest
+// leave room for ticks that turn out to come before.
+func contentSeq(ordinal int64) int64 { return feed.ContentSeq + 1<<32 + ordinal }

@@ -112,7 +112,7 @@ func (g *group) place(known []seen) {
 	next := int64(0)
 	for n := range g.items {
 		i := &g.items[n]
-		i.seq = max(contentSeq(i.ts, i.ns), next)
+		i.seq = max(contentSeq(i.ns), next)
 		next = i.seq + 1
 	}
 	if len(known) == 0 {
@@ -125,7 +125,7 @@ func (g *group) place(known []seen) {
 	best, most := int64(0), g.fits(by, 0)
 	first, last := &g.items[0], &g.items[len(g.items)-1]
 	try := func(shift int64) {
-		if first.seq+shift < 0 {
+		if first.seq+shift < feed.ContentSeq {
 			return
 		}
 		if n := g.fits(by, shift); n > most || n == most && n > 0 && abs(shift) < abs(best) {
@@ -146,7 +146,7 @@ func (g *group) place(known []seen) {
 	}
 	if most < 0 { // nothing in common
 		best = known[len(known)-1].seq + 1 - first.seq
-		if before := known[0].seq - 1 - last.seq; g.final && first.seq+before >= 0 {
+		if before := known[0].seq - 1 - last.seq; g.final && first.seq+before >= feed.ContentSeq {
 			best = before
 		}
 	}
@@ -226,6 +226,11 @@ func (r *Replay) next(it item) error {
 	if !it.bar && !it.numbered {
 		return r.gather(it)
 	}
+	if it.kind != feed.Trade {
+		if moot, err := r.change(&it); moot || err != nil {
+			return err
+		}
+	}
 	t := seen{ts: it.ts, seq: it.seq, sum: it.sum()}
 	for _, k := range it.src.of(it.ts) {
 		if k.seq == t.seq && k.sum == t.sum {
@@ -239,6 +244,36 @@ func (r *Replay) next(it item) error {
 	}
 	r.session.remember(it.src, t)
 	return r.emitItem(&it)
+}
+
+// change decides what a cancel or a correction of a file means: a correction of a
+// trade that is not known is that trade, and a cancel of one means nothing where
+// all are known.
+func (r *Replay) change(it *item) (moot bool, err error) {
+	if r.cfg.Stored == nil {
+		if it.kind == feed.Correct {
+			it.kind = feed.Trade
+		}
+		return false, nil
+	}
+	found, err := r.cfg.Stored([]Moment{{it.src.venue, it.src.symbol, it.ts}})
+	if err != nil {
+		return false, err
+	}
+	known := false
+	for i := range found {
+		if k := &found[i]; k.Seq == it.seq {
+			known = known || k.Price != it.price[0] || k.Size != it.size
+		}
+	}
+	switch {
+	case it.kind == feed.Correct && !known:
+		it.kind = feed.Trade
+	case it.kind == feed.Cancel && !known && r.cfg.StoredIsAll:
+		r.stats.NoTrade++
+		return true, nil
+	}
+	return false, nil
 }
 
 // gatherMost is how many rows wait for one look at what is stored.

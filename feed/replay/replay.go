@@ -53,6 +53,8 @@ type Config struct {
 	// Stored returns the trades that are known already at these moments, where rows
 	// have no number of their own. Default: none.
 	Stored func([]Moment) ([]feed.Tick, error)
+	// StoredIsAll is whether a trade that Stored does not return does not exist.
+	StoredIsAll bool
 	// Sent reports whether the topic has a tick already: it is skipped then.
 	// Default: none is skipped.
 	Sent func(*feed.Tick) (bool, error)
