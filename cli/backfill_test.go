@@ -57,5 +57,6 @@ func TestBackfillRetention(t *testing.T) {
 	if _, err := d.Pool.Exec(ctx, "SELECT set_retention('ticks', INTERVAL '1 day')"); err != nil {
 		t.Fatal(err)
 	}
-	load(" 0 stored, 0 already stored, 2500 older than the retention horizon", file)
+	load(" 0 stored, 2500 already stored, 0 older than the retention horizon", file)
+	load(" 0 stored, 0 already stored, 2500 older than the retention horizon", trades(t, start, 9001, 2500))
 }

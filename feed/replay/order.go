@@ -96,7 +96,7 @@ type Moment struct {
 // group is the rows of one source and time that follow each other in the file.
 type group struct {
 	items []item
-	final bool // nothing follows: the file may have been cut here
+	final bool // nothing follows, but others come before: the file may have been cut here
 }
 
 func (g *group) moment() Moment {
@@ -144,6 +144,9 @@ func (g *group) place(known []seen) {
 			}
 		}
 	}
+	if most < 0 && g.contains(known) {
+		return
+	}
 	if most < 0 { // nothing in common
 		best = known[len(known)-1].seq + 1 - first.seq
 		if before := known[0].seq - 1 - last.seq; g.final && first.seq+before >= feed.ContentSeq {
@@ -153,6 +156,36 @@ func (g *group) place(known []seen) {
 	for n := range g.items {
 		g.items[n].seq += best
 	}
+}
+
+// contains reports whether the rows have all that is known, in whatever order, and
+// more. Then it numbers the rows: what is known as it is, the others behind.
+func (g *group) contains(known []seen) bool {
+	if len(known) > len(g.items) {
+		return false
+	}
+	left := make(map[uint64][]int64, len(known))
+	for _, k := range known {
+		left[k.sum] = append(left[k.sum], k.seq)
+	}
+	seqs := make([]int64, len(g.items))
+	next, n := known[len(known)-1].seq+1, 0
+	for i := range g.items {
+		if same := left[g.items[i].sum()]; len(same) > 0 {
+			seqs[i], left[g.items[i].sum()] = same[0], same[1:]
+			n++
+			continue
+		}
+		seqs[i] = next
+		next++
+	}
+	if n < len(known) {
+		return false
+	}
+	for i := range g.items {
+		g.items[i].seq = seqs[i]
+	}
+	return true
 }
 
 // fits counts the rows that are known, if the first is moved by shift; -1 if one is
@@ -321,7 +354,7 @@ func (r *Replay) settle(end bool) error {
 	}
 	for n := range r.groups {
 		g := &r.groups[n]
-		g.final = end && g.items[0].ts == r.groups[len(r.groups)-1].items[0].ts
+		g.final = end && (r.settled || g.items[0].ts != r.groups[0].items[0].ts) && g.items[0].ts == r.groups[len(r.groups)-1].items[0].ts
 		src, ts := g.items[0].src, g.items[0].ts
 		own := src.of(ts)
 		known := append(slices.Clone(own), stored[g.moment()]...)
@@ -343,5 +376,6 @@ func (r *Replay) settle(end bool) error {
 		}
 	}
 	r.groups, r.gathered = r.groups[:0], 0
+	r.settled = true
 	return nil
 }

@@ -110,6 +110,7 @@ type Replay struct {
 	held     []item  // of a file that is not in order
 	groups   []group // of rows without a number
 	gathered int     // rows in groups
+	settled  bool    // some groups have been emitted
 	noVolume bool    // of the row that is decoded
 	rounded  bool
 }
