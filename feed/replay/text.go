@@ -40,8 +40,8 @@ func plainText(in io.Reader, wait bool) (*bufio.Reader, []byte, error) {
 	return r, start, err
 }
 
-// peek returns the first bytes. wait is false for a pipe, which may be slow: then
-// it is the result of one read.
+// peek returns the first bytes. wait is false for a pipe, which may be slow:
+// then some lines are enough.
 func peek(r *bufio.Reader, wait bool) ([]byte, error) {
 	if wait {
 		start, err := r.Peek(sampleSize)
@@ -50,10 +50,16 @@ func peek(r *bufio.Reader, wait bool) ([]byte, error) {
 		}
 		return start, err
 	}
-	if _, err := r.Peek(1); err != nil && err != io.EOF {
-		return nil, err
+	for n := 1; ; n = r.Buffered() + 1 {
+		_, err := r.Peek(n)
+		start, _ := r.Peek(r.Buffered())
+		if err == io.EOF || len(start) >= 4096 || bytes.Count(start, []byte{'\n'}) > 2 {
+			return start, nil
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	return r.Peek(r.Buffered())
 }
 
 // returns turns \r into \n.
@@ -76,23 +82,26 @@ type wide struct {
 	rest []byte
 }
 
-func (w *wide) Read(p []byte) (int, error) {
-	for len(w.rest) == 0 {
-		r, err := w.unit()
-		if err != nil {
-			return 0, err
-		}
-		if utf16.IsSurrogate(r) {
-			second, err := w.unit()
-			if err != nil {
-				return 0, err
+func (w *wide) Read(p []byte) (n int, err error) {
+	for n == 0 || n+utf8.UTFMax <= len(p) && w.in.Buffered() >= 4 {
+		if len(w.rest) == 0 {
+			r, err := w.unit()
+			if err == nil && utf16.IsSurrogate(r) {
+				var second rune
+				second, err = w.unit()
+				r = utf16.DecodeRune(r, second)
 			}
-			r = utf16.DecodeRune(r, second)
+			if err != nil {
+				return n, err
+			}
+			w.rest = utf8.AppendRune(w.rest[:0], r)
 		}
-		w.rest = utf8.AppendRune(w.rest[:0], r)
+		c := copy(p[n:], w.rest)
+		n, w.rest = n+c, w.rest[c:]
+		if len(p) == n {
+			break
+		}
 	}
-	n := copy(p, w.rest)
-	w.rest = w.rest[n:]
 	return n, nil
 }
 
