@@ -22,7 +22,7 @@ type fileFlags struct {
 	Kind       string             `help:"Kind of the rows: ${enum}." enum:"auto,trades,bars" default:"auto"`
 	TimeFormat string             `help:"Format of the times, as a layout of Go's package time; common ones are recognised." placeholder:"LAYOUT"`
 	Timezone   string             `help:"Time zone of times without one." default:"UTC" placeholder:"ZONE"`
-	Decimal    string             `help:"Decimal separator, . or ,; else what the numbers of the file suggest." placeholder:"CHAR"`
+	Decimal    string             `help:"Decimal separator, . or ,; the numbers of the file suggest the default." placeholder:"CHAR"`
 	Scale      map[string]float64 `help:"Unit of numbers of fixed point, as in --scale price=1e-9. Fields: price size." mapsep:"," placeholder:"FIELD=UNIT"`
 	SkipBad    bool               `help:"Report and skip rows that cannot be read, instead of stopping at the first." env:"-"`
 	DryRun     bool               `help:"Read the files, print what is understood of them, and store nothing." env:"-"`

@@ -309,7 +309,7 @@ func (r *Replay) change(it *item) (moot bool, err error) {
 	return false, nil
 }
 
-// gatherMost is how many rows wait for one look at what is stored.
+// gatherMost is how many rows wait for a search among what is stored.
 const gatherMost = 4096
 
 func (r *Replay) gather(it item) error {

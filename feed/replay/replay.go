@@ -53,7 +53,7 @@ type Config struct {
 	// Stored returns the trades that are known already at these moments, where rows
 	// have no number of their own. Default: none.
 	Stored func([]Moment) ([]feed.Tick, error)
-	// StoredIsAll is whether a trade that Stored does not return does not exist.
+	// StoredIsAll means that a trade which Stored does not return does not exist.
 	StoredIsAll bool
 	// Sent reports whether the topic has a tick already: it is skipped then.
 	// Default: none is skipped.
@@ -392,7 +392,7 @@ func (r *Replay) source(c *columns, row []string) (*source, error) {
 	src, ok := r.session.sources[final]
 	if !ok {
 		src = &source{venue: final[0], symbol: final[1]}
-		if feed.ValidSymbol(name) { // else each row is bad, and none is worth keeping
+		if feed.ValidSymbol(name) { // otherwise each row is bad, and none is worth keeping
 			r.session.sources[final] = src
 		}
 	}

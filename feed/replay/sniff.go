@@ -40,7 +40,7 @@ func (c *csvRows) Line() int {
 // layout is how a file is laid out.
 type layout struct {
 	separator rune
-	sets      []*columns // those of every symbol that has columns of its own, else one
+	sets      []*columns // one for each symbol that has columns of its own
 	width     int        // columns of a row
 	skip      int        // lines before the first row of data
 	header    bool       // one of them is a header

@@ -66,7 +66,7 @@ func (p *timeParser) setOrder(order string) {
 	}
 }
 
-// instant is a time as a file has it.
+// instant is a time of a file.
 type instant struct {
 	us, ns int64 // microseconds since 1970, rounded down, and the nanoseconds left
 	local  bool  // in local time, as if that were UTC
