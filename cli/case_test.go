@@ -174,3 +174,49 @@ func TestDryRun(t *testing.T) {
 		}
 	}
 }
+
+// TestCasesReplay sends files through the topic, as a user does day by day: what
+// is sent, and what is stored.
+func TestCasesReplay(t *testing.T) {
+	t.Parallel()
+	ctx := wait.Context(t, 5*time.Minute)
+	p := newPipeline(ctx, t)
+	total := 0
+	for i, c := range []struct {
+		venue, files string
+		stores       int
+		want         string
+	}{
+		{"MONTHS", "K-2024-01.csv", 20, "20 ticks sent, 0 sent before"},
+		{"MONTHS", "K-2024-02.csv", 20, "20 ticks sent, 0 sent before"},
+		{"MONTHS", "K-2024-02.csv K-2024-01.csv", 0, " 0 ticks sent, 20 sent before"},
+		{"MONTHS", "K-2024-02.csv K-2024-01.csv --all", 0, "20 ticks sent, not compared"},
+		{"BACK", "K-2024-02.csv K-2024-01.csv", 40, "20 ticks sent, 0 sent before"},
+		{"NEWEST", "newest1.csv", 12, "12 ticks sent"},
+		{"NEWEST", "newest2.csv", 4, " 4 ticks sent, 12 sent before"},
+		{"ROLL", "roll1.csv", 12, "12 ticks sent"},
+		{"ROLL", "roll2.csv", 4, " 4 ticks sent, 8 sent before"},
+		{"RECENT", "recent-trades-1.csv", 100, "100 ticks sent"},
+		{"RECENT", "recent-trades-2.csv", 3, " 3 ticks sent, 97 sent before"},
+		{"JUV", "juv-dup.csv", 8, "4 repeated rows left out"},
+		{"AGG", "dup-aggtrades.csv", 2, "2 repeated rows left out"},
+		{"TICKERS", "odd-tickers.csv", 80, "80 ticks sent"},
+		{"STOOQ", "stooq-daily.csv", 8, " 8 ticks sent"},
+		{"VOL", "volnan.csv", 8, "1 rows without a trade skipped, 2 rows without a volume"},
+	} {
+		args := []string{"--symbol", "X", "--venue", c.venue}
+		for _, f := range strings.Fields(c.files) {
+			if strings.Contains(f, ".csv") {
+				f = caseFile(f)
+			}
+			args = append(args, f)
+		}
+		errOut := p.replay(ctx, t, args...)
+		p.caughtUp(ctx, t)
+		total += c.stores
+		var rows int
+		if err := p.Pool.QueryRow(ctx, "SELECT (SELECT count(*) FROM ticks) + (SELECT count(*) FROM late_ticks)").Scan(&rows); err != nil || rows != total || !strings.Contains(errOut, c.want) {
+			t.Fatalf("%d: %s: %d ticks stored, want %d and %q: %v\n%s", i, c.files, rows, total, c.want, err, errOut)
+		}
+	}
+}
