@@ -60,6 +60,10 @@ func NewSession() *Session { return &Session{sources: map[[2]string]*source{}} }
 // remembered is how many ticks a Session remembers, of all sources.
 const remembered = 1 << 20
 
+// moved is how many ticks are moved for one between them: farther back, a tick is
+// not remembered.
+const moved = 1 << 14
+
 // remember adds a tick, most often at the end.
 func (s *Session) remember(src *source, t seen) {
 	if n := len(src.seen); n == 0 || src.seen[n-1].compare(t) < 0 {
@@ -70,7 +74,9 @@ func (s *Session) remember(src *source, t seen) {
 		return
 	}
 	at, _ := slices.BinarySearchFunc(src.seen, t, seen.compare)
-	src.seen = slices.Insert(src.seen, at, t)
+	if len(src.seen)-at < moved {
+		src.seen = slices.Insert(src.seen, at, t)
+	}
 }
 
 // of returns the ticks of a time.
@@ -124,8 +130,9 @@ func (g *group) place(known []seen) {
 	}
 	best, most := int64(0), g.fits(by, 0)
 	first, last := &g.items[0], &g.items[len(g.items)-1]
+	tries := 0
 	try := func(shift int64) {
-		if first.seq+shift < feed.ContentSeq {
+		if tries++; tries > mostTries || first.seq+shift < feed.ContentSeq {
 			return
 		}
 		if n := g.fits(by, shift); n > most || n == most && n > 0 && abs(shift) < abs(best) {
@@ -138,6 +145,7 @@ func (g *group) place(known []seen) {
 				try(k.seq - first.seq)
 			}
 		}
+		tries = 0
 		for n := range g.items {
 			if g.items[n].sum() == known[0].sum {
 				try(known[0].seq - g.items[n].seq)
@@ -188,6 +196,9 @@ func (g *group) contains(known []seen) bool {
 	return true
 }
 
+// mostTries bounds the comparison of rows that are nearly all equal.
+const mostTries = 100
+
 // fits counts the rows that are known, if the first is moved by shift; -1 if one is
 // another.
 func (g *group) fits(by map[int64]uint64, shift int64) (n int) {
@@ -230,10 +241,13 @@ func (r *Replay) add(it item) error {
 	if r.order == rising {
 		return r.next(it)
 	}
-	r.held = append(r.held, it)
-	if len(r.held) >= window {
-		return r.release()
+	// Not amid rows of equal time.
+	if n := len(r.held); n >= window && r.held[n-1].ts != it.ts {
+		if err := r.release(); err != nil {
+			return err
+		}
 	}
+	r.held = append(r.held, it)
 	return nil
 }
 
@@ -243,6 +257,15 @@ func (r *Replay) release() error {
 		slices.Reverse(r.held)
 	}
 	slices.SortStableFunc(r.held, func(a, b item) int { return cmp.Compare(a.ts, b.ts) })
+	newest := map[*source]int64{}
+	for i := range r.held {
+		newest[r.held[i].src] = r.held[i].ts
+	}
+	for src, ts := range newest { // what is all newer is of no use here
+		if len(src.seen) > moved && ts < src.seen[0].ts {
+			src.seen = src.seen[:0]
+		}
+	}
 	for _, it := range r.held {
 		if err := r.next(it); err != nil {
 			return err
@@ -309,26 +332,31 @@ func (r *Replay) change(it *item) (moot bool, err error) {
 	return false, nil
 }
 
+// runOf names the rows of one source and time that follow each other.
+type runOf struct {
+	src *source
+	run int
+}
+
 // gatherMost is how many rows wait for a search among what is stored.
 const gatherMost = 4096
 
 func (r *Replay) gather(it item) error {
-	for n := len(r.groups) - 1; n >= 0; n-- {
-		first := &r.groups[n].items[0]
-		if first.ts != it.ts {
-			break
-		}
-		if first.src == it.src && first.run == it.run {
-			r.groups[n].items = append(r.groups[n].items, it)
-			r.gathered++
-			return nil
+	if n := len(r.groups); n == 0 || r.groups[n-1].items[0].ts != it.ts {
+		clear(r.open)
+		if r.gathered >= gatherMost || r.cfg.Speed > 0 && n > 0 {
+			if err := r.settle(false); err != nil {
+				return err
+			}
 		}
 	}
-	if r.gathered >= gatherMost || r.cfg.Speed > 0 && len(r.groups) > 0 && r.groups[0].items[0].ts != it.ts {
-		if err := r.settle(false); err != nil {
-			return err
-		}
+	of := runOf{it.src, it.run}
+	if n, ok := r.open[of]; ok {
+		r.groups[n].items = append(r.groups[n].items, it)
+		r.gathered++
+		return nil
 	}
+	r.open[of] = len(r.groups)
 	r.groups = append(r.groups, group{items: []item{it}})
 	r.gathered++
 	return nil
@@ -375,6 +403,8 @@ func (r *Replay) settle(end bool) error {
 			}
 		}
 	}
+	clear(r.groups)
+	clear(r.open)
 	r.groups, r.gathered = r.groups[:0], 0
 	r.settled = true
 	return nil

@@ -107,17 +107,18 @@ type Replay struct {
 	emit     func(*feed.Tick) error
 	pacing   context.Context
 	ticks    []feed.Tick
-	held     []item  // of a file that is not in order
-	groups   []group // of rows without a number
-	gathered int     // rows in groups
-	settled  bool    // some groups have been emitted
-	noVolume bool    // of the row that is decoded
+	held     []item        // of a file that is not in order
+	groups   []group       // of rows without a number
+	open     map[runOf]int // the groups of the latest time
+	gathered int           // rows in groups
+	settled  bool          // some groups have been emitted
+	noVolume bool          // of the row that is decoded
 	rounded  bool
 }
 
 // New reads the header. Progress is known if in is a *File.
 func New(cfg Config, in io.Reader) (*Replay, error) {
-	r := &Replay{cfg: cfg, keys: map[[2]string]*source{}, session: cfg.Session}
+	r := &Replay{cfg: cfg, keys: map[[2]string]*source{}, open: map[runOf]int{}, session: cfg.Session}
 	r.file, _ = in.(*File)
 	if r.cfg.Name == "" && r.file != nil {
 		r.cfg.Name = r.file.Name()
@@ -162,7 +163,7 @@ func (r *Replay) begin(in io.Reader) error {
 	if err := probe.Validate(r.cfg.Clock()); err != nil {
 		return err
 	}
-	if err := r.open(in); err != nil {
+	if err := r.openRows(in); err != nil {
 		return err
 	}
 	if err := r.understand(); err != nil {
@@ -176,8 +177,8 @@ func (r *Replay) begin(in io.Reader) error {
 	return nil
 }
 
-// open recognises the layout, and opens the rows behind the header.
-func (r *Replay) open(in io.Reader) error {
+// openRows recognises the layout, and opens the rows behind the header.
+func (r *Replay) openRows(in io.Reader) error {
 	if r.file != nil && r.file.parquet != nil {
 		return r.openParquet()
 	}

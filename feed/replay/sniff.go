@@ -149,8 +149,8 @@ func (l *layout) find(rows [][]string, lines []int, cfg *Config) error {
 	var problem error
 	score := -1
 	for i := range rows[:min(len(rows), 64)] {
-		if isText(rows[i], 0) {
-			continue
+		if isText(rows[i], 0) && (len(rows[i]) < 2 || !strings.HasPrefix(strings.TrimSpace(rows[i][0]), "#")) {
+			continue // a header may begin with #
 		}
 		if sets, n := levels(rows[i:], cfg); sets != nil {
 			l.header = true

@@ -31,8 +31,11 @@ func (t *Topic) load(from int64) error {
 	if t.large || from >= t.from {
 		return nil
 	}
+	if t.from != math.MaxInt64 {
+		from = math.MinInt64 // not once more for each file or symbol
+	}
 	found := map[Moment][]feed.Tick{}
-	read, err := t.read(feed.Tick{TS: from}, func(k *feed.Tick) {
+	read, err := t.read(feed.Tick{TS: max(from, 0)}, func(k *feed.Tick) {
 		m := Moment{k.Venue, k.Symbol, k.TS}
 		found[m] = append(found[m], feed.Tick{Price: k.Price, Size: k.Size, Seq: k.Seq, Kind: k.Kind})
 	})

@@ -316,6 +316,3 @@ func (r *Replay) describeBars(c *columns) (out []string) {
 	}
 	return out
 }
-
-// Every returns the interval of the bars, "" if it is not known.
-func (r *Replay) Every() string { return r.every }
