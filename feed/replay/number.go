@@ -165,7 +165,13 @@ func simple(s string) (float64, bool) {
 	return v, err == nil
 }
 
-func trim(s string) string { return strings.Trim(s, " \t\"\u00a0\u202f\ufeff") }
+func trim(s string) string {
+	inner := func(c byte) bool { return c > ' ' && c < 0x7f && c != '"' }
+	if s == "" || inner(s[0]) && inner(s[len(s)-1]) {
+		return s
+	}
+	return strings.Trim(s, " \t\"\u00a0\u202f\ufeff")
+}
 
 // unsigned removes a currency sign.
 func unsigned(s string) string {

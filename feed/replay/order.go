@@ -79,6 +79,16 @@ func (s *Session) remember(src *source, t seen) {
 	}
 }
 
+// from returns the ticks from this one on.
+func (s *source) from(t seen) []seen {
+	n := len(s.seen)
+	if n == 0 || s.seen[n-1].compare(t) < 0 {
+		return nil
+	}
+	at, _ := slices.BinarySearchFunc(s.seen, t, seen.compare)
+	return s.seen[at:]
+}
+
 // of returns the ticks of a time.
 func (s *source) of(ts int64) []seen {
 	n := len(s.seen)
@@ -288,8 +298,11 @@ func (r *Replay) next(it item) error {
 		}
 	}
 	t := seen{ts: it.ts, seq: it.seq, sum: it.sum()}
-	for _, k := range it.src.of(it.ts) {
-		if k.seq == t.seq && k.sum == t.sum {
+	for _, k := range it.src.from(t) {
+		if k.ts != t.ts || k.seq != t.seq {
+			break
+		}
+		if k.sum == t.sum {
 			r.stats.Repeated++
 			return nil
 		}

@@ -90,6 +90,9 @@ func (p *timeParser) parse(s string) (instant, error) {
 		at.local = !strings.Contains(p.format, "07") && !strings.Contains(p.format, "MST")
 		return at, nil
 	}
+	if at, ok := whole19(s); ok {
+		return at, nil
+	}
 	if strings.Trim(s, "0123456789.-+eE") == "" {
 		if at, ok, err := p.digits(s); ok || err != nil {
 			return at, err
@@ -112,6 +115,34 @@ func (p *timeParser) parse(s string) (instant, error) {
 		return instant{}, fmt.Errorf("want a time of which day and month are known, got %q; give its form as --time-format, as in 01/02/2006 or 02/01/2006", clip(s))
 	}
 	return instant{}, fmt.Errorf("want a time such as 2006-01-02T15:04:05Z, a date or a Unix time, got %q; give another form as --time-format", clip(s))
+}
+
+// whole19 reads the usual Unix times at once: whole, and of as many digits as they
+// have from 2001 to 2286.
+func whole19(s string) (instant, bool) {
+	unit := int64(1) // µs in what is counted, or 0 for ns
+	switch len(s) {
+	case 10:
+		unit = 1_000_000
+	case 13:
+		unit = 1000
+	case 16:
+	case 19:
+		unit = 0
+	default:
+		return instant{}, false
+	}
+	v := int64(0)
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' || i == 0 && s[i] == '0' {
+			return instant{}, false
+		}
+		v = v*10 + int64(s[i]-'0')
+	}
+	if unit == 0 {
+		return instant{us: v / 1000, ns: v % 1000}, v > 0
+	}
+	return instant{us: v * unit}, true
 }
 
 func (p *timeParser) known(s string) (instant, bool) {
