@@ -70,7 +70,7 @@ func open(r io.Reader, at seekable, name string, size int64) ([]*File, error) {
 	f := &File{name: name, size: size}
 	raw := bufio.NewReaderSize(counted{r, &f.read}, 1<<18)
 	magic, err := raw.Peek(4)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("replay %s: %w", name, err)
 	}
 	switch {

@@ -76,11 +76,8 @@ func sumTrade(price, size float64, kind feed.Kind) uint64 {
 	return math.Float64bits(price)*0x9e3779b97f4a7c15 ^ (math.Float64bits(size)+uint64(kind))*0xc2b2ae3d27d4eb4f
 }
 
-// Marks of rows that hold no trade.
-var (
-	errNoTrade = errors.New("no trade")
-	errText    = errors.New("text")
-)
+// errNoTrade marks a row that holds no trade.
+var errNoTrade = errors.New("no trade")
 
 // decode turns the columns of one symbol in a row into an item.
 func (r *Replay) decode(c *columns, row []string, now time.Time) (item, error) {

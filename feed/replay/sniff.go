@@ -214,7 +214,7 @@ func levels(rows [][]string, cfg *Config) ([]*columns, int) {
 		return nil, 0
 	}
 	lines, ts := 2, "Date"
-	if len(rows) > 2 && strings.Contains("date datetime timestamp", header(rows[2][0])) && header(rows[2][0]) != "" && len(trimEmpty(rows[2])) == 1 {
+	if len(rows) > 2 && slices.Contains([]string{"date", "datetime", "timestamp"}, header(rows[2][0])) && len(trimEmpty(rows[2])) == 1 {
 		lines, ts = 3, strings.TrimSpace(rows[2][0])
 	}
 	var sets []*columns

@@ -3,6 +3,7 @@ package replay
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -45,7 +46,7 @@ func plainText(in io.Reader, wait bool) (*bufio.Reader, []byte, error) {
 func peek(r *bufio.Reader, wait bool) ([]byte, error) {
 	if wait {
 		start, err := r.Peek(sampleSize)
-		if err == io.EOF || err == bufio.ErrBufferFull {
+		if errors.Is(err, io.EOF) || errors.Is(err, bufio.ErrBufferFull) {
 			err = nil
 		}
 		return start, err
@@ -53,7 +54,7 @@ func peek(r *bufio.Reader, wait bool) ([]byte, error) {
 	for n := 1; ; n = r.Buffered() + 1 {
 		_, err := r.Peek(n)
 		start, _ := r.Peek(r.Buffered())
-		if err == io.EOF || len(start) >= 4096 || bytes.Count(start, []byte{'\n'}) > 2 {
+		if errors.Is(err, io.EOF) || len(start) >= 4096 || bytes.Count(start, []byte{'\n'}) > 2 {
 			return start, nil
 		}
 		if err != nil {

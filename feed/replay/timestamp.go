@@ -2,7 +2,7 @@ package replay
 
 import (
 	"fmt"
-	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,9 +60,9 @@ func (p *timeParser) setOrder(order string) {
 	p.order, p.local = order, local
 	switch order {
 	case "month":
-		p.local = append(local[:len(local):len(local)], monthFirst...)
+		p.local = slices.Concat(local, monthFirst)
 	case "day":
-		p.local = append(local[:len(local):len(local)], dayFirst...)
+		p.local = slices.Concat(local, dayFirst)
 	}
 }
 
@@ -157,7 +157,7 @@ func (p *timeParser) known(s string) (instant, bool) {
 	}
 	for i := range n {
 		at := (p.layout + i) % n
-		layout := ""
+		var layout string
 		if at < len(zoned) {
 			layout = zoned[at]
 		} else {
@@ -229,11 +229,7 @@ func (p *timeParser) digits(s string) (instant, bool, error) {
 		unit = 1e6
 	}
 	// By digits, not as a float: it has too few of them.
-	us, ns := int64(0), int64(0)
-	if v > math.MaxInt64/1000 {
-		return instant{}, false, nil
-	}
-	us = v * (unit / 1000)
+	us, ns := v*(unit/1000), int64(0)
 	for _, c := range frac {
 		unit /= 10
 		ns += int64(c-'0') * unit
