@@ -84,6 +84,9 @@ type nothingError struct{ error }
 
 func (f *fileFlags) one(cfg replay.Config, file *replay.File, use func(*replay.Replay, *replay.File) error) error {
 	r, err := replay.New(cfg, file)
+	if errors.Is(err, replay.ErrEmpty) {
+		return nothingError{fmt.Errorf("nothing read: %w", err)}
+	}
 	if err != nil {
 		return usageError{err}
 	}

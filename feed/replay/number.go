@@ -36,6 +36,9 @@ func none(s string) bool {
 // point, and what is above it.
 const unlimited = 9.2233720368547e18
 
+// unlimited9 is that mark in units of 1e-9.
+const unlimited9 = 9223372036.854775807
+
 // parse reads a number: an optional currency sign, separators of thousands, one of
 // the decimals, and K, M, B, T or % behind it.
 func (n *numbers) parse(cell string) (float64, error) {

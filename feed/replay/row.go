@@ -245,7 +245,7 @@ func (r *Replay) number(c *columns, row []string, at int, scale float64) (float6
 	if err != nil {
 		return 0, c.errorf(at, "%s", err)
 	}
-	if math.Abs(v) >= unlimited {
+	if math.Abs(v) >= unlimited || math.Abs(v) == unlimited9 || v == math.MaxUint32 && at == c.at[fSize] && c.kind == Trades {
 		return 0, c.errorf(at, "want a number, got %q, which stands for none", clip(row[at]))
 	}
 	if scale != 1 {

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
 )
+
+// ErrEmpty is the error of a file without rows and header.
+var ErrEmpty = errors.New("the file is empty")
 
 // rowReader reads rows of text.
 type rowReader interface {
@@ -86,7 +90,7 @@ func unquoted(line []byte, c byte) (n int) {
 // sniff recognises how a file is laid out from its first bytes.
 func sniff(start []byte, cfg *Config) (*layout, error) {
 	if len(bytes.TrimSpace(start)) == 0 {
-		return nil, errors.New("the file is empty")
+		return nil, ErrEmpty
 	}
 	if len(start) == sampleSize { // the last line may be cut
 		if end := bytes.LastIndexByte(start, '\n'); end > 0 {
@@ -111,7 +115,7 @@ func sniff(start []byte, cfg *Config) (*layout, error) {
 		rows, lines = append(rows, row), append(lines, r.Line())
 	}
 	if len(rows) == 0 {
-		return nil, errors.New("the file is empty")
+		return nil, ErrEmpty
 	}
 	if cfg.Header != nil {
 		return l, l.with(cfg.Header, cfg, rows, lines)
@@ -178,7 +182,7 @@ func (l *layout) find(rows [][]string, lines []int, cfg *Config) error {
 		}
 	}
 	if problem == nil {
-		return errors.New("found comments only, and no rows")
+		return fmt.Errorf("found comments only: %w", ErrEmpty)
 	}
 	return problem
 }
@@ -186,7 +190,7 @@ func (l *layout) find(rows [][]string, lines []int, cfg *Config) error {
 // isText reports whether a line is a comment or blank, and no row of width columns.
 func isText(row []string, width int) bool {
 	first := strings.TrimSpace(row[0])
-	if strings.HasPrefix(first, "#") || strings.HasPrefix(first, "//") {
+	if strings.HasPrefix(first, "#") || strings.HasPrefix(first, "//") || strings.HasPrefix(first, "%") {
 		return width == 0 || len(row) != width
 	}
 	blank := !slices.ContainsFunc(row, func(s string) bool { return strings.TrimSpace(s) != "" })

@@ -20,6 +20,7 @@ var (
 	}
 	local = []string{
 		"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02, 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02",
+		"2006-1-2", "2006-1-2 15:04:05", "2006-1-2 15:04", "2006/1/2", "2006/1/2 15:04:05", "2006/1/2 15:04",
 		"2006-01-02 15:04:05 PM", "2006-01-02 15:04 PM", "2006-01-02 15-PM", "2006/01/02 15:04:05", "2006/01/02 15:04", "2006/01/02",
 		"2006.01.02 15:04:05", "2006.01.02 15:04", "2006.01.02", "02.01.2006 15:04:05", "02.01.2006 15:04", "02.01.2006",
 		"Jan 2 2006", "Jan 2, 2006", "2 Jan 2006", "2-Jan-2006", "2-Jan-06", "January 2, 2006", "Jan 2 2006 15:04:05", "Jan 2, 2006 15:04:05",
@@ -82,9 +83,13 @@ func of(t time.Time) instant {
 func (p *timeParser) parse(s string) (instant, error) {
 	s = trim(s)
 	if p.format != "" {
-		t, err := time.Parse(p.format, s)
+		// In the zone, abbreviations such as EST have its meaning.
+		t, err := time.ParseInLocation(p.format, s, map[bool]*time.Location{true: p.zone, false: time.UTC}[strings.Contains(p.format, "MST")])
 		if err != nil {
 			return instant{}, fmt.Errorf("want a time like %q, got %q", p.format, clip(s))
+		}
+		if name, offset := t.Zone(); strings.Contains(p.format, "MST") && offset == 0 && name != "UTC" && name != "GMT" && t.Location() != p.zone {
+			return instant{}, fmt.Errorf("want a time whose zone is known, got %q; give the zone as --timezone", clip(s))
 		}
 		at := of(t)
 		at.local = !strings.Contains(p.format, "07") && !strings.Contains(p.format, "MST")
