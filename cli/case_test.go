@@ -220,3 +220,35 @@ func TestCasesReplay(t *testing.T) {
 		}
 	}
 }
+
+// TestCasesCorrections loads trades, and then the same day as the vendor has it
+// later: one trade is cancelled, and one corrected.
+func TestCasesCorrections(t *testing.T) {
+	t.Parallel()
+	ctx := wait.Context(t, 2*time.Minute)
+	d := dbtest.New(t)
+	const header = "ticker,correction,price,sequence_number,sip_timestamp,size\n"
+	load := func(want, rows string) {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), "trades.csv")
+		if err := os.WriteFile(file, []byte(header+rows), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, out, errOut := run(ctx, "backfill", "--venue", "SIP", "--database-url", d.URLAs(t, "hypertick_writer"), file); code != 0 || !strings.Contains(out, want) {
+			t.Errorf("exit code %d, want %q: %s%s", code, want, out, errOut)
+		}
+		if _, err := d.Pool.Exec(ctx, "CALL _hypertick.apply_tick_changes(0, '{}')"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load("3 stored", "A,0,10,1,1709283600000000000,1\nA,0,11,2,1709283601000000000,2\nA,0,99,3,1709283602000000000,3\n")
+	later := "A,0,10,1,1709283600000000000,1\nA,8,11,2,1709283601000000000,2\nA,1,12,3,1709283602000000000,3\nA,10,11,4,1709283603000000000,2\nA,12,99,5,1709283604000000000,3\n"
+	load("2 cancels and corrections asked for", later)
+	for range 2 {
+		got := storedRows(ctx, t, d, "SELECT concat_ws(' ', seq, price, size) FROM ticks ORDER BY ts")
+		if want := "[1 10 1 3 12 3]"; fmt.Sprint(got) != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		load(" 0 stored", later)
+	}
+}
