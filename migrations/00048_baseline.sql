@@ -283,6 +283,73 @@ COMMENT ON COLUMN trade_conditions.code IS 'The code, as in the conditions of a 
 COMMENT ON COLUMN trade_conditions.flags IS 'Sum of trade_flags.flag. Those of several conditions are added together.';
 COMMENT ON COLUMN trade_conditions.title IS 'What the condition is called.';
 GRANT SELECT ON trade_conditions TO hypertick_reader, hypertick_writer;
+
+-- The rules of the US tapes for the consolidated market, as published: Consolidated
+-- Tape Association, CTS Output Specification, and UTP Plan, UTP Data Feed Services
+-- Specification, in each the table of sale conditions and what they update; where a
+-- table says "last, unless others have", a trade does not close a bar. The lists of
+-- dxFeed (docs.dxfeed.com/misc/dxFeed_TimeAndSale_Sale_Conditions.htm), Interactive
+-- Brokers (Trade Conditions, CTS and UTDF) and Polygon (v3/reference/conditions,
+-- update_rules.consolidated) say the same. B is an average price on the CTA tapes and
+-- a bunched trade on the UTP tape: alone it counts as the former, which moves no price.
+-- +goose StatementBegin
+INSERT INTO trade_conditions (code, flags, title) VALUES
+    ('@', 0,   'Regular sale'),
+    ('A', 0,   'Acquisition'),
+    ('B', 7,   'Average price trade (CTA); bunched trade (UTP: see utp:B)'),
+    ('C', 7,   'Cash sale, same-day clearing'),
+    ('D', 0,   'Distribution'),
+    ('E', 0,   'Automatic execution (CTA)'),
+    ('F', 0,   'Intermarket sweep'),
+    ('G', 5,   'Bunched sold trade, reported late'),
+    ('H', 7,   'Price variation trade'),
+    ('I', 135, 'Odd lot trade'),
+    ('K', 0,   'Rule 127 (NYSE) or rule 155 (NYSE American)'),
+    ('L', 0,   'Sold last, reported late but in sequence'),
+    ('M', 15,  'Market center official close: a price, no trade'),
+    ('N', 7,   'Next day clearing'),
+    ('O', 16,  'Opening trade'),
+    ('P', 5,   'Prior reference price'),
+    ('Q', 15,  'Market center official open: a price, no trade'),
+    ('R', 7,   'Seller'),
+    ('S', 0,   'Split trade'),
+    ('T', 71,  'Form T: extended hours'),
+    ('U', 71,  'Extended hours, sold out of sequence'),
+    ('V', 7,   'Contingent trade'),
+    ('W', 7,   'Average price trade (UTP)'),
+    ('X', 0,   'Cross trade'),
+    ('Y', 0,   'Yellow flag'),
+    ('Z', 5,   'Sold out of sequence'),
+    ('1', 0,   'Stopped stock, regular trade'),
+    ('2', 0,   'Stopped stock, sold last'),
+    ('3', 5,   'Stopped stock, sold out of sequence'),
+    ('4', 5,   'Derivatively priced'),
+    ('5', 0,   'Reopening trade'),
+    ('6', 32,  'Closing trade'),
+    ('7', 7,   'Qualified contingent trade'),
+    ('8', 0,   'Trade-through exempt'),
+    ('9', 9,   'Corrected consolidated close: its volume has been counted');
+-- +goose StatementEnd
+
+-- The same under names, for feeds without letters.
+INSERT INTO trade_conditions (code, flags, title)
+SELECT named.code, c.flags, c.title
+FROM (VALUES ('regular', '@'), ('acquisition', 'A'), ('average_price', 'W'), ('cash', 'C'), ('distribution', 'D'),
+             ('automatic_execution', 'E'), ('intermarket_sweep', 'F'), ('bunched_sold', 'G'),
+             ('price_variation', 'H'), ('odd_lot', 'I'), ('sold_last', 'L'), ('official_close', 'M'),
+             ('next_day', 'N'), ('opening', 'O'), ('prior_reference_price', 'P'), ('official_open', 'Q'),
+             ('seller', 'R'), ('split', 'S'), ('form_t', 'T'), ('extended_hours', 'T'),
+             ('extended_hours_out_of_sequence', 'U'), ('contingent', 'V'), ('cross', 'X'),
+             ('out_of_sequence', 'Z'), ('stopped', '1'), ('derivatively_priced', '4'), ('reopening', '5'),
+             ('closing', '6'), ('qualified_contingent', '7'), ('trade_through_exempt', '8'),
+             ('corrected_close', '9'), ('cta:B', 'W'), ('utp:B', 'A')) named(code, letter)
+JOIN trade_conditions c ON c.code = named.letter;
+UPDATE trade_conditions SET title = 'Bunched trade (UTP)' WHERE code = 'utp:B';
+INSERT INTO trade_conditions (code, flags, title) VALUES ('bunched', 0, 'Bunched trade');
+
+-- And what a trade does not move, for whoever has rules of their own.
+INSERT INTO trade_conditions (code, flags, title)
+SELECT f.name, f.flag, f.meaning FROM trade_flags f WHERE f.flag IN (1, 2, 4, 8, 64);
 CREATE TABLE feed_gaps (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     venue       text COLLATE "C" NOT NULL,
@@ -1159,6 +1226,11 @@ COMMENT ON FUNCTION _hypertick.bars_per_year(text) IS 'Bars of the interval in 3
 -- sortable bytes of both. Bytes of a bucket's own timestamps sort as the
 -- timestamps do, since a bucket of ticks never straddles the year 2000, where
 -- their sign changes.
+--
+-- A trade moves what its flags let it move (see trade_flags). What no trade of a
+-- bucket moves is NULL here, so that every level is exact: the volume of a minute of
+-- odd lots counts in its hour, and its open is no hour's open. Whoever reads bars
+-- reads _hypertick.shown_columns() of these.
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.candle_columns(relation text, width interval) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -1167,21 +1239,24 @@ AS $$
     SELECT CASE WHEN relation = 'ticks' THEN format($q$
             symbol,
             public.time_bucket(%1$L::interval, ts) AS bucket,
-            public.first(price, timestamptz_send(ts) || int8send(seq)) AS open,
-            max(price) AS high,
-            min(price) AS low,
-            public.last(price, timestamptz_send(ts) || int8send(seq)) AS close,
-            sum(size) AS volume,
-            sum(price * size) AS notional,
+            public.first(price, timestamptz_send(ts) || int8send(seq)) FILTER (WHERE flags & 1 = 0) AS open,
+            max(price) FILTER (WHERE flags & 2 = 0) AS high,
+            min(price) FILTER (WHERE flags & 2 = 0) AS low,
+            public.last(price, timestamptz_send(ts) || int8send(seq)) FILTER (WHERE flags & 4 = 0) AS close,
+            coalesce(sum(size) FILTER (WHERE flags & 8 = 0), 0) AS volume,
+            sum(CASE side WHEN 1 THEN size ELSE 0 END)
+                FILTER (WHERE side IS NOT NULL AND flags & 8 = 0) AS buy_volume,
+            coalesce(sum(price * size) FILTER (WHERE flags & 8 = 0), 0) AS notional,
             count(*) AS trades$q$, width)
         ELSE format($q$
             symbol,
             public.time_bucket(%1$L::interval, bucket) AS bucket,
-            public.first(open, bucket) AS open,
+            public.first(open, bucket) FILTER (WHERE open IS NOT NULL) AS open,
             max(high) AS high,
             min(low) AS low,
-            public.last(close, bucket) AS close,
+            public.last(close, bucket) FILTER (WHERE close IS NOT NULL) AS close,
             sum(volume) AS volume,
+            sum(buy_volume) AS buy_volume,
             sum(notional) AS notional,
             sum(trades)::bigint AS trades$q$, width)
         END
@@ -1189,6 +1264,15 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION _hypertick.candle_columns(text, interval) IS
     'SQL text: the columns of candles of a width, made from ticks or from shorter candles.';
+
+-- Not to be applied twice: a wider bar is made of what is stored.
+CREATE FUNCTION _hypertick.shown_columns() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'c.symbol, c.bucket, coalesce(c.open, c.close) AS open, greatest(c.high, c.open, c.close) AS high, '
+    'least(c.low, c.open, c.close) AS low, c.close, c.volume, c.buy_volume, c.notional, c.trades';
+COMMENT ON FUNCTION _hypertick.shown_columns() IS
+    'SQL text: the columns of bars as readers get them, of candles c whose close is not NULL: a bar that no trade '
+    'opens opens where it closes, and open and close lie between low and high.';
 
 -- Every batch of a refresh has a cost of its own that grows with the number of
 -- chunks: by default a sparse history of years takes hours.
@@ -1222,18 +1306,21 @@ BEGIN
         CASE source WHEN 'ticks' THEN 'ts' ELSE 'bucket' END);
     EXECUTE format('CREATE INDEX %I ON public.%I (symbol, bucket DESC)', relation || '_symbol_bucket_idx', relation);
     EXECUTE format('COMMENT ON VIEW public.%I IS %L', relation, format(
-        'Candles of %s, kept by TimescaleDB from %s, the forming one included.', spec."interval", source));
+        'Candles of %s, kept by TimescaleDB from %s, the forming one included. candles() shows them as bars.',
+        spec."interval", source));
     EXECUTE (SELECT string_agg(format('COMMENT ON COLUMN public.%I.%I IS %L', relation, c.name, c.text), '; ')
              FROM (VALUES
                         ('symbol', 'See ticks.symbol.'),
                         ('bucket', 'Start of the candle, UTC.'),
-                        ('open', 'First price, by ts and then seq.'),
-                        ('high', 'Highest price.'),
-                        ('low', 'Lowest price.'),
-                        ('close', 'Last price, by ts and then seq.'),
+                        ('open', 'First price, by ts and then seq, of the ticks that open a bar. NULL: none does.'),
+                        ('high', 'Highest price of those that move high and low. NULL: none does.'),
+                        ('low', 'Lowest price of the same.'),
+                        ('close', 'Last price, by ts and then seq, of those that close a bar. NULL: none does, '
+                                  'and candles() does not show the bar.'),
                         ('volume', 'Sum of sizes.'),
+                        ('buy_volume', 'The part of volume whose buyer began the trade. NULL: no side is known.'),
                         ('notional', 'Sum of price times size; see vwap().'),
-                        ('trades', 'Number of ticks.')) c(name, text));
+                        ('trades', 'Number of all ticks.')) c(name, text));
     EXECUTE format('GRANT SELECT ON public.%I TO hypertick_reader, hypertick_writer', relation);
 
     -- start_offset NULL: no late tick is out of reach, and a run with nothing
@@ -1266,7 +1353,8 @@ DECLARE
     relation CONSTANT text := 'blocks_' || spec."interval";
     source   CONSTANT text := 'candles_' || spec."interval";
     states   CONSTANT text := (
-        SELECT string_agg(format('(_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).%I AS %I',
+        SELECT string_agg(format('(_hypertick.block_agg(greatest(high, open, close), least(low, open, close), close, '
+                                 'volume ORDER BY bucket)).%I AS %I',
                                  a.attname, CASE a.attname WHEN 'n' THEN 'bars' ELSE a.attname END),
                           E',\n' ORDER BY a.attnum)
         FROM pg_attribute a WHERE a.attrelid = '_hypertick.block'::regclass);
@@ -1281,6 +1369,7 @@ BEGIN
                array_agg(close ORDER BY bucket) AS closes,
                array_agg(volume ORDER BY bucket) AS volumes
         FROM public.%5$I
+        WHERE close IS NOT NULL
         GROUP BY symbol, public.time_bucket(%3$L::interval, bucket)
         WITH NO DATA$q$,
         relation, spec.chunk, spec.block_width, states, source);
@@ -1451,7 +1540,8 @@ REVOKE EXECUTE ON FUNCTION
     _hypertick.interval_width(text), _hypertick.months(interval), _hypertick.divides(interval, interval),
     _hypertick.interval_names(), _hypertick.find_interval(text), _hypertick.bucket_end(timestamptz, interval),
     _hypertick.bucket_from(timestamptz, interval), _hypertick.block_width(text), _hypertick.bars_per_year(text),
-    _hypertick.candle_columns(text, interval), _hypertick.refresh_batch(interval, interval),
+    _hypertick.candle_columns(text, interval), _hypertick.shown_columns(),
+    _hypertick.refresh_batch(interval, interval),
     _hypertick.make_candles(intervals), _hypertick.make_blocks(intervals),
     add_interval(text, interval), remove_interval(text)
 FROM PUBLIC;
@@ -1459,7 +1549,7 @@ GRANT EXECUTE ON FUNCTION
     _hypertick.interval_width(text), _hypertick.months(interval), _hypertick.divides(interval, interval),
     _hypertick.interval_names(), _hypertick.find_interval(text), _hypertick.bucket_end(timestamptz, interval),
     _hypertick.bucket_from(timestamptz, interval), _hypertick.block_width(text), _hypertick.bars_per_year(text),
-    _hypertick.candle_columns(text, interval)
+    _hypertick.candle_columns(text, interval), _hypertick.shown_columns()
 TO hypertick_reader, hypertick_writer, hypertick_operator;
 
 -- 07_retention.sql ------------------------------------------------------------
@@ -1609,23 +1699,37 @@ SELECT add_job('_hypertick.follow_retention', INTERVAL '1 hour', fixed_schedule 
 -- Candles: one real-time continuous aggregate for each materialised interval
 -- (see 06_intervals.sql), and the one way SQL reads bars of any interval.
 CREATE TYPE candle AS (
-    symbol   text COLLATE "C",
-    bucket   timestamptz,
-    open     float8,
-    high     float8,
-    low      float8,
-    close    float8,
-    volume   float8,
-    notional float8,
-    trades   bigint
+    symbol     text COLLATE "C",
+    bucket     timestamptz,
+    open       float8,
+    high       float8,
+    low        float8,
+    close      float8,
+    volume     float8,
+    buy_volume float8,
+    notional   float8,
+    trades     bigint
 );
-COMMENT ON TYPE candle IS 'A bar: a row of candles() and of candles_<interval>.';
+COMMENT ON TYPE candle IS
+    'A bar: a row of candles(), and of candles_<interval>, where open, high, low and close may be NULL.';
 CREATE FUNCTION vwap(notional float8, volume float8) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN volume > 0 THEN notional / volume END;
 COMMENT ON FUNCTION vwap(float8, float8) IS 'Volume-weighted average price of a candle. NULL where the volume is 0.';
 REVOKE EXECUTE ON FUNCTION vwap(float8, float8) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vwap(float8, float8) TO hypertick_reader, hypertick_writer, hypertick_operator;
+-- +goose StatementBegin
+CREATE FUNCTION _hypertick.rolled_up(bars _hypertick.interval_source, at text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('SELECT %s FROM (SELECT %s FROM public.%I WHERE symbol = $1 AND %I >= $2 AND %4$I < $3 '
+                  'GROUP BY 1, 2) c WHERE c.close IS NOT NULL',
+        _hypertick.shown_columns(), _hypertick.candle_columns(bars.relation, bars.width), bars.relation, at)
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.rolled_up(_hypertick.interval_source, text) IS
+    'SQL text: the bars of symbol $1 from $2 to before $3, made of what is stored.';
 
 -- Bars that are not stored are made in windows of time, each as wide as the bars
 -- asked for would be if the symbol traded in every one, so that the newest bars
@@ -1639,9 +1743,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     at     CONSTANT text := CASE bars.relation WHEN 'ticks' THEN 'ts' ELSE 'bucket' END;
-    made   CONSTANT text := format(
-        'SELECT %s FROM public.%I WHERE symbol = $1 AND %I >= $2 AND %3$I < $3 GROUP BY 1, 2 ORDER BY 2 LIMIT $4',
-        _hypertick.candle_columns(bars.relation, bars.width), bars.relation, at);
+    made   CONSTANT text := _hypertick.rolled_up(bars, at) || ' ORDER BY 2 LIMIT $4';
     next   CONSTANT text := format(
         'SELECT %2$I FROM public.%1$I WHERE symbol = $1 AND %2$I >= $2 AND %2$I < $3 ORDER BY %2$I LIMIT 1',
         bars.relation, at);
@@ -1682,9 +1784,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     at     CONSTANT text := CASE bars.relation WHEN 'ticks' THEN 'ts' ELSE 'bucket' END;
-    made   CONSTANT text := format(
-        'SELECT %s FROM public.%I WHERE symbol = $1 AND %I >= $2 AND %3$I < $3 GROUP BY 1, 2 ORDER BY 2 DESC LIMIT $4',
-        _hypertick.candle_columns(bars.relation, bars.width), bars.relation, at);
+    made   CONSTANT text := _hypertick.rolled_up(bars, at) || ' ORDER BY 2 DESC LIMIT $4';
     last   CONSTANT text := format(
         'SELECT %2$I FROM public.%1$I WHERE symbol = $1 AND %2$I < $2 ORDER BY %2$I DESC LIMIT 1', bars.relation, at);
     behind timestamptz := _hypertick.bucket_from(until, bars.width);
@@ -1722,21 +1822,31 @@ AS $make$
 DECLARE
     before text;
     after  text;
+    raw    text;
     stored text[];
 BEGIN
     SELECT string_agg(format($q$WHEN %L THEN
-            FOR bar IN SELECT c.* FROM public.%I c
+            FOR bar IN SELECT %s FROM public.%I c
                        WHERE c.symbol = candles.symbol AND c.bucket < "from" AND c.bucket < "to"
+                         AND c.close IS NOT NULL
                        ORDER BY c.bucket DESC LIMIT warmup LOOP
                 bars := bars || bar;
-            END LOOP;$q$, i."interval", 'candles_' || i."interval"), E'\n        ' ORDER BY i.width),
-           string_agg(format($q$WHEN %L THEN
-            RETURN QUERY SELECT c.* FROM public.%I c
-                         WHERE c.symbol = candles.symbol AND c.bucket >= "from" AND c.bucket < "to"
-                         ORDER BY c.bucket LIMIT max_bars;$q$, i."interval", 'candles_' || i."interval"),
+            END LOOP;$q$, i."interval", _hypertick.shown_columns(), 'candles_' || i."interval"),
                E'\n        ' ORDER BY i.width),
+           string_agg(format($q$WHEN %L THEN
+            RETURN QUERY SELECT %s FROM public.%I c
+                         WHERE c.symbol = candles.symbol AND c.bucket >= "from" AND c.bucket < "to"
+                           AND c.close IS NOT NULL
+                         ORDER BY c.bucket LIMIT max_bars;$q$,
+                             i."interval", _hypertick.shown_columns(), 'candles_' || i."interval"),
+               E'\n        ' ORDER BY i.width),
+           string_agg(format($q$WHEN %L THEN
+        RETURN QUERY SELECT c.* FROM public.%I c
+                     WHERE c.symbol = raw_candles.symbol AND c.bucket >= "from" AND c.bucket < "to";$q$,
+                             i."interval", 'candles_' || i."interval"),
+               E'\n    ' ORDER BY i.width),
            array_agg(i."interval" ORDER BY i.width)
-    INTO before, after, stored
+    INTO before, after, raw, stored
     FROM public.intervals i WHERE i.materialized;
 
     EXECUTE format($function$
@@ -1792,19 +1902,48 @@ BEGIN
 END
 $$
 $function$, stored, before, after);
+
+    EXECUTE format($function$
+CREATE OR REPLACE FUNCTION _hypertick.raw_candles(
+    symbol text, "interval" text, "from" timestamptz, "to" timestamptz)
+RETURNS SETOF public.candle
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    made_of _hypertick.interval_source;
+BEGIN
+    CASE "interval"
+    %s
+    ELSE
+        made_of := _hypertick.find_interval("interval");
+        RETURN QUERY EXECUTE format(
+            'SELECT %%s FROM public.%%I WHERE symbol = $1 AND %%I >= $2 AND %%3$I < $3 GROUP BY 1, 2',
+            _hypertick.candle_columns(made_of.relation, made_of.width), made_of.relation,
+            CASE made_of.relation WHEN 'ticks' THEN 'ts' ELSE 'bucket' END)
+            USING symbol, _hypertick.bucket_from("from", made_of.width), _hypertick.bucket_from("to", made_of.width);
+    END CASE;
+END
+$$
+$function$, raw);
 END
 $make$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION _hypertick.make_candles_function() IS
-    'Creates candles(), through which SQL reads bars, for the intervals there are.';
+    'Creates candles(), through which SQL reads bars, and raw_candles(), for the intervals there are.';
 REVOKE EXECUTE ON FUNCTION _hypertick.make_candles_function() FROM PUBLIC;
 SELECT add_interval(i."interval") FROM intervals i WHERE i.kind = 'core' ORDER BY i.width;
 -- +goose StatementBegin
 COMMENT ON FUNCTION candles(text, text, timestamptz, timestamptz, int, bigint) IS
     'Bars of one symbol, oldest first, with "from" <= bucket < "to". interval is one of the table intervals, or any '
     'number of s, m, h, d, w, mo or y such as 90m. warmup adds up to that many bars before "from"; max_bars bounds '
-    'those from "from" on. The newest 500: candles(symbol, interval, ''infinity'', warmup => 500).';
+    'those from "from" on. The newest 500: candles(symbol, interval, ''infinity'', warmup => 500). There is a bar '
+    'where a trade moves the close; what the trades of other times count in is the wider bars.';
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.raw_candles(text, text, timestamptz, timestamptz) IS
+    'Bars as they are stored or made, in no order: open, high, low or close is NULL where no trade moved it. Whoever '
+    'adds ticks to a bar needs these.';
 
 -- Only blocks older than the newest of any symbol are final (see 05_blocks.sql).
 -- +goose StatementBegin
@@ -1815,25 +1954,30 @@ COMMENT ON FUNCTION _hypertick.blocks_before(text, text, timestamptz, bigint, bi
 -- +goose StatementEnd
 REVOKE EXECUTE ON FUNCTION
     candles(text, text, timestamptz, timestamptz, int, bigint),
+    _hypertick.raw_candles(text, text, timestamptz, timestamptz),
     _hypertick.blocks_before(text, text, timestamptz, bigint, bigint),
+    _hypertick.rolled_up(_hypertick.interval_source, text),
     _hypertick.roll_up(_hypertick.interval_source, text, timestamptz, timestamptz, bigint),
     _hypertick.roll_up_before(_hypertick.interval_source, text, timestamptz, bigint)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     candles(text, text, timestamptz, timestamptz, int, bigint),
+    _hypertick.raw_candles(text, text, timestamptz, timestamptz),
     _hypertick.blocks_before(text, text, timestamptz, bigint, bigint),
+    _hypertick.rolled_up(_hypertick.interval_source, text),
     _hypertick.roll_up(_hypertick.interval_source, text, timestamptz, timestamptz, bigint),
     _hypertick.roll_up_before(_hypertick.interval_source, text, timestamptz, bigint)
 TO hypertick_reader, hypertick_writer, hypertick_operator;
 
 -- 09_late_ticks.sql -----------------------------------------------------------
 
--- Late ticks: how they get into ticks, and which closed bars they change.
+-- Late ticks: how they get into ticks, and which bars they change. Ticks that are
+-- cancelled or corrected change bars the same way (see 09_tick_changes.sql).
 --
 -- Whoever shows bars wants to read just those again that changed (GET
 -- /v1/stream follows them). Three steps, because a late tick shows in a bar only
 -- once the continuous aggregates have been refreshed:
---   late_arrivals      ingest, and the job below it, note where late ticks went;
+--   late_arrivals      ingest, and the jobs, note where ticks came late or went;
 --   awaited_revisions  the bars they belong to, until each level shows them;
 --   bar_revisions      the result, in the order in which it could be seen.
 -- Ticks in order cost nothing here: only what comes after its minute is noted.
@@ -1844,7 +1988,8 @@ CREATE TABLE _hypertick.late_arrivals (
     after_seq bigint           NOT NULL,
     last_seq  bigint           NOT NULL,
     oldest    timestamptz      NOT NULL,
-    newest    timestamptz      NOT NULL
+    newest    timestamptz      NOT NULL,
+    undone    boolean          NOT NULL DEFAULT false
 );
 COMMENT ON TABLE _hypertick.late_arrivals IS
     'Ticks stored after the minute they belong to, one row per batch and feed. A job empties it within seconds.';
@@ -1855,6 +2000,8 @@ COMMENT ON COLUMN _hypertick.late_arrivals.after_seq IS 'Every seq of the batch 
 COMMENT ON COLUMN _hypertick.late_arrivals.last_seq IS 'Highest seq of the batch.';
 COMMENT ON COLUMN _hypertick.late_arrivals.oldest IS 'Oldest ts of the batch.';
 COMMENT ON COLUMN _hypertick.late_arrivals.newest IS 'Newest ts of the batch.';
+COMMENT ON COLUMN _hypertick.late_arrivals.undone IS
+    'Every minute from oldest to newest has changed: ticks of it are gone or have other values.';
 GRANT SELECT ON _hypertick.late_arrivals TO hypertick_reader, hypertick_writer;
 GRANT INSERT ON _hypertick.late_arrivals TO hypertick_writer;
 CREATE TABLE _hypertick.awaited_revisions (
@@ -1862,15 +2009,17 @@ CREATE TABLE _hypertick.awaited_revisions (
     "interval" text             NOT NULL,
     bucket     timestamptz      NOT NULL,
     whole      boolean          NOT NULL,
+    undone     boolean          NOT NULL DEFAULT false,
     since      timestamptz      NOT NULL DEFAULT now(),
     PRIMARY KEY (symbol, "interval", bucket)
 );
 COMMENT ON TABLE _hypertick.awaited_revisions IS
-    'Closed bars that late ticks belong to and that do not show them yet.';
+    'Bars that late ticks belong to, or that ticks were taken out of, and that do not show it yet.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN _hypertick.awaited_revisions."interval" IS 'Interval of the bar.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.bucket IS 'Start of the bar.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.whole IS 'See bar_revisions.whole.';
+COMMENT ON COLUMN _hypertick.awaited_revisions.undone IS 'See bar_revisions.undone.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.since IS 'When the job first listed it.';
 GRANT SELECT ON _hypertick.awaited_revisions TO hypertick_reader;
 CREATE TABLE bar_revisions (
@@ -1879,12 +2028,13 @@ CREATE TABLE bar_revisions (
     "interval" text             NOT NULL,
     bucket     timestamptz      NOT NULL,
     whole      boolean          NOT NULL DEFAULT false,
+    undone     boolean          NOT NULL DEFAULT false,
     at         timestamptz      NOT NULL DEFAULT now()
 );
 CREATE INDEX bar_revisions_at_idx ON bar_revisions (at);
 COMMENT ON TABLE bar_revisions IS
-    'Closed bars of the materialised intervals that late ticks have changed, listed when the change can be read. '
-    'Kept for a day.';
+    'Closed bars of the materialised intervals that have changed, by late ticks or because ticks were cancelled or '
+    'corrected, listed when the change can be read. Kept for a day.';
 COMMENT ON COLUMN bar_revisions.id IS
     'Rises in the order in which revisions become visible: a reader that has seen id n has seen all below.';
 COMMENT ON COLUMN bar_revisions.symbol IS 'See ticks.symbol.';
@@ -1893,6 +2043,9 @@ COMMENT ON COLUMN bar_revisions."interval" IS
 COMMENT ON COLUMN bar_revisions.bucket IS 'Start of the bar, UTC.';
 COMMENT ON COLUMN bar_revisions.whole IS
     'More than a day of the symbol changed at once, a backfill: its other bars are not listed.';
+COMMENT ON COLUMN bar_revisions.undone IS
+    'Ticks of it were cancelled or corrected: it, or shorter bars in it, may be gone. Such a bar is listed even '
+    'before it closes.';
 COMMENT ON COLUMN bar_revisions.at IS 'When it was listed.';
 COMMENT ON INDEX bar_revisions_at_idx IS 'Finds what is older than a day.';
 GRANT SELECT ON bar_revisions TO hypertick_reader, hypertick_writer;
@@ -1945,9 +2098,31 @@ REVOKE EXECUTE ON PROCEDURE _hypertick.move_late_ticks(int, jsonb) FROM PUBLIC;
 SELECT add_job('_hypertick.move_late_ticks', INTERVAL '5 seconds',
     config => '{"max_gap": "5 minutes", "max_rows": 50000}', fixed_schedule => false);
 -- +goose StatementBegin
+CREATE FUNCTION _hypertick.same_bar(a candle, b candle) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- Sums differ in their last digits by the order of what they add up. Where
+    -- prices are below 0 a notional may be small while what it adds up is not.
+    SELECT (a.trades, a.open, a.high, a.low, a.close) IS NOT DISTINCT FROM (b.trades, b.open, b.high, b.low, b.close)
+       AND bool_and(s.x IS NOT DISTINCT FROM s.y
+                    OR coalesce(abs(s.x - s.y) <= (1e-12 + 2e-16 * a.trades) * s.size, false))
+    FROM (VALUES (a.volume, b.volume, b.volume),
+                 (a.buy_volume, b.buy_volume, b.volume),
+                 (a.notional, b.notional,
+                  greatest(abs(b.notional), b.volume * abs(b.high), b.volume * abs(b.low)))) s(x, y, size)
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.same_bar(candle, candle) IS
+    'Whether two bars are the same: count and prices as they are, sums up to rounding. A bar that is all NULL is one '
+    'that does not exist.';
+REVOKE EXECUTE ON FUNCTION _hypertick.same_bar(candle, candle) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION _hypertick.same_bar(candle, candle) TO hypertick_reader, hypertick_writer;
+-- +goose StatementBegin
 CREATE PROCEDURE _hypertick.note_revisions(job_id int, config jsonb)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
     -- A bar closes when its end has passed by some seconds: what comes before
@@ -1973,66 +2148,91 @@ BEGIN
     ), touched AS (
         -- The rows say from where to where a batch reached, the ticks which
         -- minutes it touched.
-        SELECT t.symbol, k.start, t.at, false AS whole
+        SELECT t.symbol, k.start, t.at, false AS whole, t.undone
         FROM taken t
         JOIN feeds f ON f.symbol = t.symbol AND NOT f.whole
         CROSS JOIN LATERAL (
             SELECT DISTINCT public.time_bucket(grain, tick.ts) AS start
             FROM public.ticks tick
-            WHERE tick.symbol = t.symbol AND tick.ts >= t.oldest AND tick.ts <= t.newest
+            WHERE NOT t.undone AND tick.symbol = t.symbol AND tick.ts >= t.oldest AND tick.ts <= t.newest
               AND tick.venue = t.venue AND tick.seq > t.after_seq AND tick.seq <= t.last_seq
+            UNION ALL
+            SELECT g.start
+            FROM generate_series(public.time_bucket(grain, t.oldest), t.newest, grain) g(start)
+            WHERE t.undone
         ) k
         UNION ALL
-        SELECT t.symbol, public.time_bucket(grain, min(t.oldest)), max(t.at), true
+        SELECT t.symbol, public.time_bucket(grain, min(t.oldest)), max(t.at), true, bool_or(t.undone)
         FROM taken t JOIN feeds f ON f.symbol = t.symbol AND f.whole
         GROUP BY t.symbol
     ), bars AS (
-        SELECT k.symbol, i."interval", public.time_bucket(i.width, k.start) AS bucket, bool_or(k.whole) AS whole
+        -- A forming bar is made of ticks as they come. Whoever made it so must be
+        -- told when one of them is gone.
+        SELECT k.symbol, i."interval", public.time_bucket(i.width, k.start) AS bucket, bool_or(k.whole) AS whole,
+               bool_or(k.undone) AS undone
         FROM touched k CROSS JOIN public.intervals i
         WHERE i.materialized
-          AND _hypertick.bucket_end(public.time_bucket(i.width, k.start), i.width) <= k.at - grace
+          AND (k.undone OR _hypertick.bucket_end(public.time_bucket(i.width, k.start), i.width) <= k.at - grace)
           AND (NOT k.whole OR i."interval" = coarse)
         GROUP BY 1, 2, 3
     )
-    INSERT INTO _hypertick.awaited_revisions AS awaited (symbol, "interval", bucket, whole)
-    SELECT b.symbol, b."interval", b.bucket, b.whole FROM bars b
-    ON CONFLICT (symbol, "interval", bucket) DO UPDATE SET whole = awaited.whole OR excluded.whole;
+    INSERT INTO _hypertick.awaited_revisions AS awaited (symbol, "interval", bucket, whole, undone)
+    SELECT b.symbol, b."interval", b.bucket, b.whole, b.undone FROM bars b
+    ON CONFLICT (symbol, "interval", bucket) DO UPDATE
+    SET whole = awaited.whole OR excluded.whole, undone = awaited.undone OR excluded.undone;
 
-    -- A bar shows its late ticks when it counts as many as what it is built
-    -- from, and that in turn is awaited no more. Single ticks are never deleted, so
-    -- the numbers cannot agree by chance.
-    FOR level IN SELECT i.* FROM public.intervals i WHERE i.materialized ORDER BY i.width LOOP
-        WITH shown AS (
-            SELECT w.symbol, w.bucket
-            FROM (SELECT a.*, _hypertick.bucket_end(a.bucket, level.width) AS until
-                  FROM _hypertick.awaited_revisions a WHERE a."interval" = level."interval"
-                  ORDER BY a.since LIMIT 5000) w
-            WHERE NOT EXISTS (
-                    SELECT FROM _hypertick.awaited_revisions below
-                    WHERE below.symbol = w.symbol AND below."interval" = level.source
-                      AND below.bucket >= w.bucket AND below.bucket < w.until)
-              AND (SELECT sum(c.trades) FROM public.candles(w.symbol, level."interval", w.bucket, w.until) c)
-                = CASE WHEN level.source IS NULL OR w.whole
-                    THEN (SELECT count(*) FROM public.ticks k
-                          WHERE k.symbol = w.symbol AND k.ts >= w.bucket AND k.ts < w.until)
-                    ELSE (SELECT sum(c.trades) FROM public.candles(w.symbol, level.source, w.bucket, w.until) c) END
-        ), done AS (
-            DELETE FROM _hypertick.awaited_revisions w USING shown s
-            WHERE w."interval" = level."interval" AND w.symbol = s.symbol AND w.bucket = s.bucket
-            RETURNING w.symbol, w.bucket, w.whole
-        )
-        INSERT INTO public.bar_revisions (symbol, "interval", bucket, whole)
-        SELECT d.symbol, level."interval", d.bucket, d.whole FROM done d ORDER BY d.bucket, d.symbol;
+    -- A bar shows what happened to its ticks when it is what its source makes of it
+    -- (nothing at all, where they are gone), and that in turn is awaited no more.
+    FOR level IN
+        SELECT i."interval", i.width, i.source, whole.whole,
+               CASE WHEN whole.whole OR i.source IS NULL THEN 'ticks' ELSE 'candles_' || i.source END AS made_of
+        FROM public.intervals i CROSS JOIN (VALUES (false), (true)) whole(whole)
+        WHERE i.materialized
+          AND EXISTS (SELECT FROM _hypertick.awaited_revisions a
+                      WHERE a."interval" = i."interval" AND a.whole = whole.whole)
+        ORDER BY i.width
+    LOOP
+        EXECUTE format($q$
+            WITH waiting AS MATERIALIZED (
+                SELECT a.symbol, a.bucket, _hypertick.bucket_end(a.bucket, $3) AS until
+                FROM _hypertick.awaited_revisions a WHERE a."interval" = $1 AND a.whole = $4
+                ORDER BY a.since LIMIT 5000
+            ), shown AS (
+                SELECT w.symbol, w.bucket
+                FROM waiting w
+                LEFT JOIN LATERAL (
+                    SELECT c.* FROM public.%1$I c WHERE c.symbol = w.symbol AND c.bucket = w.bucket
+                ) bar ON true
+                LEFT JOIN LATERAL (
+                    SELECT %2$s FROM public.%3$I
+                    WHERE symbol = w.symbol AND %4$I >= w.bucket AND %4$I < w.until GROUP BY 1, 2
+                ) made ON true
+                WHERE NOT EXISTS (
+                        SELECT FROM _hypertick.awaited_revisions below
+                        WHERE below.symbol = w.symbol AND below."interval" = $2
+                          AND below.bucket >= w.bucket AND below.bucket < w.until)
+                  AND _hypertick.same_bar(ROW(bar.*)::public.candle, ROW(made.*)::public.candle)
+            ), done AS (
+                DELETE FROM _hypertick.awaited_revisions w USING shown s
+                WHERE w."interval" = $1 AND w.symbol = s.symbol AND w.bucket = s.bucket
+                RETURNING w.symbol, w.bucket, w.whole, w.undone
+            )
+            INSERT INTO public.bar_revisions (symbol, "interval", bucket, whole, undone)
+            SELECT d.symbol, $1, d.bucket, d.whole, d.undone FROM done d ORDER BY d.bucket, d.symbol$q$,
+            'candles_' || level."interval", _hypertick.candle_columns(level.made_of, level.width), level.made_of,
+            CASE level.made_of WHEN 'ticks' THEN 'ts' ELSE 'bucket' END)
+        USING level."interval", level.source, level.width, level.whole;
     END LOOP;
 
-    -- Where retention has dropped the ticks the numbers never agree.
+    -- Where retention has dropped the ticks they never agree.
     DELETE FROM _hypertick.awaited_revisions w WHERE w.since < now() - INTERVAL '1 hour';
     DELETE FROM public.bar_revisions r WHERE r.at < now() - keep;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON PROCEDURE _hypertick.note_revisions(int, jsonb) IS
-    'Job: lists closed bars that late ticks have changed in bar_revisions. config: grace, keep, flood.';
+    'Job: lists bars that late, cancelled or corrected ticks have changed in bar_revisions. config: grace, keep, '
+    'flood.';
 REVOKE EXECUTE ON PROCEDURE _hypertick.note_revisions(int, jsonb) FROM PUBLIC;
 SELECT add_job('_hypertick.note_revisions', INTERVAL '5 seconds',
     config => '{"grace": "2 seconds", "keep": "25 hours", "flood": "1 day"}', fixed_schedule => false);
@@ -3617,13 +3817,17 @@ BEGIN
                    _hypertick.bucket_end(coalesce(s.bucket, e.bucket), %2$L::interval) AS until,
                    CASE WHEN s.symbol IS NOT NULL THEN to_jsonb(s) END AS stored,
                    CASE WHEN e.symbol IS NOT NULL THEN to_jsonb(e) END AS expected
-            FROM (SELECT m.symbol, m.bucket, m.open, m.high, m.low, m.close, m.volume, m.notional, m.trades
+            FROM (SELECT m.symbol, m.bucket, m.open, m.high, m.low, m.close, m.volume,
+                         m.buy_volume, m.notional, m.trades
                   FROM %3$s m WHERE m.bucket >= %4$L AND m.bucket < %5$L AND ($3 IS NULL OR m.symbol = $3)) s
             FULL JOIN (SELECT x.* FROM %6$I x WHERE x.bucket >= %4$L AND x.bucket < %5$L) e
                 ON e.symbol = s.symbol AND e.bucket = s.bucket
             WHERE NOT coalesce(
-                s.open = e.open AND s.high = e.high AND s.low = e.low AND s.close = e.close AND s.trades = e.trades
+                (s.open, s.high, s.low, s.close) IS NOT DISTINCT FROM (e.open, e.high, e.low, e.close)
+                AND s.trades = e.trades
                 AND (s.volume = e.volume OR abs(s.volume - e.volume) <= 1e-9 * abs(e.volume))
+                AND (s.buy_volume IS NOT DISTINCT FROM e.buy_volume
+                     OR abs(s.buy_volume - e.buy_volume) <= 1e-9 * abs(e.buy_volume))
                 AND (s.notional = e.notional OR abs(s.notional - e.notional) <= 1e-9 * abs(e.notional)), false)
             UNION ALL
             SELECT %1$L, m.symbol, m.bucket, _hypertick.bucket_end(m.bucket, %2$L::interval),
@@ -3700,8 +3904,11 @@ BEGIN
                        _hypertick.block_agg(c.high, c.low, c.close, c.volume ORDER BY c.bucket) AS b,
                        max(c.bucket) AS last_bucket, array_agg(c.close ORDER BY c.bucket) AS closes,
                        array_agg(c.volume ORDER BY c.bucket) AS volumes
-                FROM %2$s c
-                WHERE c.bucket >= $2 AND c.bucket < $3 AND ($4 IS NULL OR c.symbol = $4)
+                FROM (
+                    SELECT %6$s FROM %2$s c
+                    WHERE c.bucket >= $2 AND c.bucket < $3 AND ($4 IS NULL OR c.symbol = $4)
+                      AND c.close IS NOT NULL
+                ) c
                 GROUP BY 1, 2
             ) g
         ), waiting AS MATERIALIZED (
@@ -3729,7 +3936,7 @@ BEGIN
         WHERE (d.stored_part IS NOT NULL OR d.expected_part IS NOT NULL) AND (p.waits = 0 OR p.noted)
         UNION ALL
         SELECT $5, NULL, NULL, NULL, NULL, NULL, count(*) FROM made$q$,
-        made, source, names, level.stored, _hypertick.verify_pending())
+        made, source, names, level.stored, _hypertick.verify_pending(), _hypertick.shown_columns())
     USING level.width, first, last, symbol COLLATE "C", level.relation;
 END
 $$;
@@ -5068,7 +5275,7 @@ BEGIN
                'resolved', last.resolved, 'value', last.value, 'threshold', last.threshold, 'count', n,
                'message', last.message
                    || CASE kind WHEN 'resolved' THEN ' (over)'
-                                WHEN 'retracted' THEN ' (retracted: a late tick changed the bar)'
+                                WHEN 'retracted' THEN ' (retracted: the bar has changed)'
                                 ELSE '' END
                    || CASE WHEN n > 1
                           THEN format(' (%s times since %s UTC)', n,
@@ -6156,7 +6363,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('d4ea6779b29a79a82b9b70170dac80fe618a737f686f9a21c157f00e8f550259');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('a3050555f5e178a6a434c75af42d48a1a6232f161440a598200a03bea32a2e69');
 
 -- +goose Down
 -- +goose StatementBegin
@@ -6279,15 +6486,18 @@ DROP FUNCTION _hypertick.in_range(text, float8, float8, float8);
 DROP FUNCTION _hypertick.forget(float8);
 DROP TYPE indicator.point;
 DROP PROCEDURE _hypertick.note_revisions(int, jsonb);
+DROP FUNCTION _hypertick.same_bar(candle, candle);
 DROP PROCEDURE _hypertick.move_late_ticks(int, jsonb);
 DROP TABLE bar_revisions;
 DROP TABLE _hypertick.awaited_revisions;
 DROP TABLE _hypertick.late_arrivals;
 DROP FUNCTION _hypertick.blocks_before(text, text, timestamptz, bigint, bigint);
+DROP FUNCTION _hypertick.raw_candles(text, text, timestamptz, timestamptz);
 DROP FUNCTION candles(text, text, timestamptz, timestamptz, int, bigint);
 DROP FUNCTION _hypertick.make_candles_function();
 DROP FUNCTION _hypertick.roll_up_before(_hypertick.interval_source, text, timestamptz, bigint);
 DROP FUNCTION _hypertick.roll_up(_hypertick.interval_source, text, timestamptz, timestamptz, bigint);
+DROP FUNCTION _hypertick.rolled_up(_hypertick.interval_source, text);
 DROP FUNCTION vwap(float8, float8);
 DROP TYPE candle;
 DROP PROCEDURE _hypertick.follow_retention(int, jsonb);
@@ -6301,6 +6511,7 @@ DROP FUNCTION add_interval(text, interval);
 DROP FUNCTION _hypertick.make_blocks(intervals);
 DROP FUNCTION _hypertick.make_candles(intervals);
 DROP FUNCTION _hypertick.refresh_batch(interval, interval);
+DROP FUNCTION _hypertick.shown_columns();
 DROP FUNCTION _hypertick.candle_columns(text, interval);
 DROP FUNCTION _hypertick.bars_per_year(text);
 DROP FUNCTION _hypertick.block_width(text);

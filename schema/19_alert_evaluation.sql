@@ -193,7 +193,7 @@ BEGIN
                'resolved', last.resolved, 'value', last.value, 'threshold', last.threshold, 'count', n,
                'message', last.message
                    || CASE kind WHEN 'resolved' THEN ' (over)'
-                                WHEN 'retracted' THEN ' (retracted: a late tick changed the bar)'
+                                WHEN 'retracted' THEN ' (retracted: the bar has changed)'
                                 ELSE '' END
                    || CASE WHEN n > 1
                           THEN format(' (%s times since %s UTC)', n,

@@ -76,10 +76,14 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 			return err
 		}
 		for table, ticks := range map[string][]Tick{"ticks": direct, "late_ticks": late} {
-			if _, err := tx.CopyFrom(ctx, pgx.Identifier{table}, []string{"ts", "symbol", "price", "size", "seq", "venue"},
+			if _, err := tx.CopyFrom(ctx, pgx.Identifier{table}, []string{"ts", "symbol", "price", "size", "seq", "venue", "side", "flags"},
 				pgx.CopyFromSlice(len(ticks), func(i int) ([]any, error) {
 					k := ticks[i]
-					return []any{k.TS, k.Symbol, k.Price, k.Size, k.Seq, k.Venue}, nil
+					side := &k.Side
+					if k.Side == 0 {
+						side = nil
+					}
+					return []any{k.TS, k.Symbol, k.Price, k.Size, k.Seq, k.Venue, side, k.Flags}, nil
 				})); err != nil {
 				return err
 			}
