@@ -56,7 +56,7 @@ func TestMarket(t *testing.T) {
 		want := []Candle{}
 		for _, k := range dbtest.BruteForce(m.ticks[symbol], interval.Span) {
 			if !k.Bucket.Before(from) && k.Bucket.Before(to) {
-				want = append(want, Candle{k.Bucket, k.Open, k.High, k.Low, k.Close, k.Volume, vwap(k.Notional, k.Volume), k.Trades})
+				want = append(want, Candle{k.Bucket, k.Open, k.High, k.Low, k.Close, k.Volume, k.BuyVolume, vwap(k.Notional, k.Volume), k.Trades})
 			}
 		}
 		if q.Get("limit") == "1" && len(want) > 50 {
@@ -87,7 +87,7 @@ func TestMarket(t *testing.T) {
 
 	t.Run("shape", func(t *testing.T) {
 		for path, want := range map[string][]string{
-			"/v1/symbols/AAPL/candles": {"bucket", "close", "high", "low", "open", "trades", "volume", "vwap"},
+			"/v1/symbols/AAPL/candles": {"bucket", "buy_volume", "close", "high", "low", "open", "trades", "volume", "vwap"},
 			"/v1/symbols/AAPL/ticks":   {"price", "seq", "size", "ts", "venue"},
 			"/v1/symbols":              {"last_price", "last_ts", "symbol", "venues"},
 		} {
@@ -225,10 +225,11 @@ func same(a, b any) bool {
 	}
 	y := b.(Candle)
 	near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b)) }
-	if (x.VWAP == nil) != (y.VWAP == nil) || x.VWAP != nil && !near(*x.VWAP, *y.VWAP) || !near(x.Volume, y.Volume) {
+	if (x.VWAP == nil) != (y.VWAP == nil) || x.VWAP != nil && !near(*x.VWAP, *y.VWAP) || !near(x.Volume, y.Volume) ||
+		(x.BuyVolume == nil) != (y.BuyVolume == nil) || x.BuyVolume != nil && !near(*x.BuyVolume, *y.BuyVolume) {
 		return false
 	}
-	x.VWAP, y.VWAP, x.Volume, y.Volume = nil, nil, 0, 0
+	x.VWAP, y.VWAP, x.BuyVolume, y.BuyVolume, x.Volume, y.Volume = nil, nil, nil, nil, 0, 0
 	return x == y
 }
 

@@ -72,8 +72,11 @@ func TestJSON(t *testing.T) {
 			if v := f(); k.Volume > 0 {
 				k.VWAP = &v
 			}
+			if v := f(); rapid.Bool().Draw(t, "sides") {
+				k.BuyVolume = &v
+			}
 			p.Data = append(p.Data, k)
-			for _, v := range []any{k.Bucket, k.Open, k.High, k.Low, k.Close, k.Volume, k.VWAP, k.Trades} {
+			for _, v := range []any{k.Bucket, k.Open, k.High, k.Low, k.Close, k.Volume, k.BuyVolume, k.VWAP, k.Trades} {
 				putAny(tab, v)
 			}
 		}

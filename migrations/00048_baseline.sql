@@ -3610,7 +3610,8 @@ BEGIN
             'ts', tick.ts, 'price', tick.price, 'size', tick.size, 'seq', tick.seq, 'venue', tick.venue) END,
         'candle', jsonb_build_object(
             'bucket', bar.bucket, 'open', bar.open, 'high', bar.high, 'low', bar.low, 'close', bar.close,
-            'volume', bar.volume, 'vwap', public.vwap(bar.notional, bar.volume), 'trades', bar.trades),
+            'volume', bar.volume, 'buy_volume', bar.buy_volume, 'vwap', public.vwap(bar.notional, bar.volume),
+            'trades', bar.trades),
         'day', jsonb_build_object(
             'bucket', today.bucket, 'open', today.open, 'high', today.high, 'low', today.low, 'close', today.close,
             'volume', today.volume, 'previous_close', yesterday.close, 'change', today.close - yesterday.close,
@@ -6363,7 +6364,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('a3050555f5e178a6a434c75af42d48a1a6232f161440a598200a03bea32a2e69');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('b2d3f2e0329b6e90e2704bb19fee265d5b0704fcf7db30e6f893e5ec02753891');
 
 -- +goose Down
 -- +goose StatementBegin

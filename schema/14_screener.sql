@@ -346,7 +346,8 @@ BEGIN
             'ts', tick.ts, 'price', tick.price, 'size', tick.size, 'seq', tick.seq, 'venue', tick.venue) END,
         'candle', jsonb_build_object(
             'bucket', bar.bucket, 'open', bar.open, 'high', bar.high, 'low', bar.low, 'close', bar.close,
-            'volume', bar.volume, 'vwap', public.vwap(bar.notional, bar.volume), 'trades', bar.trades),
+            'volume', bar.volume, 'buy_volume', bar.buy_volume, 'vwap', public.vwap(bar.notional, bar.volume),
+            'trades', bar.trades),
         'day', jsonb_build_object(
             'bucket', today.bucket, 'open', today.open, 'high', today.high, 'low', today.low, 'close', today.close,
             'volume', today.volume, 'previous_close', yesterday.close, 'change', today.close - yesterday.close,

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -235,7 +234,7 @@ func (p *pass) readTicks(ctx context.Context, moved []feedKey) error {
 		}
 	}
 	for _, r := range rows {
-		t := tick{r.Symbol, r.Venue, r.Ts.UTC(), r.Price, r.Size, r.Seq}
+		t := tick{r.Symbol, r.Venue, r.Ts.UTC(), r.Price, r.Size, r.Seq, r.Side, r.Flags}
 		if p.w.ticks.has(t.symbol) {
 			p.update.ticks = append(p.update.ticks, tickEvent(t))
 		}
@@ -291,16 +290,26 @@ func (p *pass) form(ctx context.Context) error {
 	h := p.h
 	if len(p.load) > 0 {
 		var ask barQuery
+		shown := map[barKey]time.Time{}
 		for key, bucket := range p.load {
 			ask.add(key.symbol, key.timeframe, bucket, key.End(bucket))
+			if b := h.bars[key]; b.seen() {
+				shown[key] = b.bucket
+			}
 			delete(h.bars, key)
 		}
-		rows, err := ask.read(ctx, p.q, math.MaxInt32)
+		rows, err := ask.forming(ctx, p.q)
 		if err != nil {
 			return fmt.Errorf("read forming bars: %w", err)
 		}
 		for _, r := range rows {
 			h.bars[barKey{r.Symbol, r.timeframe}] = readBar(r, p.heads[r.Symbol])
+		}
+		// The ticks of a bar may have been cancelled, all of them or those that count.
+		for key, bucket := range shown {
+			if !h.bars[key].seen() && bucket.Equal(p.load[key]) {
+				p.update.forming = append(p.update.forming, vanishedEvent(key.symbol, key.timeframe, bucket))
+			}
 		}
 	}
 	send := !sameMinute(p.update.start.upto, p.update.at.upto) || time.Since(h.formedAt) >= formingEvery
@@ -313,7 +322,9 @@ func (p *pass) form(ctx context.Context) error {
 			delete(h.bars, key)
 		} else if b.changed {
 			b.changed = false
-			p.update.forming = append(p.update.forming, formingEvent(key.symbol, key.timeframe, b))
+			if b.seen() {
+				p.update.forming = append(p.update.forming, formingEvent(key.symbol, key.timeframe, b))
+			}
 		}
 	}
 	return nil

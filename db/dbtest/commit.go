@@ -2,6 +2,7 @@ package dbtest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -93,6 +94,38 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 		}
 		return db.New(tx).NoteArrivals(ctx, arrivals)
 	})
+}
+
+// Undo does to stored ticks what the job that applies cancels and corrections
+// does: in one transaction they go, what takes their place comes, and that is noted
+// for each of their minutes.
+func (d *DB) Undo(t testing.TB, old, corrected []Tick) {
+	t.Helper()
+	ctx := context.Background()
+	if err := pgx.BeginFunc(ctx, d.Pool, func(tx pgx.Tx) error {
+		for _, k := range old {
+			tag, err := tx.Exec(ctx, "DELETE FROM ticks WHERE venue = $1 AND symbol = $2 AND ts = $3 AND seq = $4 AND price = $5 AND size = $6", k.Venue, k.Symbol, k.TS, k.Seq, k.Price, k.Size)
+			if err != nil {
+				return err
+			}
+			if tag.RowsAffected() != 1 {
+				return fmt.Errorf("%+v: %d rows deleted, want 1", k, tag.RowsAffected())
+			}
+			if _, err := tx.Exec(ctx, "INSERT INTO _hypertick.late_arrivals (symbol, venue, after_seq, last_seq, oldest, newest, undone) VALUES ($1, $2, $3::bigint, $3::bigint + 1, $4, $4, true)",
+				k.Symbol, k.Venue, k.Seq-1, k.TS); err != nil {
+				return err
+			}
+		}
+		for _, k := range corrected {
+			if _, err := tx.Exec(ctx, "INSERT INTO ticks (ts, symbol, price, size, seq, venue, side, flags) VALUES ($1, $2, $3, $4, $5, $6, nullif($7::smallint, 0), $8)",
+				k.TS, k.Symbol, k.Price, k.Size, k.Seq, k.Venue, k.Side, k.Flags); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // NoteRevisions runs the job that lists revised bars.
