@@ -4923,8 +4923,8 @@ COMMENT ON COLUMN alert.events.value IS 'Value of the series; for changes, rises
 COMMENT ON COLUMN alert.events.threshold IS 'What it was compared with.';
 COMMENT ON COLUMN alert.events.message IS 'One sentence about it.';
 COMMENT ON COLUMN alert.events.state IS
-    'firing, resolved, or retracted: a late tick changed the bar and the condition does not hold on it.';
-COMMENT ON COLUMN alert.events.late IS 'Found on a bar that had been looked at before, after a late tick changed it.';
+    'firing, resolved, or retracted: the bar has changed, or is gone, and the condition does not hold on it.';
+COMMENT ON COLUMN alert.events.late IS 'Found on a bar that had been looked at before, after it changed.';
 COMMENT ON COLUMN alert.events.revision IS 'How often late ticks changed it.';
 COMMENT ON COLUMN alert.events.changed IS 'When it last changed.';
 COMMENT ON COLUMN alert.events.change_id IS
@@ -6364,7 +6364,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('b2d3f2e0329b6e90e2704bb19fee265d5b0704fcf7db30e6f893e5ec02753891');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('b115172910d7d0f7cee8d2b229eca9af2941c7a7fd3385cf18f33014a7b99f7a');
 
 -- +goose Down
 -- +goose StatementBegin
