@@ -618,7 +618,8 @@ CREATE AGGREGATE indicator.rollup(indicator.rsi_state)
 COMMENT ON AGGREGATE indicator.rollup(indicator.rsi_state) IS
     'Joins states of contiguous blocks: rollup(state ORDER BY bucket). States of different periods are an error.';
 -- +goose StatementBegin
-CREATE FUNCTION indicator.rsi(state indicator.rsi_state, gain float8, loss float8) RETURNS float8
+CREATE FUNCTION indicator.rsi(state indicator.rsi_state, gain float8, loss float8, flat float8 DEFAULT 0)
+RETURNS float8
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
@@ -627,15 +628,15 @@ DECLARE
     l CONSTANT float8 := CASE WHEN loss < 1e-150 THEN 0 ELSE a * loss END + (state).l;
 BEGIN
     IF g + l < 1e-150 THEN
-        RETURN 0;
+        RETURN flat;
     END IF;
     RETURN 100 * (g / (g + l));
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION indicator.rsi(indicator.rsi_state, float8, float8) IS
-    'The RSI after the bars of the state, when mean gain and mean loss at its first bar were these. Flat prices: 0, '
-    'as TA-Lib has it.';
+COMMENT ON FUNCTION indicator.rsi(indicator.rsi_state, float8, float8, float8) IS
+    'The RSI after the bars of the state, when mean gain and mean loss at its first bar were these. Flat prices: '
+    'flat, which is 0 unless given, as TA-Lib has it.';
 CREATE FUNCTION indicator.rsi(state indicator.rsi_state) RETURNS float8
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN indicator.rsi(state, 0, 0);
@@ -2424,6 +2425,32 @@ TO hypertick_reader, hypertick_writer;
 -- the block states before it, or as many warm-up bars as the recurrence needs to
 -- forget what came before (to 1e-13). Where history begins within those, the
 -- values are TA-Lib's from its first defined one on.
+--
+-- Flat prices: PostgreSQL's deviation of equal values is not 0 but some 1e-17, and
+-- means of equal values differ in their last digits. Where all values of a window are
+-- equal the deviation is 0 here, and averages as near as rounding are equal.
+CREATE FUNCTION _hypertick.change(close float8, before float8) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN close > 0 AND before > 0 THEN close / before - 1 END;
+COMMENT ON FUNCTION _hypertick.change(float8, float8) IS
+    'Change of a price as a fraction. NULL where a price is not above 0: a fraction of it says nothing.';
+CREATE FUNCTION _hypertick.log_return(close float8, before float8) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN close > 0 AND before > 0 THEN ln(close / before) END;
+COMMENT ON FUNCTION _hypertick.log_return(float8, float8) IS
+    'Logarithm of the quotient of two prices, which keeps digits that a difference of logarithms would lose. NULL '
+    'where one is not above 0.';
+CREATE FUNCTION _hypertick.side(a float8, b float8) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN abs(a - b) <= 1e-12 * greatest(abs(a), abs(b)) THEN 0 ELSE sign(a - b) END;
+COMMENT ON FUNCTION _hypertick.side(float8, float8) IS
+    '1 where an average is above another, -1 where below, 0 where they differ by no more than rounding.';
+GRANT EXECUTE ON FUNCTION
+    _hypertick.change(float8, float8), _hypertick.log_return(float8, float8), _hypertick.side(float8, float8)
+TO hypertick_reader, hypertick_writer, hypertick_operator;
+REVOKE EXECUTE ON FUNCTION
+    _hypertick.change(float8, float8), _hypertick.log_return(float8, float8), _hypertick.side(float8, float8)
+FROM PUBLIC;
 -- +goose StatementBegin
 CREATE FUNCTION indicator.sma(
     symbol text, "interval" text, "from" timestamptz, "to" timestamptz, period int DEFAULT 20)
@@ -2647,18 +2674,24 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT w.bucket, v.series, v.value
     FROM (
-        SELECT c.bucket, c.close, avg(c.close) OVER win AS middle,
-               deviations * stddev_pop(c.close) OVER win AS width, count(*) OVER win AS n
-        FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
-             _hypertick.in_range('deviations', deviations, 0.1, 10) AS deviations_ok,
-             public.candles(symbol, "interval", "from", "to", warmup => period - 1) c
-        WINDOW win AS (ORDER BY c.bucket ROWS BETWEEN period - 1 PRECEDING AND CURRENT ROW)
+        SELECT b.bucket, b.close, avg(b.close) OVER win AS middle,
+               CASE WHEN count(*) FILTER (WHERE b.moved) OVER inside > 0
+                    THEN deviations * stddev_pop(b.close) OVER win ELSE 0 END AS width,
+               count(*) OVER win AS n
+        FROM (
+            SELECT c.bucket, c.close, c.close <> lag(c.close) OVER (ORDER BY c.bucket) AS moved
+            FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
+                 _hypertick.in_range('deviations', deviations, 0.1, 10) AS deviations_ok,
+                 public.candles(symbol, "interval", "from", "to", warmup => period - 1) c
+        ) b
+        WINDOW win AS (ORDER BY b.bucket ROWS BETWEEN period - 1 PRECEDING AND CURRENT ROW),
+               inside AS (ORDER BY b.bucket ROWS BETWEEN period - 2 PRECEDING AND CURRENT ROW)
     ) w, LATERAL (VALUES
         (1, 'upper', w.middle + w.width),
         (2, 'middle', w.middle),
         (3, 'lower', w.middle - w.width),
         (4, 'percent_b', (w.close - w.middle + w.width) / nullif(2 * w.width, 0)),
-        (5, 'bandwidth', 2 * w.width / w.middle)) v(i, series, value)
+        (5, 'bandwidth', CASE WHEN w.middle > 0 THEN 2 * w.width / w.middle END)) v(i, series, value)
     WHERE w.n = period AND w.bucket >= "from" AND v.value IS NOT NULL
     ORDER BY w.bucket, v.i
 $$;
@@ -2666,8 +2699,8 @@ $$;
 COMMENT ON FUNCTION indicator.bollinger(text, text, timestamptz, timestamptz, int, float8) IS
 'Bollinger bands
 Mean of the last period closes, and bands at a number of their population standard deviations. First defined on
-bar period - 1. Flat prices: the bands meet, bandwidth is 0, percent_b has no value. Warm-up: period - 1 bars.
-Profile: TA-Lib BBANDS (SMA).
+bar period - 1. Flat prices: the bands meet, bandwidth is 0, percent_b has no value. No bandwidth where the middle
+is not above 0. Warm-up: period - 1 bars. Profile: TA-Lib BBANDS (SMA).
 @param period 2..500 Bars averaged.
 @param deviations 0.1..10 Standard deviations from the middle to a band.
 @series upper Upper band.
@@ -2685,7 +2718,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT x.bucket, v.series, v.value
     FROM (
-        SELECT w.*, lag(w.fast_value > w.slow_value) OVER (ORDER BY w.bucket) AS was_above
+        SELECT w.*, _hypertick.side(w.fast_value, w.slow_value) AS side,
+               lag(_hypertick.side(w.fast_value, w.slow_value)) OVER (ORDER BY w.bucket) AS side_before
         FROM (
             SELECT c.bucket,
                    avg(c.close) OVER fast_win AS fast_value,
@@ -2701,8 +2735,8 @@ AS $$
     ) x, LATERAL (VALUES
         (1, 'fast', x.fast_value),
         (2, 'slow', x.slow_value),
-        (3, 'cross', CASE WHEN x.fast_value > x.slow_value AND NOT x.was_above THEN 1.0
-                          WHEN x.fast_value <= x.slow_value AND x.was_above THEN -1.0
+        (3, 'cross', CASE WHEN x.side > 0 AND x.side_before <= 0 THEN 1.0
+                          WHEN x.side < 0 AND x.side_before >= 0 THEN -1.0
                           ELSE 0.0 END)) v(i, series, value)
     WHERE x.bucket >= "from"
     ORDER BY x.bucket, v.i
@@ -2711,8 +2745,8 @@ $$;
 COMMENT ON FUNCTION indicator.trend(text, text, timestamptz, timestamptz, int, int) IS
 'Trend by two averages
 A fast and a slow simple average, and where they cross: 1 on a golden cross (fast rises above slow), -1 on a death
-cross, else 0. First defined on bar slow - 1. Flat prices: both are the price, no cross. Warm-up: slow bars.
-Source: the plain definition.
+cross (it falls below), else 0. First defined on bar slow - 1. Flat prices: both are the price, no cross. Warm-up: slow
+bars. Source: the plain definition.
 @param fast 1..499 Period of the fast average.
 @param slow 2..500 Period of the slow average, above fast.
 @series fast Fast average.
@@ -2732,7 +2766,7 @@ FROM PUBLIC;
 -- Momentum, range and direction.
 -- +goose StatementBegin
 CREATE FUNCTION indicator.rsi(
-    symbol text, "interval" text, "from" timestamptz, "to" timestamptz, period int DEFAULT 14)
+    symbol text, "interval" text, "from" timestamptz, "to" timestamptz, period int DEFAULT 14, flat float8 DEFAULT 0)
 RETURNS SETOF indicator.point
 LANGUAGE plpgsql STABLE ROWS 500
 SET search_path = pg_catalog, pg_temp
@@ -2742,6 +2776,7 @@ DECLARE
     past record;
 BEGIN
     PERFORM _hypertick.in_range('period', period, 2, 500);
+    PERFORM _hypertick.in_range('flat', flat, 0, 100);
     need := _hypertick.forget(1 - 1.0::float8 / period) + 1;
     IF period = 14 THEN
         SELECT indicator.rollup(block.rsi_14 ORDER BY block.bucket) AS state,
@@ -2756,7 +2791,7 @@ BEGIN
             SELECT w.bucket, 'rsi', w.value
             FROM (
                 SELECT bar.bucket, indicator.rsi(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
-                                                 (past.state).g, (past.state).l) AS value
+                                                 (past.state).g, (past.state).l, flat) AS value
                 FROM (
                     SELECT NULL::timestamptz AS bucket, (past.state).last AS close, 0::bigint AS i
                     UNION ALL
@@ -2783,7 +2818,7 @@ BEGIN
     SELECT w.bucket, 'rsi', w.value
     FROM (
         SELECT bar.bucket, indicator.rsi(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
-                                         seed.gain, seed.loss) AS value
+                                         seed.gain, seed.loss, flat) AS value
         FROM bars bar, seed
         WHERE bar.i > period
     ) w
@@ -2793,13 +2828,14 @@ END
 $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
-COMMENT ON FUNCTION indicator.rsi(text, text, timestamptz, timestamptz, int) IS
+COMMENT ON FUNCTION indicator.rsi(text, text, timestamptz, timestamptz, int, float8) IS
 'Relative strength index
 100 * mean gain / (mean gain + mean loss) of the closes, with Wilder''s means (weight 1/period), seeded with the
-plain means of the first period changes, on bar period. Flat prices: 0, as TA-Lib has it (TradingView: 100). Period
-14 reads block states; others need 30 * period warm-up bars. Profile: TA-Lib RSI. Source: J. Welles Wilder, New
-Concepts in Technical Trading Systems, 1978.
+plain means of the first period changes, on bar period. Flat prices, which neither gain nor lose: flat, which is 0
+unless given, as TA-Lib has it (TradingView: 100). Period 14 reads block states; others need 30 * period warm-up
+bars. Profile: TA-Lib RSI. Source: J. Welles Wilder, New Concepts in Technical Trading Systems, 1978.
 @param period 2..500 Bars; the newest change weighs 1/period.
+@param flat 0..100 Value where the price has not moved; 50 is neither high nor low.
 @series rsi 0 to 100; below 30 is often read as oversold, above 70 as overbought.';
 -- +goose StatementEnd
 -- +goose StatementBegin
@@ -2919,7 +2955,8 @@ BEGIN
                 plus_sum := CASE WHEN plus_sum < 1e-150 THEN 0 ELSE plus_sum * keep END;
                 minus_sum := CASE WHEN minus_sum < 1e-150 THEN 0 ELSE minus_sum * keep END;
             END IF;
-            range_sum := range_sum + greatest(bar.high, prev_close) - least(bar.low, prev_close);
+            -- In this order: the sum is of prices' differences, and keeps their digits.
+            range_sum := range_sum + (greatest(bar.high, prev_close) - least(bar.low, prev_close));
             IF up > 0 AND up > down THEN
                 plus_sum := plus_sum + up;
             ELSIF down > 0 AND down > up THEN
@@ -3025,24 +3062,24 @@ RETURNS SETOF indicator.point
 LANGUAGE sql STABLE ROWS 500
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT w.bucket, 'roc', 100 * (w.close / w.before - 1)
+    SELECT w.bucket, 'roc', 100 * _hypertick.change(w.close, w.before)
     FROM (
         SELECT c.bucket, c.close, lag(c.close, period) OVER (ORDER BY c.bucket) AS before
         FROM _hypertick.in_range('period', period, 1, 500) AS period_ok,
              public.candles(symbol, "interval", "from", "to", warmup => period) c
     ) w
-    WHERE w.before IS NOT NULL AND w.bucket >= "from"
+    WHERE _hypertick.change(w.close, w.before) IS NOT NULL AND w.bucket >= "from"
     ORDER BY w.bucket
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION indicator.roc(text, text, timestamptz, timestamptz, int) IS
 'Rate of change
-Change of the close over period bars, in percent. First defined on bar period. Flat prices: 0. Warm-up: period
-bars. Profile: TA-Lib ROC.
+Change of the close over period bars, in percent. First defined on bar period. Flat prices: 0. No value where
+one of the two is not above 0. Warm-up: period bars. Profile: TA-Lib ROC.
 @param period 1..500 Bars between the two closes.
 @series roc Percent.';
 REVOKE EXECUTE ON FUNCTION
-    indicator.rsi(text, text, timestamptz, timestamptz, int),
+    indicator.rsi(text, text, timestamptz, timestamptz, int, float8),
     indicator.atr(text, text, timestamptz, timestamptz, int),
     indicator.adx(text, text, timestamptz, timestamptz, int),
     indicator.stochastic(text, text, timestamptz, timestamptz, int, int, int),
@@ -3167,7 +3204,7 @@ AS $$
     FROM (
         SELECT x.bucket, stddev_samp(x.change) OVER win AS sd, count(x.change) OVER win AS n
         FROM (
-            SELECT c.bucket, ln(c.close / lag(c.close) OVER (ORDER BY c.bucket)) AS change
+            SELECT c.bucket, _hypertick.log_return(c.close, lag(c.close) OVER (ORDER BY c.bucket)) AS change
             FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
                  _hypertick.in_range('per_year', per_year, 0, 1000000) AS per_year_ok,
                  public.candles(symbol, "interval", "from", "to", warmup => period) c
@@ -3182,8 +3219,8 @@ $$;
 COMMENT ON FUNCTION indicator.volatility(text, text, timestamptz, timestamptz, int, float8) IS
 'Volatility, annualised
 Sample standard deviation of the last period log returns, times the square root of the number of bars in a year.
-First defined on bar period. Flat prices: 0. Warm-up: period bars. Source: J. Hull, Options, Futures and Other
-Derivatives (historical volatility).
+First defined on bar period. Flat prices: 0. No value where one of the closes is not above 0. Warm-up: period bars.
+Source: J. Hull, Options, Futures and Other Derivatives (historical volatility).
 @param period 2..500 Returns.
 @param per_year 0..1000000 Bars in a year; 0 is every bar of 365 days (for daily bars of an exchange use 252).
 @series volatility A fraction: 0.2 is 20 % a year.';
@@ -3200,13 +3237,14 @@ AS $$
         SELECT x.bucket, x.change, avg(x.change) OVER win AS mean, stddev_samp(x.change) OVER win AS sd,
                count(x.change) OVER win AS n
         FROM (
-            SELECT c.bucket, ln(c.close / lag(c.close) OVER (ORDER BY c.bucket)) AS change
+            SELECT c.bucket, _hypertick.log_return(c.close, lag(c.close) OVER (ORDER BY c.bucket)) AS change
             FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
                  public.candles(symbol, "interval", "from", "to", warmup => period + 1) c
         ) x
         WINDOW win AS (ORDER BY x.bucket ROWS BETWEEN period PRECEDING AND 1 PRECEDING)
     ) w
-    WHERE w.n = period AND w.sd > 0 AND w.bucket >= "from"
+    -- A return is known to some 2e-16: a smaller deviation is nothing but rounding.
+    WHERE w.n = period AND w.sd > 1e-15 AND w.change IS NOT NULL AND w.bucket >= "from"
     ORDER BY w.bucket
 $$;
 -- +goose StatementEnd
@@ -3215,7 +3253,7 @@ COMMENT ON FUNCTION indicator.zscore(text, text, timestamptz, timestamptz, int) 
 'Anomaly of the return
 The bar''s log return less the mean of the period returns before it, over their sample standard deviation. The bar
 itself is not among them, so that a jump does not hide itself. First defined on bar period + 1. Flat prices: no
-value. Warm-up: period + 1 bars. Source: the plain definition.
+value, and none where one of the closes is not above 0. Warm-up: period + 1 bars. Source: the plain definition.
 @param period 2..500 Returns to compare with.
 @series zscore Standard deviations; beyond 3 or -3 is unusual.';
 -- +goose StatementEnd
@@ -3228,11 +3266,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT w.bucket, v.series, v.value
     FROM (
-        SELECT c.bucket, c.volume, avg(c.volume) OVER win AS mean, stddev_samp(c.volume) OVER win AS sd,
+        SELECT b.bucket, b.volume, avg(b.volume) OVER win AS mean,
+               CASE WHEN count(*) FILTER (WHERE b.moved) OVER inside > 0 THEN stddev_samp(b.volume) OVER win END AS sd,
                count(*) OVER win AS n
-        FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
-             public.candles(symbol, "interval", "from", "to", warmup => period) c
-        WINDOW win AS (ORDER BY c.bucket ROWS BETWEEN period PRECEDING AND 1 PRECEDING)
+        FROM (
+            SELECT c.bucket, c.volume, c.volume <> lag(c.volume) OVER (ORDER BY c.bucket) AS moved
+            FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
+                 public.candles(symbol, "interval", "from", "to", warmup => period) c
+        ) b
+        WINDOW win AS (ORDER BY b.bucket ROWS BETWEEN period PRECEDING AND 1 PRECEDING),
+               inside AS (ORDER BY b.bucket ROWS BETWEEN period - 1 PRECEDING AND 1 PRECEDING)
     ) w, LATERAL (VALUES
         (1, 'ratio', w.volume / nullif(w.mean, 0)),
         (2, 'zscore', (w.volume - w.mean) / nullif(w.sd, 0))) v(i, series, value)
@@ -3463,17 +3506,20 @@ BEGIN
                ARRAY[%8$s] AS returns
         FROM seeded s OFFSET 0
     ), spread AS (
-        SELECT v.*, sqrt((%9$s) / 20) AS sd_20, (%10$s) / 20 AS mean_return FROM valued v OFFSET 0
+        SELECT v.*, CASE WHEN v.close = ALL (v.closes[v.m - 19:v.m]) THEN 0 ELSE sqrt((%9$s) / 20) END AS sd_20,
+               (%10$s) / 20 AS mean_return
+        FROM valued v OFFSET 0
     )
-    SELECT v.symbol, v.bucket, v.close, v.close / v.close_before - 1, v.close / coalesce(d.before, d.block_before) - 1,
+    SELECT v.symbol, v.bucket, v.close, _hypertick.change(v.close, v.close_before),
+           _hypertick.change(v.close, coalesce(d.before, d.block_before)),
            v.sma_20, v.sma_50, CASE WHEN v.n >= 200 THEN v.sma_200 END,
            v.ema_12, v.ema_26, CASE WHEN v.n >= 34 THEN v.macd_fast - v.ema_26 END,
            CASE WHEN v.n < 15 THEN NULL WHEN v.gain + v.loss < 1e-150 THEN 0
                 ELSE 100 * (v.gain / (v.gain + v.loss)) END,
            CASE WHEN v.n >= 15 THEN v.atr END,
            (v.close - v.sma_20 + 2 * v.sd_20) / nullif(4 * v.sd_20, 0),
-           (v.returns[1] - v.mean_return) / nullif(sqrt((%11$s) / 19), 0), v.ratio,
-           CASE WHEN v.n >= 200 THEN sign(v.sma_50 - v.sma_200) END
+           CASE WHEN sqrt((%11$s) / 19) > 1e-15 THEN (v.returns[1] - v.mean_return) / sqrt((%11$s) / 19) END, v.ratio,
+           CASE WHEN v.n >= 200 THEN _hypertick.side(v.sma_50, v.sma_200) END
     FROM spread v LEFT JOIN days d ON d.symbol = v.symbol
     ORDER BY v.symbol
     $q$,
@@ -3486,7 +3532,7 @@ BEGIN
         relation, format(roll, 'SELECT f.* FROM far f'), "interval",
         _hypertick.series('s.closes[s.m - %s]', 0, 19), _hypertick.series('s.closes[s.m - %s]', 20, 49),
         _hypertick.series('s.volumes[s.mv - %s]', 1, 20),
-        _hypertick.series('ln(s.closes[s.m - %s] / s.closes[s.m - %s - 1])', 0, 20, ', '),
+        _hypertick.series('_hypertick.log_return(s.closes[s.m - %s], s.closes[s.m - %s - 1])', 0, 20, ', '),
         _hypertick.series('(v.closes[v.m - %s] - v.sma_20) ^ 2', 0, 19), _hypertick.series('v.returns[%s]', 2, 21),
         _hypertick.series('(v.returns[%s] - v.mean_return) ^ 2', 2, 21), made, asked)
     USING since, enough, today, since_closes, since_volumes;
@@ -3520,22 +3566,23 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     WITH bars AS (
         SELECT s.symbol, c.bucket, c.close, c.volume, row_number() OVER w AS i,
-               ln(c.close / lag(c.close) OVER w) AS change
+               _hypertick.log_return(c.close, lag(c.close) OVER w) AS change
         FROM (SELECT DISTINCT p.symbol FROM public.feed_positions p
               WHERE market.symbols IS NULL OR p.symbol = ANY (market.symbols)) s,
              LATERAL public.candles(s.symbol, market."interval", market."from", market."to", warmup => 50) c
         WINDOW w AS (PARTITION BY s.symbol ORDER BY c.bucket)
     ), sums AS (
         SELECT b.*, sum(b.close) OVER w AS closes, sum(b.volume) OVER w AS volumes,
-               sum(b.change) OVER w AS changes, sum(b.change * b.change) OVER w AS squares
+               sum(b.change) OVER w AS changes, sum(b.change * b.change) OVER w AS squares,
+               count(b.change) OVER w AS known
         FROM bars b
         WINDOW w AS (PARTITION BY b.symbol ORDER BY b.bucket ROWS UNBOUNDED PRECEDING)
     ), stats AS (
         SELECT s.symbol, s.bucket, s.close, s.change, s.volume,
                CASE WHEN s.i >= 50 THEN (s.closes - lag(s.closes, 50, 0) OVER w) / 50 END AS sma_50,
                CASE WHEN s.i > 20 THEN (lag(s.volumes) OVER w - lag(s.volumes, 21, 0) OVER w) / 20 END AS volume_mean,
-               CASE WHEN s.i > 21 THEN (lag(s.changes) OVER w - coalesce(lag(s.changes, 21) OVER w, 0)) / 20 END
-                   AS mean,
+               CASE WHEN s.i > 21 AND lag(s.known) OVER w - lag(s.known, 21) OVER w = 20
+                    THEN (lag(s.changes) OVER w - coalesce(lag(s.changes, 21) OVER w, 0)) / 20 END AS mean,
                CASE WHEN s.i > 21 THEN (lag(s.squares) OVER w - coalesce(lag(s.squares, 21) OVER w, 0)) / 20 END
                    AS square_mean
         FROM sums s
@@ -3600,7 +3647,8 @@ BEGIN
         UNION ALL SELECT 'zscore', p.value FROM indicator.zscore(symbol, "interval", bar.bucket, 'infinity') p
         UNION ALL SELECT 'volume_ratio', p.value
                   FROM indicator.volume_spike(symbol, "interval", bar.bucket, 'infinity') p WHERE p.series = 'ratio'
-        UNION ALL SELECT 'trend', sign(sum(CASE p.series WHEN 'fast' THEN p.value ELSE -p.value END))
+        UNION ALL SELECT 'trend', _hypertick.side(max(p.value) FILTER (WHERE p.series = 'fast'),
+                                                  max(p.value) FILTER (WHERE p.series = 'slow'))
                   FROM indicator.trend(symbol, "interval", bar.bucket, 'infinity') p
                   WHERE p.series IN ('fast', 'slow') HAVING count(*) = 2
     ) found USING (name);
@@ -3615,7 +3663,7 @@ BEGIN
         'day', jsonb_build_object(
             'bucket', today.bucket, 'open', today.open, 'high', today.high, 'low', today.low, 'close', today.close,
             'volume', today.volume, 'previous_close', yesterday.close, 'change', today.close - yesterday.close,
-            'change_fraction', today.close / nullif(yesterday.close, 0) - 1),
+            'change_fraction', _hypertick.change(today.close, yesterday.close)),
         'indicators', indicators);
 END
 $$;
@@ -5226,7 +5274,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN indicator = 'sma' AND params @> '{"period": 1}' THEN 'close'
                 ELSE indicator
-                     || coalesce(' (' || (SELECT string_agg(p.value, ', ') FROM jsonb_each_text(params) p) || ')', '')
+                     || coalesce(' (' || (
+                            SELECT string_agg(CASE WHEN p.key IN ('period', 'fast', 'slow', 'signal', 'deviations')
+                                                   THEN p.value ELSE p.key || ' ' || p.value END, ', ')
+                            FROM jsonb_each_text(params) p) || ')', '')
                      || CASE WHEN series = indicator THEN '' ELSE ' ' || series END END
 $$;
 -- +goose StatementEnd
@@ -5710,10 +5761,11 @@ TO hypertick_reader;
 INSERT INTO alert.rules
     (name, description, "interval", indicator, params, series, condition, threshold, upper, bars, cooldown, severity)
 VALUES
+    -- Of a price that has not moved the RSI says nothing, whatever TA-Lib's value is.
     ('rsi-above-70', 'RSI 14 says overbought.',
-     '5m', 'rsi', '{}', 'rsi', 'above', 70, NULL, 1, '30 minutes', 'info'),
+     '5m', 'rsi', '{"flat": 50}', 'rsi', 'above', 70, NULL, 1, '30 minutes', 'info'),
     ('rsi-below-30', 'RSI 14 says oversold.',
-     '5m', 'rsi', '{}', 'rsi', 'below', 30, NULL, 1, '30 minutes', 'info'),
+     '5m', 'rsi', '{"flat": 50}', 'rsi', 'below', 30, NULL, 1, '30 minutes', 'info'),
     ('golden-cross', 'The average of 50 bars crossed above that of 200.',
      '15m', 'trend', '{}', 'cross', 'above', 0, NULL, 1, '0', 'warning'),
     ('death-cross', 'The average of 50 bars crossed below that of 200.',
@@ -6364,7 +6416,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('b115172910d7d0f7cee8d2b229eca9af2941c7a7fd3385cf18f33014a7b99f7a');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('e9d33ad0ceb83b2df5eacbb2d98e4f7a991fa4c16cf09d139041bf15046f6ec1');
 
 -- +goose Down
 -- +goose StatementBegin
@@ -6474,13 +6526,16 @@ DROP FUNCTION indicator.roc(text, text, timestamptz, timestamptz, int);
 DROP FUNCTION indicator.stochastic(text, text, timestamptz, timestamptz, int, int, int);
 DROP FUNCTION indicator.adx(text, text, timestamptz, timestamptz, int);
 DROP FUNCTION indicator.atr(text, text, timestamptz, timestamptz, int);
-DROP FUNCTION indicator.rsi(text, text, timestamptz, timestamptz, int);
+DROP FUNCTION indicator.rsi(text, text, timestamptz, timestamptz, int, float8);
 DROP FUNCTION indicator.trend(text, text, timestamptz, timestamptz, int, int);
 DROP FUNCTION indicator.bollinger(text, text, timestamptz, timestamptz, int, float8);
 DROP FUNCTION indicator.macd(text, text, timestamptz, timestamptz, int, int, int);
 DROP FUNCTION indicator.ema(text, text, timestamptz, timestamptz, int);
 DROP FUNCTION indicator.wma(text, text, timestamptz, timestamptz, int);
 DROP FUNCTION indicator.sma(text, text, timestamptz, timestamptz, int);
+DROP FUNCTION _hypertick.side(float8, float8);
+DROP FUNCTION _hypertick.log_return(float8, float8);
+DROP FUNCTION _hypertick.change(float8, float8);
 DROP FUNCTION indicator.evaluate(text, text, text, timestamptz, timestamptz, jsonb);
 DROP VIEW indicator.catalog;
 DROP FUNCTION _hypertick.in_range(text, float8, float8, float8);
@@ -6554,7 +6609,7 @@ DROP AGGREGATE indicator.atr_agg(float8, float8, float8, int);
 DROP FUNCTION _hypertick.atr_join(indicator.atr_state, indicator.atr_state);
 DROP FUNCTION _hypertick.atr_step(indicator.atr_state, float8, float8, float8, int);
 DROP FUNCTION indicator.rsi(indicator.rsi_state);
-DROP FUNCTION indicator.rsi(indicator.rsi_state, float8, float8);
+DROP FUNCTION indicator.rsi(indicator.rsi_state, float8, float8, float8);
 DROP AGGREGATE indicator.rollup(indicator.rsi_state);
 DROP AGGREGATE indicator.rsi_agg(float8, int);
 DROP FUNCTION _hypertick.rsi_join(indicator.rsi_state, indicator.rsi_state);

@@ -145,7 +145,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN indicator = 'sma' AND params @> '{"period": 1}' THEN 'close'
                 ELSE indicator
-                     || coalesce(' (' || (SELECT string_agg(p.value, ', ') FROM jsonb_each_text(params) p) || ')', '')
+                     || coalesce(' (' || (
+                            SELECT string_agg(CASE WHEN p.key IN ('period', 'fast', 'slow', 'signal', 'deviations')
+                                                   THEN p.value ELSE p.key || ' ' || p.value END, ', ')
+                            FROM jsonb_each_text(params) p) || ')', '')
                      || CASE WHEN series = indicator THEN '' ELSE ' ' || series END END
 $$;
 COMMENT ON FUNCTION _hypertick.rule_label(text, text, jsonb) IS 'A series for people.';
