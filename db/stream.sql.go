@@ -206,14 +206,15 @@ func (q *Queries) StreamBars(ctx context.Context, arg StreamBarsParams) ([]Strea
 }
 
 const streamFeeds = `-- name: StreamFeeds :many
-SELECT p.symbol, p.venue, p.last_seq, p.last_ts, p.updated_at FROM feed_positions p
+SELECT p.symbol, p.venue, p.last_ts, p.top_seq, p.version, p.updated_at FROM feed_positions p
 `
 
 type StreamFeedsRow struct {
 	Symbol    string
 	Venue     string
-	LastSeq   int64
 	LastTs    time.Time
+	TopSeq    int64
+	Version   int64
 	UpdatedAt time.Time
 }
 
@@ -230,8 +231,9 @@ func (q *Queries) StreamFeeds(ctx context.Context) ([]StreamFeedsRow, error) {
 		if err := rows.Scan(
 			&i.Symbol,
 			&i.Venue,
-			&i.LastSeq,
 			&i.LastTs,
+			&i.TopSeq,
+			&i.Version,
 			&i.UpdatedAt,
 		); err != nil {
 			return nil, err
@@ -444,12 +446,12 @@ const streamTicks = `-- name: StreamTicks :many
 SELECT u.symbol::text AS symbol, u.venue::text AS venue, t.ts, t.price, t.size, t.seq, coalesce(t.side, 0)::smallint AS side, t.flags
 FROM (SELECT unnest($1::text[]) AS symbol, unnest($2::text[]) AS venue,
              unnest($3::timestamptz[]) AS from_ts, unnest($4::timestamptz[]) AS to_ts,
-             unnest($5::bigint[]) AS after_seq, unnest($6::bigint[]) AS last_seq) u
+             unnest($5::bigint[]) AS after_seq) u
 CROSS JOIN LATERAL (
     SELECT k.ts, k.price, k.size, k.seq, k.side, k.flags FROM ticks k
-    WHERE k.symbol = u.symbol AND k.ts >= u.from_ts AND k.ts <= u.to_ts AND k.ts >= $7 AND k.ts <= $8
-      AND k.venue = u.venue AND k.seq > u.after_seq AND k.seq <= u.last_seq
-    ORDER BY k.ts DESC, k.seq DESC LIMIT $9::int
+    WHERE k.symbol = u.symbol AND k.ts >= u.from_ts AND k.ts <= u.to_ts AND k.ts >= $6 AND k.ts <= $7
+      AND k.venue = u.venue AND (k.ts > u.from_ts OR k.seq > u.after_seq AND u.after_seq >= 0)
+    ORDER BY k.ts DESC, k.seq DESC LIMIT $8::int
 ) t
 `
 
@@ -459,7 +461,6 @@ type StreamTicksParams struct {
 	FromTss   []time.Time
 	ToTss     []time.Time
 	AfterSeqs []int64
-	LastSeqs  []int64
 	Oldest    time.Time
 	Newest    time.Time
 	MaxRows   int32
@@ -476,7 +477,7 @@ type StreamTicksRow struct {
 	Flags  int32
 }
 
-// The newest ticks of each feed between two of its positions, newest first.
+// The newest ticks of each feed that are newer than a position of it, newest first.
 // oldest and newest bound all of them, so that the plan is made for few chunks.
 func (q *Queries) StreamTicks(ctx context.Context, arg StreamTicksParams) ([]StreamTicksRow, error) {
 	rows, err := q.db.Query(ctx, streamTicks,
@@ -485,7 +486,6 @@ func (q *Queries) StreamTicks(ctx context.Context, arg StreamTicksParams) ([]Str
 		arg.FromTss,
 		arg.ToTss,
 		arg.AfterSeqs,
-		arg.LastSeqs,
 		arg.Oldest,
 		arg.Newest,
 		arg.MaxRows,

@@ -239,7 +239,8 @@ COMMENT ON COLUMN feed_positions.top_seq IS 'At least the highest seq stored wit
 -- +goose StatementEnd
 COMMENT ON COLUMN feed_positions.run_since IS 'Trade time at which the present run began. NULL: not known.';
 COMMENT ON COLUMN feed_positions.runs IS 'Number of runs so far: how often seq began again, plus one.';
-COMMENT ON COLUMN feed_positions.version IS 'Rises whenever ticks of the feed are stored.';
+COMMENT ON COLUMN feed_positions.version IS
+    'Rises by one for each tick of the feed that is stored, whatever its ts and seq.';
 COMMENT ON COLUMN feed_positions.updated_at IS 'When a tick of the feed was last stored.';
 GRANT SELECT ON feed_positions TO hypertick_reader;
 GRANT SELECT, INSERT, UPDATE ON feed_positions TO hypertick_writer;
@@ -6746,7 +6747,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('db48d45cfa031522f8bea75459303aa8a452486f578722b5f5325172653443cf');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('e096e65c558379614de272f0f54100303ed888fa6e3189d59a4105e6b3220c67');
 
 -- +goose Down
 -- +goose StatementBegin

@@ -12,19 +12,19 @@ SELECT now()::timestamptz AS now,
 
 -- name: StreamFeeds :many
 -- The position of each feed: one that differs from the previous pass has new ticks.
-SELECT p.symbol, p.venue, p.last_seq, p.last_ts, p.updated_at FROM feed_positions p;
+SELECT p.symbol, p.venue, p.last_ts, p.top_seq, p.version, p.updated_at FROM feed_positions p;
 
 -- name: StreamTicks :many
--- The newest ticks of each feed between two of its positions, newest first.
+-- The newest ticks of each feed that are newer than a position of it, newest first.
 -- oldest and newest bound all of them, so that the plan is made for few chunks.
 SELECT u.symbol::text AS symbol, u.venue::text AS venue, t.ts, t.price, t.size, t.seq, coalesce(t.side, 0)::smallint AS side, t.flags
 FROM (SELECT unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(venues)::text[]) AS venue,
              unnest(sqlc.arg(from_tss)::timestamptz[]) AS from_ts, unnest(sqlc.arg(to_tss)::timestamptz[]) AS to_ts,
-             unnest(sqlc.arg(after_seqs)::bigint[]) AS after_seq, unnest(sqlc.arg(last_seqs)::bigint[]) AS last_seq) u
+             unnest(sqlc.arg(after_seqs)::bigint[]) AS after_seq) u
 CROSS JOIN LATERAL (
     SELECT k.ts, k.price, k.size, k.seq, k.side, k.flags FROM ticks k
     WHERE k.symbol = u.symbol AND k.ts >= u.from_ts AND k.ts <= u.to_ts AND k.ts >= sqlc.arg(oldest) AND k.ts <= sqlc.arg(newest)
-      AND k.venue = u.venue AND k.seq > u.after_seq AND k.seq <= u.last_seq
+      AND k.venue = u.venue AND (k.ts > u.from_ts OR k.seq > u.after_seq AND u.after_seq >= 0)
     ORDER BY k.ts DESC, k.seq DESC LIMIT sqlc.arg(max_rows)::int
 ) t;
 

@@ -43,7 +43,8 @@ COMMENT ON COLUMN feed_positions.last_ts IS 'Newest trade time stored.';
 COMMENT ON COLUMN feed_positions.top_seq IS 'At least the highest seq stored with last_ts; -1: not known.';
 COMMENT ON COLUMN feed_positions.run_since IS 'Trade time at which the present run began. NULL: not known.';
 COMMENT ON COLUMN feed_positions.runs IS 'Number of runs so far: how often seq began again, plus one.';
-COMMENT ON COLUMN feed_positions.version IS 'Rises whenever ticks of the feed are stored.';
+COMMENT ON COLUMN feed_positions.version IS
+    'Rises by one for each tick of the feed that is stored, whatever its ts and seq.';
 COMMENT ON COLUMN feed_positions.updated_at IS 'When a tick of the feed was last stored.';
 GRANT SELECT ON feed_positions TO hypertick_reader;
 GRANT SELECT, INSERT, UPDATE ON feed_positions TO hypertick_writer;

@@ -27,6 +27,7 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 	type move struct {
 		seq, least     int64
 		top            int64 // of newest
+		n              int64
 		newest, oldest time.Time
 	}
 	feeds := map[key]*move{}
@@ -39,6 +40,7 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 			feeds[id] = f
 			order = append(order, id)
 		}
+		f.n++
 		f.seq, f.least = max(f.seq, k.Seq), min(f.least, k.Seq)
 		switch {
 		case k.TS.After(f.newest):
@@ -59,25 +61,25 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 	return pgx.BeginFunc(ctx, d.Pool, func(tx pgx.Tx) error {
 		var arrivals db.NoteArrivalsParams
 		var symbols, venues []string
-		var seqs, tops []int64
+		var seqs, tops, counts []int64
 		var newests []time.Time
 		for _, id := range order {
 			f := feeds[id]
 			symbols, venues, seqs, newests = append(symbols, id.symbol), append(venues, id.venue), append(seqs, f.seq), append(newests, f.newest)
-			tops = append(tops, f.top)
+			tops, counts = append(tops, f.top), append(counts, f.n)
 			if !f.oldest.IsZero() {
 				arrivals.Symbols, arrivals.Venues = append(arrivals.Symbols, id.symbol), append(arrivals.Venues, id.venue)
 				arrivals.AfterSeqs, arrivals.LastSeqs = append(arrivals.AfterSeqs, f.least-1), append(arrivals.LastSeqs, f.seq)
 				arrivals.Oldests, arrivals.Newests = append(arrivals.Oldests, f.oldest), append(arrivals.Newests, f.newest)
 			}
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO feed_positions AS p (symbol, venue, last_seq, last_ts, top_seq)
-			SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::timestamptz[]), unnest($5::bigint[])
+		if _, err := tx.Exec(ctx, `INSERT INTO feed_positions AS p (symbol, venue, last_seq, last_ts, top_seq, version)
+			SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::timestamptz[]), unnest($5::bigint[]), unnest($6::bigint[])
 			ON CONFLICT (symbol, venue) DO UPDATE
-			SET last_seq = excluded.last_seq, last_ts = greatest(p.last_ts, excluded.last_ts), version = p.version + 1, updated_at = now(),
+			SET last_seq = excluded.last_seq, last_ts = greatest(p.last_ts, excluded.last_ts), version = p.version + excluded.version, updated_at = now(),
 			    top_seq = CASE WHEN excluded.last_ts > p.last_ts THEN excluded.top_seq
 			                   WHEN excluded.last_ts = p.last_ts THEN greatest(p.top_seq, excluded.top_seq) ELSE p.top_seq END`,
-			symbols, venues, seqs, newests, tops); err != nil {
+			symbols, venues, seqs, newests, tops, counts); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO ingest_offsets AS o (topic, partition, next_offset) VALUES ('dbtest', 0, $1)
