@@ -34,6 +34,8 @@ type Tick struct {
 	Size   float64   `json:"size"`
 	Seq    int64     `json:"seq"`
 	Venue  string    `json:"venue"`
+	Side   *string   `json:"side"`
+	Flags  int32     `json:"flags"`
 }
 
 // Candle is the data of a candle event.
@@ -109,7 +111,19 @@ func encode(name string, data any) []byte {
 func idLine(p position) []byte { return []byte("id: " + p.String() + "\n") }
 
 func tickEvent(t tick) *event {
-	return &event{kind: Ticks, symbol: t.symbol, body: encode("tick", Tick{t.symbol, t.ts.UTC(), t.price, t.size, t.seq, t.venue})}
+	return &event{kind: Ticks, symbol: t.symbol, body: encode("tick", Tick{t.symbol, t.ts.UTC(), t.price, t.size, t.seq, t.venue, sideOf(t.side), t.flags})}
+}
+
+// sideOf is the side as messages have it; nil where it is not known.
+func sideOf(side int16) *string {
+	buy, sell := "buy", "sell"
+	switch side {
+	case 1:
+		return &buy
+	case -1:
+		return &sell
+	}
+	return nil
 }
 
 func formingEvent(symbol string, tf timeframe, b *bar) *event {
