@@ -320,6 +320,18 @@ func (m *market) insertAfter(t testing.TB, seq int) {
 }
 
 // vwap is what a candle's should be.
+// tickOf is a tick as the API has it.
+func tickOf(k dbtest.Tick) Tick {
+	t := Tick{TS: k.TS, Price: k.Price, Size: k.Size, Seq: k.Seq, Venue: k.Venue, Flags: k.Flags}
+	switch k.Side {
+	case 1:
+		t.Side = ptr("buy")
+	case -1:
+		t.Side = ptr("sell")
+	}
+	return t
+}
+
 func vwap(notional, volume float64) *float64 {
 	if volume == 0 {
 		return nil

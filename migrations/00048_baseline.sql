@@ -3967,7 +3967,8 @@ BEGIN
     RETURN jsonb_build_object(
         'symbol', symbol,
         'tick', CASE WHEN tick.ts IS NOT NULL THEN jsonb_build_object(
-            'ts', tick.ts, 'price', tick.price, 'size', tick.size, 'seq', tick.seq, 'venue', tick.venue) END,
+            'ts', tick.ts, 'price', tick.price, 'size', tick.size, 'seq', tick.seq, 'venue', tick.venue,
+            'side', CASE tick.side WHEN 1 THEN 'buy' WHEN -1 THEN 'sell' END, 'flags', tick.flags) END,
         'candle', jsonb_build_object(
             'bucket', bar.bucket, 'open', bar.open, 'high', bar.high, 'low', bar.low, 'close', bar.close,
             'volume', bar.volume, 'buy_volume', bar.buy_volume, 'vwap', public.vwap(bar.notional, bar.volume),
@@ -6747,7 +6748,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('e096e65c558379614de272f0f54100303ed888fa6e3189d59a4105e6b3220c67');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('d6fad4f290f303b5cb72ccaefd2de58bf2df862fb48df18fd0d4d5dd198415f6');
 
 -- +goose Down
 -- +goose StatementBegin

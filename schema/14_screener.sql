@@ -348,7 +348,8 @@ BEGIN
     RETURN jsonb_build_object(
         'symbol', symbol,
         'tick', CASE WHEN tick.ts IS NOT NULL THEN jsonb_build_object(
-            'ts', tick.ts, 'price', tick.price, 'size', tick.size, 'seq', tick.seq, 'venue', tick.venue) END,
+            'ts', tick.ts, 'price', tick.price, 'size', tick.size, 'seq', tick.seq, 'venue', tick.venue,
+            'side', CASE tick.side WHEN 1 THEN 'buy' WHEN -1 THEN 'sell' END, 'flags', tick.flags) END,
         'candle', jsonb_build_object(
             'bucket', bar.bucket, 'open', bar.open, 'high', bar.high, 'low', bar.low, 'close', bar.close,
             'volume', bar.volume, 'buy_volume', bar.buy_volume, 'vwap', public.vwap(bar.notional, bar.volume),
