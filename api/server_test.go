@@ -320,7 +320,7 @@ func (m *market) insertAfter(t testing.TB, seq int) {
 }
 
 // vwap is what a candle's should be.
-// tickOf is a tick as the API has it.
+// tickOf is what the API returns for a tick.
 func tickOf(k dbtest.Tick) Tick {
 	t := Tick{TS: k.TS, Price: k.Price, Size: k.Size, Seq: k.Seq, Venue: k.Venue, Flags: k.Flags}
 	switch k.Side {

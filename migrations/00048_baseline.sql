@@ -354,7 +354,7 @@ INSERT INTO trade_conditions (code, flags, title) VALUES
     ('9', 9,   'Corrected consolidated close: its volume has been counted');
 -- +goose StatementEnd
 
--- The same under names, for feeds without letters.
+-- The same under names, for feeds without these codes.
 INSERT INTO trade_conditions (code, flags, title)
 SELECT named.code, c.flags, c.title
 FROM (VALUES ('regular', '@'), ('acquisition', 'A'), ('average_price', 'W'), ('cash', 'C'), ('distribution', 'D'),
@@ -365,8 +365,8 @@ FROM (VALUES ('regular', '@'), ('acquisition', 'A'), ('average_price', 'W'), ('c
              ('extended_hours_out_of_sequence', 'U'), ('contingent', 'V'), ('cross', 'X'),
              ('out_of_sequence', 'Z'), ('stopped', '1'), ('derivatively_priced', '4'), ('reopening', '5'),
              ('closing', '6'), ('qualified_contingent', '7'), ('trade_through_exempt', '8'),
-             ('corrected_close', '9'), ('cta:B', 'W'), ('utp:B', 'A')) named(code, letter)
-JOIN trade_conditions c ON c.code = named.letter;
+             ('corrected_close', '9'), ('cta:B', 'W'), ('utp:B', 'A')) named(code, of)
+JOIN trade_conditions c ON c.code = named.of;
 UPDATE trade_conditions SET title = 'Bunched trade (UTP)' WHERE code = 'utp:B';
 INSERT INTO trade_conditions (code, flags, title) VALUES ('bunched', 0, 'Bunched trade');
 
@@ -6748,7 +6748,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('d6fad4f290f303b5cb72ccaefd2de58bf2df862fb48df18fd0d4d5dd198415f6');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('4803e3d73794c11eead8c897331cc5959edb60e295882743fd28d98d8e18792a');
 
 -- +goose Down
 -- +goose StatementBegin

@@ -158,7 +158,7 @@ INSERT INTO trade_conditions (code, flags, title) VALUES
     ('7', 7,   'Qualified contingent trade'),
     ('8', 0,   'Trade-through exempt'),
     ('9', 9,   'Corrected consolidated close: its volume has been counted');
--- The same under names, for feeds without letters.
+-- The same under names, for feeds without these codes.
 INSERT INTO trade_conditions (code, flags, title)
 SELECT named.code, c.flags, c.title
 FROM (VALUES ('regular', '@'), ('acquisition', 'A'), ('average_price', 'W'), ('cash', 'C'), ('distribution', 'D'),
@@ -169,8 +169,8 @@ FROM (VALUES ('regular', '@'), ('acquisition', 'A'), ('average_price', 'W'), ('c
              ('extended_hours_out_of_sequence', 'U'), ('contingent', 'V'), ('cross', 'X'),
              ('out_of_sequence', 'Z'), ('stopped', '1'), ('derivatively_priced', '4'), ('reopening', '5'),
              ('closing', '6'), ('qualified_contingent', '7'), ('trade_through_exempt', '8'),
-             ('corrected_close', '9'), ('cta:B', 'W'), ('utp:B', 'A')) named(code, letter)
-JOIN trade_conditions c ON c.code = named.letter;
+             ('corrected_close', '9'), ('cta:B', 'W'), ('utp:B', 'A')) named(code, of)
+JOIN trade_conditions c ON c.code = named.of;
 UPDATE trade_conditions SET title = 'Bunched trade (UTP)' WHERE code = 'utp:B';
 INSERT INTO trade_conditions (code, flags, title) VALUES ('bunched', 0, 'Bunched trade');
 -- And what a trade does not move, for whoever has rules of their own.

@@ -114,7 +114,7 @@ func tickEvent(t tick) *event {
 	return &event{kind: Ticks, symbol: t.symbol, body: encode("tick", Tick{t.symbol, t.ts.UTC(), t.price, t.size, t.seq, t.venue, sideOf(t.side), t.flags})}
 }
 
-// sideOf is the side as messages have it; nil where it is not known.
+// sideOf is the side as in a message; nil where it is not known.
 func sideOf(side int16) *string {
 	buy, sell := "buy", "sell"
 	switch side {

@@ -9,7 +9,7 @@ import (
 	"github.com/hypertick/hypertick/internal/wait"
 )
 
-// undo takes ticks away, and puts those with another price or size in their place.
+// undo deletes ticks, and stores corrected ones in their place.
 func (r *rig) undo(old []dbtest.Tick, corrected ...dbtest.Tick) {
 	r.t.Helper()
 	r.db.Undo(r.t, old, corrected)
