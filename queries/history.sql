@@ -79,8 +79,9 @@ WITH given AS MATERIALIZED (
         WINDOW w AS (PARTITION BY g.venue, g.symbol ORDER BY g.seq)
     ) s
     WHERE s.seq > s.before + 1
+    RETURNING id
 )
-SELECT (SELECT count(*) FROM stored) AS stored, (SELECT count(*) FROM conflicting) AS conflicts,
+SELECT ARRAY(SELECT m.id FROM missed m)::bigint[] AS gaps, (SELECT count(*) FROM stored) AS stored, (SELECT count(*) FROM conflicting) AS conflicts,
        (SELECT count(*) FROM judged j WHERE j.fate = 'known') AS known, (SELECT count(*) FROM judged j WHERE j.fate = 'old') AS old,
        (SELECT count(*) FROM judged j WHERE j.fate = 'refuse') AS refused, (SELECT count(*) FROM judged j WHERE j.fate = 'correct') AS corrected;
 
@@ -92,8 +93,14 @@ SELECT u.venue, u.symbol, -1, u.ts, 0
 FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(tss)::timestamptz[]) AS ts) u
 ORDER BY u.symbol, u.venue
 ON CONFLICT (symbol, venue) DO UPDATE SET updated_at = p.updated_at
-RETURNING p.venue, p.symbol, p.last_seq, p.last_ts, p.version,
-          EXISTS (SELECT FROM feed_gaps g WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL) AS gaps;
+RETURNING p.venue, p.symbol, p.last_seq, p.last_ts, p.version;
+
+-- name: FeedsWithGaps :many
+-- Which of these feeds have open gaps. Not a part of LockFeeds: a statement that
+-- has waited for a lock does not see what the other transaction has recorded.
+SELECT DISTINCT g.venue, g.symbol FROM feed_gaps g
+JOIN (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol) u ON g.symbol = u.symbol AND g.venue = u.venue
+WHERE g.closed_at IS NULL;
 
 -- name: NearestShifted :many
 -- Finds ticks of these seqs, prices and sizes among the times that another time
