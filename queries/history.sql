@@ -48,7 +48,8 @@ WITH given AS MATERIALIZED (
     SELECT 'correct', j.symbol, j.venue, j.seq, j.ts, j.price, j.size, nullif(j.side, 0), j.flags, sqlc.arg(origin)
     FROM judged j WHERE j.fate = 'correct' ORDER BY j.at
 ), tops AS (
-    SELECT DISTINCT ON (f.venue, f.symbol) f.venue, f.symbol, f.ts, f.seq, first_value(f.ts) OVER (PARTITION BY f.venue, f.symbol ORDER BY f.ts) AS oldest
+    SELECT DISTINCT ON (f.venue, f.symbol) f.venue, f.symbol, f.ts, f.seq, first_value(f.ts) OVER (PARTITION BY f.venue, f.symbol ORDER BY f.ts) AS oldest,
+           count(*) OVER (PARTITION BY f.venue, f.symbol) AS n
     FROM fresh f ORDER BY f.venue, f.symbol, f.ts DESC, f.seq DESC
 ), runs AS (
     -- Ticks of the present run, or of a feed that has none. Seqs from 2^62 on stand
@@ -57,7 +58,7 @@ WITH given AS MATERIALIZED (
     WHERE f.seq < 4611686018427387904 AND (p.last_seq < 0 OR p.run_since IS NULL OR f.ts >= p.run_since) GROUP BY f.venue, f.symbol
 ), moved AS (
     UPDATE feed_positions p
-    SET last_seq = greatest(p.last_seq, r.seq), version = p.version + 1, updated_at = now(),
+    SET last_seq = greatest(p.last_seq, r.seq), version = p.version + t.n, updated_at = now(),
         last_ts = CASE WHEN p.version = 0 OR (t.ts, t.seq) > (p.last_ts, p.top_seq) THEN t.ts ELSE p.last_ts END,
         top_seq = CASE WHEN p.version = 0 OR (t.ts, t.seq) > (p.last_ts, p.top_seq) THEN t.seq ELSE p.top_seq END,
         run_since = CASE WHEN p.version = 0 THEN t.oldest ELSE p.run_since END
