@@ -221,7 +221,7 @@ func TestCasesReplay(t *testing.T) {
 	}
 }
 
-// TestCasesCorrections loads trades, and then the same day as the vendor has it
+// TestCasesCorrections loads trades, and then the file that the vendor gives
 // later: one trade is cancelled, and one corrected.
 func TestCasesCorrections(t *testing.T) {
 	t.Parallel()
