@@ -13,24 +13,24 @@ import (
 const advanceIngest = `-- name: AdvanceIngest :one
 WITH offsets AS (
     UPDATE ingest_offsets o SET next_offset = u.next_offset, updated_at = now()
-    FROM (SELECT unnest($2::int[]) AS partition, unnest($3::bigint[]) AS expected, unnest($4::bigint[]) AS next_offset) u
-    WHERE o.topic = $1 AND o.partition = u.partition AND o.next_offset = u.expected
+    FROM (SELECT unnest($2::int[]) AS partition, unnest($3::text[]) AS topic_id, unnest($4::bigint[]) AS expected, unnest($5::bigint[]) AS next_offset) u
+    WHERE o.topic = $1 AND o.partition = u.partition AND o.topic_id = u.topic_id AND o.next_offset = u.expected
     RETURNING 1
 ), moved AS (
     UPDATE feed_positions p SET last_seq = u.seq, last_ts = greatest(p.last_ts, u.ts), updated_at = now()
-    FROM (SELECT unnest($5::text[]) AS symbol, unnest($6::text[]) AS venue, unnest($7::bigint[]) AS expected, unnest($8::bigint[]) AS seq, unnest($9::timestamptz[]) AS ts) u
+    FROM (SELECT unnest($6::text[]) AS symbol, unnest($7::text[]) AS venue, unnest($8::bigint[]) AS expected, unnest($9::bigint[]) AS seq, unnest($10::timestamptz[]) AS ts) u
     WHERE p.symbol = u.symbol AND p.venue = u.venue AND p.last_seq = u.expected
     RETURNING 1
 ), added AS (
     INSERT INTO feed_positions (symbol, venue, last_seq, last_ts)
     SELECT u.symbol, u.venue, u.seq, u.ts
-    FROM (SELECT unnest($10::text[]) AS symbol, unnest($11::text[]) AS venue, unnest($12::bigint[]) AS seq, unnest($13::timestamptz[]) AS ts) u
+    FROM (SELECT unnest($11::text[]) AS symbol, unnest($12::text[]) AS venue, unnest($13::bigint[]) AS seq, unnest($14::timestamptz[]) AS ts) u
     ON CONFLICT (symbol, venue) DO NOTHING
     RETURNING 1
 ), counted AS (
     INSERT INTO ingest_activity AS a (minute, topic, partition, stored, duplicates, dead_letters, behind)
     SELECT date_trunc('minute', now()), $1, u.partition, u.stored, u.duplicates, u.dead_letters, u.behind
-    FROM (SELECT unnest($2::int[]) AS partition, unnest($14::bigint[]) AS stored, unnest($15::bigint[]) AS duplicates, unnest($16::bigint[]) AS dead_letters, unnest($17::bigint[]) AS behind) u
+    FROM (SELECT unnest($2::int[]) AS partition, unnest($15::bigint[]) AS stored, unnest($16::bigint[]) AS duplicates, unnest($17::bigint[]) AS dead_letters, unnest($18::bigint[]) AS behind) u
     ON CONFLICT (minute, topic, partition) DO UPDATE
     SET stored = a.stored + excluded.stored, duplicates = a.duplicates + excluded.duplicates,
         dead_letters = a.dead_letters + excluded.dead_letters, behind = excluded.behind
@@ -43,6 +43,7 @@ SELECT (SELECT count(*) FROM offsets) AS offsets,
 type AdvanceIngestParams struct {
 	Topic           string
 	Partitions      []int32
+	TopicIds        []string
 	ExpectedOffsets []int64
 	NextOffsets     []int64
 	Symbols         []string
@@ -73,6 +74,7 @@ func (q *Queries) AdvanceIngest(ctx context.Context, arg AdvanceIngestParams) (A
 	row := q.db.QueryRow(ctx, advanceIngest,
 		arg.Topic,
 		arg.Partitions,
+		arg.TopicIds,
 		arg.ExpectedOffsets,
 		arg.NextOffsets,
 		arg.Symbols,
@@ -114,6 +116,7 @@ func (q *Queries) DirectCompress(ctx context.Context) (float64, error) {
 }
 
 const feedPositions = `-- name: FeedPositions :many
+
 SELECT p.venue, p.symbol, p.last_seq, p.last_ts FROM feed_positions p
 JOIN (SELECT unnest($1::text[]) AS symbol, unnest($2::text[]) AS venue) u
   ON p.symbol = u.symbol AND p.venue = u.venue
@@ -131,6 +134,8 @@ type FeedPositionsRow struct {
 	LastTs  time.Time
 }
 
+// Ingest: positions, and what moves them. Several unnest in one SELECT go in
+// step; sqlc does not know unnest with several arrays.
 func (q *Queries) FeedPositions(ctx context.Context, arg FeedPositionsParams) ([]FeedPositionsRow, error) {
 	rows, err := q.db.Query(ctx, feedPositions, arg.Symbols, arg.Venues)
 	if err != nil {
@@ -146,41 +151,6 @@ func (q *Queries) FeedPositions(ctx context.Context, arg FeedPositionsParams) ([
 			&i.LastSeq,
 			&i.LastTs,
 		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const ingestOffsets = `-- name: IngestOffsets :many
-SELECT partition, next_offset FROM ingest_offsets
-WHERE topic = $1 AND partition = ANY ($2::int[])
-`
-
-type IngestOffsetsParams struct {
-	Topic      string
-	Partitions []int32
-}
-
-type IngestOffsetsRow struct {
-	Partition  int32
-	NextOffset int64
-}
-
-func (q *Queries) IngestOffsets(ctx context.Context, arg IngestOffsetsParams) ([]IngestOffsetsRow, error) {
-	rows, err := q.db.Query(ctx, ingestOffsets, arg.Topic, arg.Partitions)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []IngestOffsetsRow
-	for rows.Next() {
-		var i IngestOffsetsRow
-		if err := rows.Scan(&i.Partition, &i.NextOffset); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -215,28 +185,6 @@ func (q *Queries) InsertFeedGaps(ctx context.Context, arg InsertFeedGapsParams) 
 		arg.BeforeTss,
 		arg.AfterTss,
 	)
-	return err
-}
-
-const insertIngestOffsets = `-- name: InsertIngestOffsets :exec
-
-INSERT INTO ingest_offsets (topic, partition, next_offset)
-SELECT $1, u.partition, u.next_offset
-FROM (SELECT unnest($2::int[]) AS partition, unnest($3::bigint[]) AS next_offset) u
-ON CONFLICT (topic, partition) DO NOTHING
-`
-
-type InsertIngestOffsetsParams struct {
-	Topic       string
-	Partitions  []int32
-	NextOffsets []int64
-}
-
-// Ingest: positions, and what moves them. Several unnest in one SELECT go in
-// step; sqlc does not know unnest with several arrays.
-// Adds new partitions; known ones keep their offset.
-func (q *Queries) InsertIngestOffsets(ctx context.Context, arg InsertIngestOffsetsParams) error {
-	_, err := q.db.Exec(ctx, insertIngestOffsets, arg.Topic, arg.Partitions, arg.NextOffsets)
 	return err
 }
 
@@ -275,32 +223,6 @@ func (q *Queries) NonContiguousVenues(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	return items, nil
-}
-
-const skipIngestOffset = `-- name: SkipIngestOffset :execrows
-UPDATE ingest_offsets SET next_offset = $3, updated_at = now()
-WHERE topic = $1 AND partition = $2 AND next_offset = $4
-`
-
-type SkipIngestOffsetParams struct {
-	Topic      string
-	Partition  int32
-	NextOffset int64
-	Expected   int64
-}
-
-// Skips records that the broker has deleted.
-func (q *Queries) SkipIngestOffset(ctx context.Context, arg SkipIngestOffsetParams) (int64, error) {
-	result, err := q.db.Exec(ctx, skipIngestOffset,
-		arg.Topic,
-		arg.Partition,
-		arg.NextOffset,
-		arg.Expected,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
 }
 
 const tickHorizon = `-- name: TickHorizon :one

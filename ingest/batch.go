@@ -13,9 +13,10 @@ import (
 // reset creates a new one: records polled for an older one are dropped and
 // polled again.
 type partition struct {
-	id   int32
-	next int64 // the next offset, once all planned parts are committed
-	lane lane
+	id      int32
+	topicID string // of the topic that next counts in
+	next    int64  // the next offset, once all planned parts are committed
+	lane    lane
 }
 
 type feedKey struct{ symbol, venue string }

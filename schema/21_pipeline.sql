@@ -186,6 +186,14 @@ INSERT INTO pipeline_advice (component, condition, state, above, action) VALUES
      'Start it, or check its address and credentials; producers and ingest retry by themselves.'),
     ('topic', 'backlog', 'warning', 10000,
      'Ingest works off a backlog. If it never ends: more workers, or more ingests.'),
+    ('topic', 'stuck', 'failed', 30,
+     'See the log of ingest. A partition that no ingest reads needs one more ingest or worker.'),
+    ('topic', 'lost', 'warning', 86400,
+     'Table lost_ranges shows them. Raise the retention of the topic, or ingest faster.'),
+    ('topic', 'recreated', 'warning', 3600,
+     'Nothing: ticks that are stored already are recognised. Table topic_changes shows which partitions.'),
+    ('ingest', 'topic', 'failed', NULL,
+     'Create the topic, or check the brokers and --topic; ingest reads it when it is there.'),
     ('ingest', 'none', 'failed', NULL, 'Start one: hypertick ingest.'),
     ('ingest', 'gone', 'failed', NULL, 'Start it: hypertick ingest resumes where it stopped.'),
     ('ingest', 'replaced', 'warning', NULL,
@@ -255,6 +263,7 @@ UNION ALL
 SELECT CASE a.component WHEN 'ingest' THEN 20 ELSE 70 END, 0, a.component, a.instance,
        CASE WHEN a.gone AND a.others THEN 'replaced' WHEN a.gone THEN 'gone'
             WHEN a.component = 'ingest' AND a.error LIKE 'broker%' THEN 'broker'
+            WHEN a.component = 'ingest' AND a.error LIKE 'topic%' THEN 'topic'
             WHEN a.error IS NOT NULL THEN 'error' END,
        a.age, CASE WHEN a.gone THEN 'last heartbeat ' || round(a.age::numeric) || ' s ago' ELSE a.detail END, a.error
 FROM alive a
@@ -269,19 +278,48 @@ WHERE NOT EXISTS (SELECT FROM alive a WHERE a.component = 'notify');
 COMMENT ON VIEW _hypertick.pipeline_processes IS 'Parts of pipeline: the broker, ingests and notifiers.';
 
 CREATE VIEW _hypertick.pipeline_stream AS
-SELECT 16 AS place, 0::float8 AS rank, 'topic' AS component, t.topic AS part,
-       CASE WHEN t.behind > _hypertick.pipeline_limit('topic', 'backlog') THEN 'backlog' END AS condition,
-       NULL::float8 AS seconds,
-       concat(t.partitions, ' partitions, ', t.read, ' records ingested, lag ', t.behind) AS detail,
-       NULL AS error
-FROM (
+WITH topics AS (
     SELECT o.topic, count(*) AS partitions, sum(o.next_offset) AS read,
+           -- What the last batches saw, until ingest has listed the ends.
            coalesce(sum((
                SELECT x.behind FROM public.ingest_activity x
                WHERE x.topic = o.topic AND x.partition = o.partition AND x.minute > now() - INTERVAL '10 minutes'
                ORDER BY x.minute DESC LIMIT 1)), 0) AS behind
     FROM public.ingest_offsets o GROUP BY o.topic
-) t
+), ends AS (
+    SELECT l.topic, count(*) AS partitions, sum(l.lag) AS lag, coalesce(sum(l.next_offset), 0) AS read,
+           max(l.listed_at) AS listed_at,
+           (array_agg(l.partition ORDER BY l.waiting_since, l.partition) FILTER (WHERE l.lag > 0))[1] AS slowest,
+           min(l.waiting_since) FILTER (WHERE l.lag > 0) AS waiting_since
+    FROM public.topic_lag l GROUP BY l.topic
+), states AS (
+    SELECT coalesce(e.topic, t.topic) AS topic, coalesce(e.partitions, t.partitions) AS partitions,
+           coalesce(e.read, t.read) AS read, coalesce(e.lag, t.behind) AS lag, e.slowest,
+           -- Nobody lists them while no ingest runs, which is a failure of its own.
+           CASE WHEN _hypertick.seconds_since(e.listed_at) < _hypertick.pipeline_limit('topic', 'stuck')
+                THEN _hypertick.seconds_since(e.waiting_since) END AS waiting,
+           (SELECT sum(r.to_offset - r.from_offset + 1) FROM public.lost_ranges r
+            WHERE r.topic = coalesce(e.topic, t.topic)
+              AND r.noticed_at > now() - make_interval(secs => _hypertick.pipeline_limit('topic', 'lost'))) AS lost,
+           (SELECT (array_agg(c.reason ORDER BY c.noticed_at DESC))[1] FROM public.topic_changes c
+            WHERE c.topic = coalesce(e.topic, t.topic)
+              AND c.noticed_at > now() - make_interval(secs => _hypertick.pipeline_limit('topic', 'recreated')))
+               AS changed
+    FROM topics t FULL JOIN ends e ON e.topic = t.topic
+)
+SELECT 16 AS place, 0::float8 AS rank, 'topic' AS component, s.topic AS part,
+       CASE WHEN s.waiting > _hypertick.pipeline_limit('topic', 'stuck') THEN 'stuck' WHEN s.lost > 0 THEN 'lost'
+            WHEN s.changed IS NOT NULL THEN 'recreated'
+            WHEN s.lag > _hypertick.pipeline_limit('topic', 'backlog') THEN 'backlog' END AS condition,
+       NULL::float8 AS seconds,
+       concat(s.partitions, ' partitions, ', s.read, ' records ingested, lag ', s.lag,
+              CASE WHEN s.waiting > _hypertick.pipeline_limit('topic', 'stuck')
+                   THEN concat('; partition ', s.slowest, ' has not advanced for ', round(s.waiting::numeric), ' s') END,
+              '; ' || s.lost || ' records were deleted before they were ingested',
+              CASE s.changed WHEN 'recreated' THEN '; it was recreated, and is read from its start'
+                   WHEN 'truncated' THEN '; the broker lost records, and it is read from its start' END) AS detail,
+       NULL AS error
+FROM states s
 UNION ALL
 -- No trade is no failure: markets close.
 SELECT 30, 0, 'feed', '',
