@@ -214,8 +214,8 @@ type RestartIngestOffsetParams struct {
 	Reason     string
 }
 
-// Begins a partition again, and records that, and what of the topic before was never
-// read as far as its end is known. Returns how many records that were; no row if
+// Restarts a partition, and records that, and the records of the old topic that were
+// never read, as far as its end is known. Returns how many those were; no row if
 // another member was faster.
 func (q *Queries) RestartIngestOffset(ctx context.Context, arg RestartIngestOffsetParams) (int64, error) {
 	row := q.db.QueryRow(ctx, restartIngestOffset,

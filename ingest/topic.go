@@ -26,7 +26,7 @@ type topicState struct {
 	id   string
 	seen bool  // id is known
 	gone bool  // the topic did not exist when the broker was asked last
-	err  error // what prevents it from being read, as of the last look
+	err  error // what prevents it from being read, as of the last poll
 	lag  int64 // records of all partitions that are not ingested, of any process
 
 	// adopted has the ID under which this process has begun each partition.
@@ -293,7 +293,7 @@ func (in *Ingester) restart(ctx context.Context, meta feed.TopicMetadata, r db.I
 		return errMoved
 	}
 	if err != nil {
-		return fmt.Errorf("begin again: %w", err)
+		return fmt.Errorf("restart: %w", err)
 	}
 	in.metrics.restarts.Inc()
 	in.metrics.lost.Add(float64(lost))

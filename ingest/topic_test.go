@@ -310,6 +310,7 @@ func TestAnotherCluster(t *testing.T) {
 	r.produce(mine...)
 	x := r.start(nil)
 	r.untilRead()
+	r.fake()
 	other, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(testPartitions, feed.Topic))
 	if err != nil {
 		t.Fatal(err)

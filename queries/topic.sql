@@ -29,8 +29,8 @@ WITH moved AS (
 SELECT count(*) > 0 AS moved FROM moved;
 
 -- name: RestartIngestOffset :one
--- Begins a partition again, and records that, and what of the topic before was never
--- read as far as its end is known. Returns how many records that were; no row if
+-- Restarts a partition, and records that, and the records of the old topic that were
+-- never read, as far as its end is known. Returns how many those were; no row if
 -- another member was faster.
 WITH moved AS (
     UPDATE ingest_offsets o SET next_offset = sqlc.arg(next_offset), topic_id = sqlc.arg(topic_id), updated_at = now()
