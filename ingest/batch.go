@@ -96,6 +96,9 @@ type tick struct {
 }
 
 func (b *batch) reset() {
+	for _, p := range b.parts {
+		clear(p.dead) // frees their records
+	}
 	b.spare = append(b.spare, b.parts...)
 	b.parts, b.groups = b.parts[:0], nil
 	for i := range b.chunks {

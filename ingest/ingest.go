@@ -33,6 +33,7 @@ type Ingester struct {
 	topic     topicState
 	nudge     chan struct{} // watch looks at the topic at once
 	admission *admission
+	unpacker  *unpacker
 
 	newest        atomic.Int64                    // newest trade time known
 	horizon       atomic.Int64                    // retention horizon: older ticks are dead letters
@@ -53,6 +54,7 @@ func New(cfg Config) (*Ingester, error) {
 	in.newest.Store(never)
 	in.notContiguous.Store(&map[string]bool{})
 	in.metrics = newMetrics(in)
+	in.unpacker = newUnpacker(new(memory))
 
 	admin, err := cfg.Security.Client(cfg.Brokers, append(deadletter.ClientOptions(), kgo.ClientID("hypertick-ingest"),
 		kgo.MetadataMinAge(250*time.Millisecond))...)

@@ -25,8 +25,6 @@ const (
 	// maxFetch is how many bytes of a partition are fetched at once, as the
 	// producer compressed them. One batch is fetched whatever its size.
 	maxFetch = 1 << 20
-	// maxUnpacked bounds the bytes to which a batch may be decompressed.
-	maxUnpacked = 32 << 20
 )
 
 // member is one member of the consumer group. One goroutine polls, decodes and
@@ -57,6 +55,7 @@ type member struct {
 	offsetGaps  map[int32]int64
 	fetchErrors map[int32]fetchFailure // by partition, until records come
 	refused     map[offsetOf]error     // records that the database refuses
+	suspects    map[int32]error        // partitions to be inspected
 	fatal       chan error
 
 	groupOffsets     map[int32]kgo.EpochOffset // to be committed to the group next
@@ -71,7 +70,7 @@ func newMember(in *Ingester, n int) (*member, error) {
 	m := &member{
 		in: in, log: in.log.With(slog.Int("worker", n)),
 		parts: make(map[int32]*partition), positions: newPositions(), decoder: feed.NewDecoder(),
-		offsetGaps: make(map[int32]int64), fetchErrors: make(map[int32]fetchFailure), refused: make(map[offsetOf]error),
+		offsetGaps: make(map[int32]int64), fetchErrors: make(map[int32]fetchFailure), refused: make(map[offsetOf]error), suspects: make(map[int32]error),
 		groupOffsets: make(map[int32]kgo.EpochOffset), fatal: make(chan error, 1),
 		// One batch is being written, one is queued, one is being planned.
 		work: make(chan *batch, 1), free: make(chan *batch, 3),
@@ -106,7 +105,7 @@ func (m *member) connect() error {
 		kgo.KeepControlRecords(),   // without them, each would be a gap in the offsets
 		kgo.FetchMaxBytes(4 << 20), // of compressed records: memory is bounded by a multiple of it
 		kgo.FetchMaxPartitionBytes(maxFetch),
-		kgo.MaxDecompressBatchBytes(maxUnpacked),
+		kgo.WithDecompressor(in.unpacker),
 		kgo.MetadataMaxAge(10 * time.Second), // new partitions are read within it
 		kgo.FetchMaxWait(500 * time.Millisecond),
 	}
@@ -201,8 +200,9 @@ func (m *member) poll(ctx context.Context) error {
 			continue
 		}
 		fetches := m.pollOnce(ctx)
-		unknown, failed := m.take(b, fetches)
-		if len(failed) > 0 {
+		unknown, failed, gaps := m.take(b, fetches)
+		m.fill(ctx, b, gaps)
+		if len(failed) > 0 && !m.wait(ctx, failed) {
 			m.skip(b, m.inspect(ctx, failed))
 		}
 		if len(unknown) > 0 {
@@ -302,6 +302,12 @@ func (f *flight) add() {
 	f.mu.Lock()
 	f.n++
 	f.mu.Unlock()
+}
+
+func (f *flight) busy() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.n > 0
 }
 
 func (f *flight) done() {

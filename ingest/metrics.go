@@ -164,6 +164,18 @@ func (m *metrics) stalled(after time.Duration) (id int32, behind int64, since ti
 	return id, behind, since
 }
 
+// allStalled returns all such partitions.
+func (m *metrics) allStalled(after time.Duration) (ids []int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for p, x := range m.parts {
+		if x.behind() > 0 && time.Since(x.at) > after {
+			ids = append(ids, p)
+		}
+	}
+	return ids
+}
+
 // Lag returns the number of records that are not ingested yet in the assigned
 // partitions, as of the last fetch; -1 while none is assigned.
 func (in *Ingester) Lag() int64 {

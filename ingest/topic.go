@@ -16,9 +16,13 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// stalledAfter is how long a partition may have records and not advance before
-// ingest is not ready.
-const stalledAfter = 30 * time.Second
+const (
+	// stalledAfter is how long a partition may have records and not advance before
+	// ingest is not ready.
+	stalledAfter = 30 * time.Second
+	// suspectAfter is how long before its next batch is inspected.
+	suspectAfter = 2 * time.Second
+)
 
 // topicState is what is known of the topic at the broker.
 type topicState struct {
@@ -191,10 +195,16 @@ func (in *Ingester) locate(ctx context.Context, ids []int32) (map[int32]start, e
 	if err != nil {
 		return nil, fmt.Errorf("read offsets: %w", err)
 	}
+	if starts, ends, err = in.confirmEnds(ctx, meta, rows, starts, ends); err != nil {
+		return nil, err
+	}
 	at := make(map[int32]start, len(rows))
 	for _, r := range rows {
-		first, _ := starts.Lookup(in.cfg.Topic, r.Partition)
-		end, _ := ends.Lookup(in.cfg.Topic, r.Partition)
+		first, ok := starts.Lookup(in.cfg.Topic, r.Partition)
+		end, also := ends.Lookup(in.cfg.Topic, r.Partition)
+		if !ok || !also || first.Err != nil || end.Err != nil {
+			return nil, fmt.Errorf("partition %d: not listed by the broker: %w", r.Partition, errors.Join(first.Err, end.Err))
+		}
 		next, err := in.place(ctx, meta, r, first.Offset, end.Offset)
 		if err != nil {
 			return nil, fmt.Errorf("partition %d: %w", r.Partition, err)
@@ -244,13 +254,7 @@ func (in *Ingester) place(ctx context.Context, meta feed.TopicMetadata, r db.Ing
 		return first, nil
 	}
 	if next > end {
-		var err error
-		if end, err = in.confirmEnd(ctx, r.Partition, next); err != nil {
-			return 0, err
-		}
-		if next > end {
-			return first, in.restart(ctx, meta, r, first, "truncated")
-		}
+		return first, in.restart(ctx, meta, r, first, "truncated")
 	}
 	if r.TopicID != meta.ID {
 		n, err := in.queries.AdoptIngestOffset(ctx, db.AdoptIngestOffsetParams{
@@ -318,31 +322,30 @@ func (in *Ingester) restart(ctx context.Context, meta feed.TopicMetadata, r db.I
 	return nil
 }
 
-// confirmEnd waits until the end offset is at least next, and returns it: a
-// leader that was just elected may report an older one at first.
-func (in *Ingester) confirmEnd(ctx context.Context, id int32, next int64) (int64, error) {
-	var end int64
+// confirmEnds lists the ends again while a partition ends before its offset, for
+// some seconds: a leader that was just elected may report an older end at first.
+func (in *Ingester) confirmEnds(ctx context.Context, meta feed.TopicMetadata, rows []db.IngestOffsetsRow, starts, ends kadm.ListedOffsets) (kadm.ListedOffsets, kadm.ListedOffsets, error) {
+	early := func(r db.IngestOffsetsRow) bool {
+		end, _ := ends.Lookup(in.cfg.Topic, r.Partition)
+		return (r.TopicID == meta.ID || r.TopicID == "") && r.NextOffset > end.Offset
+	}
 	for range 10 {
-		_, ends, err := in.ends(ctx)
-		if err != nil {
-			return 0, err
-		}
-		o, ok := ends.Lookup(in.cfg.Topic, id)
-		if !ok || o.Err != nil {
-			return 0, fmt.Errorf("list end offset: %w", o.Err)
-		}
-		if end = o.Offset; next <= end {
-			return end, nil
+		if !slices.ContainsFunc(rows, early) {
+			break
 		}
 		timer := time.NewTimer(300 * time.Millisecond)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return 0, ctx.Err()
+			return nil, nil, ctx.Err()
+		}
+		var err error
+		if starts, ends, err = in.ends(ctx); err != nil {
+			return nil, nil, err
 		}
 	}
-	return end, nil
+	return starts, ends, nil
 }
 
 // forgetEnds removes what was listed of topics that are long gone.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -26,7 +28,6 @@ type offsetOf struct {
 type hole struct {
 	partition *partition
 	from, to  int64 // first and last offset
-	epoch     int32 // leader epoch of the batch
 	err       error
 }
 
@@ -42,6 +43,8 @@ func (m *member) fetchError(id int32, err error) (inspect bool) {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed):
 		return false
+	case errors.Is(err, errNoMemory):
+		return true
 	case errors.Is(err, kerr.FencedInstanceID):
 		select {
 		case m.fatal <- fmt.Errorf("another process runs as instance %q of group %q: give each its own instance name: %w",
@@ -71,6 +74,44 @@ func (m *member) fetchError(id int32, err error) (inspect bool) {
 	return inspect
 }
 
+// wait reports whether the only failures are for want of memory, and lets the
+// writer go on a little.
+func (m *member) wait(ctx context.Context, failed map[int32]error) bool {
+	for _, err := range failed {
+		if !errors.Is(err, errNoMemory) {
+			return false
+		}
+	}
+	m.pause(ctx, 20*time.Millisecond)
+	return true
+}
+
+// errSuspect: a partition has records and does not advance, without an error.
+var errSuspect = errors.New("the partition does not advance")
+
+// suspect makes the members inspect partitions that do not advance while nothing
+// of them is being written: the client drops a batch with fewer records than it
+// claims without a word, and fetches it again.
+func (in *Ingester) suspect() {
+	ids := in.metrics.allStalled(suspectAfter)
+	if len(ids) == 0 {
+		return
+	}
+	in.eachMember(func(m *member) {
+		if m.flight.busy() {
+			return
+		}
+		m.mu.Lock()
+		for _, id := range ids {
+			if m.parts[id] != nil {
+				m.suspects[id] = errSuspect
+			}
+		}
+		m.mu.Unlock()
+		m.interrupt()
+	})
+}
+
 // inspect returns the holes of partitions whose fetch failed. It asks the broker
 // for the batch once more: an error on the way is not one of the batch.
 func (m *member) inspect(ctx context.Context, failed map[int32]error) []hole {
@@ -79,95 +120,179 @@ func (m *member) inspect(ctx context.Context, failed map[int32]error) []hole {
 		m.mu.Lock()
 		p := m.parts[id]
 		m.mu.Unlock()
-		if p == nil {
+		if p == nil || errors.Is(err, errNoMemory) {
 			continue
 		}
 		if large, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err); ok {
-			holes = append(holes, hole{p, max(large.Offset, p.next), large.NextOffset - 1, large.Epoch,
-				&feed.FieldError{Field: "batch", Want: fmt.Sprintf("want at most %d MiB unpacked, got more", maxUnpacked>>20)}})
+			holes = append(holes, hole{p, max(large.Offset, p.next), large.NextOffset - 1, errTooLarge})
 			continue
 		}
-		h, ierr := m.inspectBatch(ctx, p)
+		found, ierr := m.holes(ctx, p, p.next, p.next)
 		switch {
+		case errors.Is(ierr, errNoMemory), ierr == nil && len(found) == 0 && errors.Is(err, errSuspect):
 		case ierr != nil:
 			m.log.Warn("fetch failed, retrying", slog.Int("partition", int(id)), slog.Any("error", err), slog.Any("inspection", ierr))
-		case h == nil:
+		case len(found) == 0:
 			m.log.Warn("fetch failed, retrying", slog.Int("partition", int(id)), slog.Any("error", err))
 		default:
-			holes = append(holes, *h)
+			holes = append(holes, found...)
 		}
 	}
 	return holes
 }
 
-// inspectBatch fetches the batch at the next offset of a partition, and returns
-// it as a hole if it is complete and cannot be read.
-func (m *member) inspectBatch(ctx context.Context, p *partition) (*hole, error) {
+// holes returns the batches of a partition between two offsets that cannot be
+// read. It fetches them once more.
+func (m *member) holes(ctx context.Context, p *partition, from, to int64) (found []hole, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for at := from; at <= to; {
+		in, err := m.fetch(ctx, p.id, at)
+		if err != nil {
+			return nil, fmt.Errorf("fetch: %w", err)
+		}
+		before := at
+		for len(in) >= batchHeader && at <= to {
+			size := int64(binary.BigEndian.Uint32(in[8:])) + 12
+			if size < batchHeader || size > int64(len(in)) {
+				break // the rest of the answer
+			}
+			first, last := int64(binary.BigEndian.Uint64(in)), int64(int32(binary.BigEndian.Uint32(in[23:])))
+			last = max(first+last, first)
+			if last >= at && first <= to {
+				err := m.in.readable(p.id, in[:size])
+				switch {
+				case errors.Is(err, errNoMemory):
+					return nil, err
+				case err != nil:
+					found = append(found, hole{p, max(first, at), last, err})
+				}
+			}
+			at = max(at, last+1)
+			in = in[size:]
+		}
+		if at == before {
+			return nil, errors.New("fetch: no complete batch")
+		}
+	}
+	return found, nil
+}
+
+// fetch returns batches of a partition from the one with the offset on.
+func (m *member) fetch(ctx context.Context, id int32, offset int64) ([]byte, error) {
 	meta, err := feed.ReadTopicMetadata(ctx, m.in.admin, m.in.cfg.Topic)
 	if err != nil {
 		return nil, err
 	}
-	leader, _, err := m.cl.PartitionLeader(m.in.cfg.Topic, p.id)
+	leader, _, err := m.cl.PartitionLeader(m.in.cfg.Topic, id)
 	if err != nil {
-		return nil, fmt.Errorf("find leader: %w", err)
+		return nil, err
 	}
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = 500, 1, maxFetch, -1
 	t := kmsg.NewFetchRequestTopic()
 	t.Topic, t.TopicID = m.in.cfg.Topic, meta.Raw
 	q := kmsg.NewFetchRequestTopicPartition()
-	q.Partition, q.FetchOffset, q.PartitionMaxBytes = p.id, p.next, maxFetch
+	q.Partition, q.FetchOffset, q.PartitionMaxBytes = id, offset, maxFetch
 	t.Partitions = append(t.Partitions, q)
 	req.Topics = append(req.Topics, t)
 	answer, err := m.in.admin.Broker(int(leader)).RetriableRequest(ctx, req)
 	if err != nil {
-		return nil, fmt.Errorf("fetch: %w", err)
+		return nil, err
 	}
-	for _, t := range answer.(*kmsg.FetchResponse).Topics {
-		for _, r := range t.Partitions {
-			if r.Partition != p.id {
-				continue
-			}
-			if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
-				return nil, fmt.Errorf("fetch: %w", err)
-			}
-			return readBatch(m.in.cfg.Topic, p, &r)
-		}
+	resp, ok := answer.(*kmsg.FetchResponse)
+	if !ok || len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return nil, errors.New("no answer for the partition")
 	}
-	return nil, errors.New("fetch: no answer for the partition")
+	r := &resp.Topics[0].Partitions[0]
+	return r.RecordBatches, kerr.ErrorForCode(r.ErrorCode)
 }
 
 // batchHeader is what precedes the records of a batch: first offset, length,
 // leader epoch, magic, checksum, attributes, last offset delta and others.
 const batchHeader = 61
 
-// readBatch returns the first complete batch of r that ends at or after the next
-// offset, if the client cannot read it.
-func readBatch(topic string, p *partition, r *kmsg.FetchResponseTopicPartition) (*hole, error) {
-	in := r.RecordBatches
-	for len(in) >= batchHeader {
-		size := int64(binary.BigEndian.Uint32(in[8:])) + 12
-		if size < batchHeader || size > int64(len(in)) {
-			return nil, errors.New("fetch: the batch is not complete")
-		}
-		first, last := int64(binary.BigEndian.Uint64(in)), int64(int32(binary.BigEndian.Uint32(in[23:])))
-		last = max(first+last, first)
-		if last < p.next {
-			in = in[size:]
-			continue
-		}
-		one := *r
-		one.RecordBatches = in[:size]
-		got, _ := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-			KeepControlRecords: true, Offset: p.next, Topic: topic, Partition: p.id,
-		}, &one, kgo.DefaultDecompressor(), nil) // unbounded, but a batch that is too large was sorted out before
-		if got.Err == nil {
-			return nil, nil
-		}
-		return &hole{p, max(first, p.next), last, int32(binary.BigEndian.Uint32(in[12:])),
-			&feed.FieldError{Field: "batch", Want: fmt.Sprintf("want one that can be read, got %d bytes: %v", size, got.Err)}}, nil
+// readable returns why the records of a batch cannot be read, or nil. The client
+// says nothing where a batch has fewer records than it claims.
+func (in *Ingester) readable(id int32, b []byte) error {
+	got, _ := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{KeepControlRecords: true, Topic: in.cfg.Topic, Partition: id},
+		&kmsg.FetchResponseTopicPartition{Partition: id, HighWatermark: 1 << 62, RecordBatches: b}, in.unpacker, nil)
+	claimed := int(int32(binary.BigEndian.Uint32(b[57:])))
+	switch {
+	case errors.Is(got.Err, errNoMemory):
+		return got.Err
+	case errors.Is(got.Err, kgo.ErrMaxDecompress):
+		return errTooLarge
+	case got.Err != nil:
+		return &feed.FieldError{Field: "batch", Want: fmt.Sprintf("want one that can be read, got %d bytes: %v", len(b), got.Err)}
+	case len(got.Records) < claimed:
+		return &feed.FieldError{Field: "batch", Want: fmt.Sprintf("want %d records, got %d in %d bytes", claimed, len(got.Records), len(b))}
 	}
-	return nil, errors.New("fetch: no batch")
+	return nil
+}
+
+var errTooLarge = &feed.FieldError{
+	Field: "batch", Want: fmt.Sprintf("want at most %d MiB unpacked, and %d MiB with its records, got more", maxUnpacked>>20, maxBatchMemory>>20),
+}
+
+// gapOf is a range of offsets that a fetch left out.
+type gapOf struct {
+	partition *partition
+	from, to  int64
+}
+
+// fill looks into the gaps of a fetch. One is an aborted transaction, or what
+// compaction left out, or a batch that the client passed over without a word:
+// that becomes a dead letter in its place.
+func (m *member) fill(ctx context.Context, b *batch, gaps []gapOf) {
+	for len(gaps) > 0 { // those of a partition follow each other
+		p, n := gaps[0].partition, 1
+		for n < len(gaps) && gaps[n].partition == p {
+			n++
+		}
+		holes, err := m.holes(ctx, p, gaps[0].from, gaps[n-1].to)
+		if err != nil {
+			m.log.Warn("gap in the offsets cannot be inspected, reading again", slog.Int("partition", int(p.id)), slog.Any("error", err))
+			m.resetNeeded.Store(true)
+			return
+		}
+		for _, g := range gaps[:n] {
+			for _, h := range holes {
+				if h.from, h.to = max(h.from, g.from), min(h.to, g.to); h.from <= h.to {
+					m.logHole(h)
+					b.chunkOf(p).insert(m.in, h)
+				}
+			}
+		}
+		gaps = gaps[n:]
+	}
+}
+
+func (m *member) logHole(h hole) {
+	m.log.Error("records cannot be read, skipped: see hypertick dlq list", slog.Int("partition", int(h.partition.id)),
+		slog.Int64("from", h.from), slog.Int64("to", h.to), slog.Any("error", h.err))
+}
+
+// insert puts a dead letter that stands for the whole hole in its place among the
+// records.
+func (c *chunk) insert(in *Ingester, h hole) {
+	at, dead := 0, 0
+	for at < len(c.records) && c.records[at].Offset < h.from {
+		if c.ticks[at].pos == nil {
+			dead++
+		}
+		at++
+	}
+	r := &kgo.Record{Topic: in.cfg.Topic, Partition: h.partition.id, Offset: h.from, Timestamp: in.cfg.Now()}
+	d := newDeadLetter(r, h.err)
+	records, ticks := []*kgo.Record{r}, []tick{{}}
+	if h.to > h.from {
+		d.reason += fmt.Sprintf(" (offsets %d to %d)", h.from, h.to)
+		records = append(records, &kgo.Record{Topic: r.Topic, Partition: r.Partition, Offset: h.to})
+		ticks = append(ticks, tick{pos: skipped})
+	}
+	c.records, c.ticks = slices.Insert(c.records, at, records...), slices.Insert(c.ticks, at, ticks...)
+	c.dead = slices.Insert(c.dead, dead, d)
 }
 
 // skip makes each hole a dead letter of b, and moves the client past it.
@@ -181,19 +306,8 @@ func (m *member) skip(b *batch, holes []hole) {
 		if m.parts[h.partition.id] != h.partition {
 			continue
 		}
-		m.log.Error("records cannot be read, skipped: see hypertick dlq list", slog.Int("partition", int(h.partition.id)),
-			slog.Int64("from", h.from), slog.Int64("to", h.to), slog.Any("error", h.err))
-		c := b.chunkOf(h.partition)
-		// It stands for the whole range.
-		r := &kgo.Record{Topic: m.in.cfg.Topic, Partition: h.partition.id, Offset: h.from, Timestamp: m.in.cfg.Now()}
-		c.records, c.ticks = append(c.records, r), append(c.ticks, tick{})
-		d := newDeadLetter(r, h.err)
-		if h.to > h.from {
-			d.reason += fmt.Sprintf(" (offsets %d to %d)", h.from, h.to)
-			c.records = append(c.records, &kgo.Record{Topic: r.Topic, Partition: r.Partition, Offset: h.to})
-			c.ticks = append(c.ticks, tick{pos: skipped})
-		}
-		c.dead = append(c.dead, d)
+		m.logHole(h)
+		b.chunkOf(h.partition).insert(m.in, h)
 		set[h.partition.id] = kgo.EpochOffset{Epoch: -1, Offset: h.to + 1}
 		delete(m.fetchErrors, h.partition.id)
 	}

@@ -27,6 +27,7 @@ func (in *Ingester) watch(ctx context.Context) {
 			in.noteTopic(bad, in.readTopic(step))
 			in.note("reach the brokers", in.reach(step))
 		}
+		in.suspect()
 		if n%3600 == 0 {
 			in.note("remove ends of topics", in.forgetEnds(step))
 		}

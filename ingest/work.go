@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -10,11 +11,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/feed"
 )
 
+// maxValue bounds the bytes of a message: decoded, a large one may take many times
+// as much memory.
+const maxValue = 64 << 10
+
 // take decodes the polled records into b and returns the feeds whose position
-// is not cached, and the partitions whose next batch has to be inspected.
-func (m *member) take(b *batch, fetches kgo.Fetches) (unknown []feedKey, failed map[int32]error) {
+// is not cached, the partitions whose next batch has to be inspected, and the
+// offsets that are left out.
+func (m *member) take(b *batch, fetches kgo.Fetches) (unknown []feedKey, failed map[int32]error, gaps []gapOf) {
 	now := m.in.cfg.Now()
 	b.epoch = m.epoch.Load()
 	m.mu.Lock()
@@ -33,7 +40,12 @@ func (m *member) take(b *batch, fetches kgo.Fetches) (unknown []feedKey, failed 
 		m.in.metrics.setEnd(fp.Partition, fp.HighWatermark)
 		delete(m.fetchErrors, fp.Partition)
 		c := b.addChunk(p)
+		want := p.next
 		for _, r := range fp.Records {
+			if r.Offset > want {
+				gaps = append(gaps, gapOf{p, want, r.Offset - 1})
+			}
+			want = max(want, r.Offset+1)
 			c.records = append(c.records, r)
 			c.ticks = append(c.ticks, tick{})
 			t := &c.ticks[len(c.ticks)-1]
@@ -46,6 +58,8 @@ func (m *member) take(b *batch, fetches kgo.Fetches) (unknown []feedKey, failed 
 				err = m.refused[offsetOf{r.Partition, r.Offset}]
 			case r.Value == nil:
 				err = errNoValue
+			case len(r.Value) > maxValue:
+				err = &feed.FieldError{Field: "value", Want: fmt.Sprintf("want at most %d bytes, got %d", maxValue, len(r.Value))}
 			default:
 				err = m.decoder.DecodeValid(r.Value, &t.Tick, now)
 			}
@@ -61,7 +75,16 @@ func (m *member) take(b *batch, fetches kgo.Fetches) (unknown []feedKey, failed 
 			}
 		}
 	})
-	return unknown, failed
+	for id, err := range m.suspects {
+		if failed == nil {
+			failed = make(map[int32]error)
+		}
+		if failed[id] == nil && m.parts[id] != nil {
+			failed[id] = err
+		}
+	}
+	clear(m.suspects)
+	return unknown, failed, gaps
 }
 
 // skipped is the position of control records: its seq makes each of them a
