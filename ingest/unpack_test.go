@@ -24,22 +24,22 @@ func TestUnpack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			packed, kind := c.Compress(new(bytes.Buffer), text[:size])
-			packed = bytes.Clone(packed)
+			small, kind := c.Compress(new(bytes.Buffer), text[:size])
+			small = bytes.Clone(small)
 			if kind == kgo.CodecNone {
 				continue
 			}
-			want, err := kgo.DefaultDecompressor().Decompress(packed, kind)
+			want, err := kgo.DefaultDecompressor().Decompress(small, kind)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := u.Decompress(packed, kind)
+			got, err := u.Decompress(small, kind)
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%s, %d bytes: %v, %d bytes", codec, size, err, len(got))
 			}
 			if size == len(text) {
 				// A cut stream is an error, not a shorter text.
-				if got, err := u.Decompress(packed[:len(packed)/2], kind); err == nil {
+				if got, err := u.Decompress(small[:len(small)/2], kind); err == nil {
 					t.Errorf("%s, cut: %d bytes and no error", codec, len(got))
 				}
 			}
@@ -50,8 +50,8 @@ func TestUnpack(t *testing.T) {
 		return u.memory.used.Load()
 	})
 	big, _ := kgo.DefaultCompressor(kgo.ZstdCompression())
-	packed, kind := big.Compress(new(bytes.Buffer), make([]byte, maxUnpacked+1))
-	if _, err := u.Decompress(packed, kind); !errors.Is(err, kgo.ErrMaxDecompress) {
+	small, kind := big.Compress(new(bytes.Buffer), make([]byte, maxUnpacked+1))
+	if _, err := u.Decompress(small, kind); !errors.Is(err, kgo.ErrMaxDecompress) {
 		t.Errorf("a byte too many: %v", err)
 	}
 }

@@ -91,7 +91,7 @@ var errSuspect = errors.New("the partition does not advance")
 
 // suspect makes the members inspect partitions that do not advance while nothing
 // of them is being written: the client drops a batch with fewer records than it
-// claims without a word, and fetches it again.
+// claims silently, and fetches it again.
 func (in *Ingester) suspect() {
 	ids := in.metrics.allStalled(suspectAfter)
 	if len(ids) == 0 {
@@ -242,7 +242,7 @@ type gapOf struct {
 }
 
 // fill looks into the gaps of a fetch. One is an aborted transaction, or what
-// compaction left out, or a batch that the client passed over without a word:
+// compaction left out, or a batch that the client passed over silently:
 // that becomes a dead letter in its place.
 func (m *member) fill(ctx context.Context, b *batch, gaps []gapOf) {
 	for len(gaps) > 0 { // those of a partition follow each other
