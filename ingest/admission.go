@@ -108,7 +108,7 @@ func (m *member) admit(b *batch, unknown []feedKey) {
 		old := c.dead
 		for j := range c.ticks {
 			t := &c.ticks[j]
-			if t.pos == nil {
+			if t.isDead() {
 				dead, old = append(dead, old[0]), old[1:]
 			} else if err := refused[t.pos]; err != nil {
 				t.pos = nil

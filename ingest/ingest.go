@@ -35,10 +35,10 @@ type Ingester struct {
 	admission *admission
 	unpacker  *unpacker
 
-	newest        atomic.Int64                    // newest trade time known
-	horizon       atomic.Int64                    // retention horizon: older ticks are dead letters
-	notContiguous atomic.Pointer[map[string]bool] // venues whose seq is not contiguous: a jump is no gap
-	compressAge   atomic.Int64                    // age in µs from which ticks are written to the columnstore, 0: never
+	newest      atomic.Int64 // newest trade time known
+	horizon     atomic.Int64 // retention horizon: older ticks are dead letters
+	settings    atomic.Pointer[db.FeedSettings]
+	compressAge atomic.Int64 // age in µs from which ticks are written to the columnstore, 0: never
 }
 
 // New checks cfg and opens the listener. It does not wait for the broker or the
@@ -52,7 +52,7 @@ func New(cfg Config) (*Ingester, error) {
 	in.topic.adopted, in.topic.distrusted = make(map[int32]string), make(map[int32]bool)
 	in.admission = newAdmission(cfg.NewFeeds, cfg.MaxFeeds)
 	in.newest.Store(never)
-	in.notContiguous.Store(&map[string]bool{})
+	in.settings.Store(new(db.FeedSettings))
 	in.metrics = newMetrics(in)
 	in.unpacker = newUnpacker(new(memory))
 

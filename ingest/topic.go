@@ -299,7 +299,7 @@ func (in *Ingester) restart(ctx context.Context, meta feed.TopicMetadata, r db.I
 	if err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}
-	in.metrics.restarts.Inc()
+	in.metrics.topicRestarts.Inc()
 	in.metrics.lost.Add(float64(lost))
 	log := in.log.With(slog.Int("partition", int(r.Partition)), slog.Int64("offset", r.NextOffset), slog.Int64("from", first))
 	if why == "truncated" {

@@ -278,7 +278,7 @@ func (m *member) logHole(h hole) {
 func (c *chunk) insert(in *Ingester, h hole) {
 	at, dead := 0, 0
 	for at < len(c.records) && c.records[at].Offset < h.from {
-		if c.ticks[at].pos == nil {
+		if c.ticks[at].isDead() {
 			dead++
 		}
 		at++
@@ -289,7 +289,7 @@ func (c *chunk) insert(in *Ingester, h hole) {
 	if h.to > h.from {
 		d.reason += fmt.Sprintf(" (offsets %d to %d)", h.from, h.to)
 		records = append(records, &kgo.Record{Topic: r.Topic, Partition: r.Partition, Offset: h.to})
-		ticks = append(ticks, tick{pos: skipped})
+		ticks = append(ticks, tick{control: true})
 	}
 	c.records, c.ticks = slices.Insert(c.records, at, records...), slices.Insert(c.ticks, at, ticks...)
 	c.dead = slices.Insert(c.dead, dead, d)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -22,7 +23,7 @@ const maxValue = 64 << 10
 // is not cached, the partitions whose next batch has to be inspected, and the
 // offsets that are left out.
 func (m *member) take(b *batch, fetches kgo.Fetches) (unknown []feedKey, failed map[int32]error, gaps []gapOf) {
-	now := m.in.cfg.Now()
+	now, settings := m.in.cfg.Now(), m.in.settings.Load()
 	b.epoch = m.epoch.Load()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -52,7 +53,7 @@ func (m *member) take(b *batch, fetches kgo.Fetches) (unknown []feedKey, failed 
 			var err error
 			switch {
 			case r.Attrs.IsControl():
-				t.pos = skipped
+				t.control = true
 				continue
 			case len(m.refused) > 0 && m.refused[offsetOf{r.Partition, r.Offset}] != nil:
 				err = m.refused[offsetOf{r.Partition, r.Offset}]
@@ -61,17 +62,24 @@ func (m *member) take(b *batch, fetches kgo.Fetches) (unknown []feedKey, failed 
 			case len(r.Value) > maxValue:
 				err = &feed.FieldError{Field: "value", Want: fmt.Sprintf("want at most %d bytes, got %d", maxValue, len(r.Value))}
 			default:
-				err = m.decoder.DecodeValid(r.Value, &t.Tick, now)
+				if err = m.decoder.DecodeValid(r.Value, &t.Tick, now); err == nil {
+					err = t.CheckPrice(t.Price > 0 || settings.NonPositive(t.Symbol, t.Venue))
+				}
 			}
 			if err != nil {
 				c.dead = append(c.dead, newDeadLetter(r, err))
 				continue
 			}
+			if t.Conditions != "" {
+				t.flags = settings.Flags(t.Conditions)
+			}
+			if t.Kind != feed.Trade {
+				t.change = true
+				continue
+			}
 			if t.pos = m.positions.get(t.Symbol, t.Venue); t.pos == nil {
-				key := feedKey{t.Symbol, t.Venue}
-				t.pos = &position{feedKey: key, home: p.id}
-				m.positions.put(t.pos)
-				unknown = append(unknown, key)
+				t.pos = m.positions.add(feedKey{t.Symbol, t.Venue}, p.id)
+				unknown = append(unknown, t.pos.feedKey)
 			}
 		}
 	})
@@ -86,10 +94,6 @@ func (m *member) take(b *batch, fetches kgo.Fetches) (unknown []feedKey, failed 
 	clear(m.suspects)
 	return unknown, failed, gaps
 }
-
-// skipped is the position of control records: its seq makes each of them a
-// duplicate.
-var skipped = &position{seq: 1<<63 - 1}
 
 // learn reads feed positions from the database into the cache.
 func (m *member) learn(ctx context.Context, unknown []feedKey) error {
@@ -107,8 +111,20 @@ func (m *member) learn(ctx context.Context, unknown []feedKey) error {
 		defer m.mu.Unlock()
 		for _, r := range rows {
 			// A position is evicted when its partition is revoked.
-			if p := m.positions.byKey[feedKey{r.Symbol, r.Venue}]; p != nil && p.seq == 0 {
-				p.stored, p.seq, p.ts = true, r.LastSeq, r.LastTs.UnixMicro()
+			p := m.positions.byKey[feedKey{r.Symbol, r.Venue}]
+			if p == nil || p.stored {
+				continue
+			}
+			p.stored, p.version, p.gaps = true, r.Version, r.Gaps
+			p.ts, p.top, p.seq, p.runs = r.LastTs.UnixMicro(), r.TopSeq, r.LastSeq, r.Runs
+			if r.RunSince != nil {
+				p.since = r.RunSince.UnixMicro()
+			}
+			if r.JumpFrom >= 0 {
+				p.jump.gap = gap{feedKey: p.feedKey, from: r.JumpFrom, to: r.LastSeq - 1, before: r.JumpBefore.UnixMicro(), after: p.ts}
+			}
+			if p.top < 0 { // not known: look up whatever has that time
+				p.top = math.MaxInt64
 			}
 		}
 		return nil
@@ -145,7 +161,7 @@ func (m *member) plan(b *batch) bool {
 	}
 	m.planner.now, m.planner.newest = m.in.cfg.Now().UnixMicro(), m.in.newest.Load()
 	m.planner.after, m.planner.horizon = micros(m.in.cfg.LateAfter), m.in.horizon.Load()
-	m.planner.notContiguous = *m.in.notContiguous.Load()
+	m.planner.venues = m.in.settings.Load()
 	m.planner.plan(b)
 	for _, p := range b.parts {
 		m.in.raiseNewest(p.newest)
