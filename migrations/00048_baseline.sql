@@ -6204,6 +6204,48 @@ GRANT EXECUTE ON FUNCTION
     _hypertick.pipeline_limit(text, text), _hypertick.seconds_since(timestamptz)
 TO hypertick_reader, hypertick_writer, hypertick_operator;
 
+-- A value outside the constraints of ticks can be there only if somebody has
+-- dropped one. It makes every refresh of its bucket fail, for all symbols.
+-- +goose StatementBegin
+CREATE FUNCTION bad_ticks("from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
+RETURNS TABLE (ts timestamptz, symbol text, venue text, seq bigint, price float8, size float8, problem text)
+LANGUAGE sql STABLE ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT t.ts, t.symbol, t.venue, t.seq, t.price, t.size,
+           CASE WHEN NOT (t.price = 0 OR abs(t.price) BETWEEN 1e-15 AND 1e15) THEN 'price ' || t.price
+                WHEN NOT (t.size = 0 OR t.size BETWEEN 1e-15 AND 1e15) THEN 'size ' || t.size
+                ELSE 'symbol of ' || octet_length(t.symbol) || ' bytes' END
+    FROM public.ticks t
+    WHERE t.ts >= bad_ticks."from" AND t.ts < bad_ticks."to"
+      AND NOT ((t.price = 0 OR abs(t.price) BETWEEN 1e-15 AND 1e15)
+               AND (t.size = 0 OR t.size BETWEEN 1e-15 AND 1e15) AND octet_length(t.symbol) BETWEEN 1 AND 64)
+    ORDER BY t.ts
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION bad_ticks(timestamptz, timestamptz) IS
+    'Ticks that the constraints of ticks would refuse. They make refreshes fail. It reads all ticks of the range.';
+REVOKE EXECUTE ON FUNCTION bad_ticks(timestamptz, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION bad_ticks(timestamptz, timestamptz)
+TO hypertick_reader, hypertick_writer, hypertick_operator;
+-- +goose StatementBegin
+CREATE FUNCTION _hypertick.blame(job_error text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat('tick ', b.venue, ' ', b.symbol, ' seq ', b.seq, ' is out of bounds (', b.problem,
+                  '); remove it: hypertick tick cancel ', b.venue, ' ', b.symbol, ' ', b.seq)
+    FROM public.bad_ticks(now() - INTERVAL '7 days') b
+    -- Other errors are not worth reading a week of ticks.
+    WHERE job_error ~* 'out of range|overflow|underflow|infinity|nan'
+    LIMIT 1
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.blame(text) IS
+    'The tick of the last week that makes a job fail with an arithmetic error, and how to remove it. NULL: there is none.';
+REVOKE EXECUTE ON FUNCTION _hypertick.blame(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION _hypertick.blame(text) TO hypertick_reader, hypertick_writer, hypertick_operator;
+
 -- Parts ----------------------------------------------------------------------
 -- Each view gives place and rank (where the part is listed), component, part,
 -- condition (NULL: ok), seconds, detail and error.
@@ -6358,12 +6400,13 @@ FROM (
 UNION ALL
 SELECT 50, 0, 'job', j.name, CASE WHEN j.failed THEN 'failed' WHEN j.late THEN 'late' END,
        _hypertick.seconds_since(j.finished_at),
-       CASE WHEN j.running THEN 'runs' WHEN j.late THEN 'did not start when it was due'
+       CASE WHEN j.failed AND j.blame IS NOT NULL THEN j.blame
+            WHEN j.running THEN 'runs' WHEN j.late THEN 'did not start when it was due'
             WHEN j.finished_at IS NULL THEN 'has not run yet'
             ELSE concat('took ', round(extract(epoch FROM j.took)::numeric, 2), ' s') END,
        j.error
 FROM (
-    SELECT s.*, NOT s.running AND s.next_start > '-infinity'
+    SELECT s.*, CASE WHEN s.failed THEN _hypertick.blame(s.error) END AS blame, NOT s.running AND s.next_start > '-infinity'
                 AND _hypertick.seconds_since(s.next_start + s.every) > _hypertick.pipeline_limit('job', 'late') AS late
     FROM public.job_status s
 ) j
@@ -6639,7 +6682,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('3af8d9c0601aac6872fce2042ab6138023774ac67ebc9d06e2f971deb0b74db8');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('3b1208060a75177572ea2e59da5e53d8aadc4beeb59c4030475fde684481ff6b');
 
 -- +goose Down
 -- +goose StatementBegin
@@ -6670,6 +6713,8 @@ DROP VIEW _hypertick.pipeline_alerts;
 DROP VIEW _hypertick.pipeline_database;
 DROP VIEW _hypertick.pipeline_stream;
 DROP VIEW _hypertick.pipeline_processes;
+DROP FUNCTION _hypertick.blame(text);
+DROP FUNCTION bad_ticks(timestamptz, timestamptz);
 DROP FUNCTION _hypertick.seconds_since(timestamptz);
 DROP FUNCTION _hypertick.pipeline_limit(text, text);
 DROP TABLE pipeline_advice;

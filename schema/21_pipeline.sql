@@ -237,6 +237,45 @@ GRANT EXECUTE ON FUNCTION
     _hypertick.pipeline_limit(text, text), _hypertick.seconds_since(timestamptz)
 TO hypertick_reader, hypertick_writer, hypertick_operator;
 
+-- A value outside the constraints of ticks can be there only if somebody has
+-- dropped one. It makes every refresh of its bucket fail, for all symbols.
+CREATE FUNCTION bad_ticks("from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
+RETURNS TABLE (ts timestamptz, symbol text, venue text, seq bigint, price float8, size float8, problem text)
+LANGUAGE sql STABLE ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT t.ts, t.symbol, t.venue, t.seq, t.price, t.size,
+           CASE WHEN NOT (t.price = 0 OR abs(t.price) BETWEEN 1e-15 AND 1e15) THEN 'price ' || t.price
+                WHEN NOT (t.size = 0 OR t.size BETWEEN 1e-15 AND 1e15) THEN 'size ' || t.size
+                ELSE 'symbol of ' || octet_length(t.symbol) || ' bytes' END
+    FROM public.ticks t
+    WHERE t.ts >= bad_ticks."from" AND t.ts < bad_ticks."to"
+      AND NOT ((t.price = 0 OR abs(t.price) BETWEEN 1e-15 AND 1e15)
+               AND (t.size = 0 OR t.size BETWEEN 1e-15 AND 1e15) AND octet_length(t.symbol) BETWEEN 1 AND 64)
+    ORDER BY t.ts
+$$;
+COMMENT ON FUNCTION bad_ticks(timestamptz, timestamptz) IS
+    'Ticks that the constraints of ticks would refuse. They make refreshes fail. It reads all ticks of the range.';
+REVOKE EXECUTE ON FUNCTION bad_ticks(timestamptz, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION bad_ticks(timestamptz, timestamptz)
+TO hypertick_reader, hypertick_writer, hypertick_operator;
+
+CREATE FUNCTION _hypertick.blame(job_error text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat('tick ', b.venue, ' ', b.symbol, ' seq ', b.seq, ' is out of bounds (', b.problem,
+                  '); remove it: hypertick tick cancel ', b.venue, ' ', b.symbol, ' ', b.seq)
+    FROM public.bad_ticks(now() - INTERVAL '7 days') b
+    -- Other errors are not worth reading a week of ticks.
+    WHERE job_error ~* 'out of range|overflow|underflow|infinity|nan'
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION _hypertick.blame(text) IS
+    'The tick of the last week that makes a job fail with an arithmetic error, and how to remove it. NULL: there is none.';
+REVOKE EXECUTE ON FUNCTION _hypertick.blame(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION _hypertick.blame(text) TO hypertick_reader, hypertick_writer, hypertick_operator;
+
 -- Parts ----------------------------------------------------------------------
 -- Each view gives place and rank (where the part is listed), component, part,
 -- condition (NULL: ok), seconds, detail and error.
@@ -392,12 +431,13 @@ FROM (
 UNION ALL
 SELECT 50, 0, 'job', j.name, CASE WHEN j.failed THEN 'failed' WHEN j.late THEN 'late' END,
        _hypertick.seconds_since(j.finished_at),
-       CASE WHEN j.running THEN 'runs' WHEN j.late THEN 'did not start when it was due'
+       CASE WHEN j.failed AND j.blame IS NOT NULL THEN j.blame
+            WHEN j.running THEN 'runs' WHEN j.late THEN 'did not start when it was due'
             WHEN j.finished_at IS NULL THEN 'has not run yet'
             ELSE concat('took ', round(extract(epoch FROM j.took)::numeric, 2), ' s') END,
        j.error
 FROM (
-    SELECT s.*, NOT s.running AND s.next_start > '-infinity'
+    SELECT s.*, CASE WHEN s.failed THEN _hypertick.blame(s.error) END AS blame, NOT s.running AND s.next_start > '-infinity'
                 AND _hypertick.seconds_since(s.next_start + s.every) > _hypertick.pipeline_limit('job', 'late') AS late
     FROM public.job_status s
 ) j
