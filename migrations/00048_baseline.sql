@@ -310,6 +310,8 @@ COMMENT ON COLUMN trade_conditions.code IS 'The code, as in the conditions of a 
 COMMENT ON COLUMN trade_conditions.flags IS 'Sum of trade_flags.flag. Those of several conditions are added together.';
 COMMENT ON COLUMN trade_conditions.title IS 'What the condition is called.';
 GRANT SELECT ON trade_conditions TO hypertick_reader, hypertick_writer;
+INSERT INTO trade_conditions (code, flags, title) VALUES
+    ('bar', 256, 'Part of a bar from a file of bars');
 
 -- The rules of the US tapes for the consolidated market, as published: Consolidated
 -- Tape Association, CTS Output Specification, and UTP Plan, UTP Data Feed Services
@@ -6941,7 +6943,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('6b571fe2935c48f790eeaf78df2a8e2186de9560a631b33008444d9e17c02b52');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('0bdbb15560341f10c4272b927c185692703cf5cb69210ddcb61368d8592f8722');
 
 -- +goose Down
 -- +goose StatementBegin
