@@ -148,7 +148,7 @@ func valueHelp(v *kong.Value) string {
 	return strings.TrimSpace(text)
 }
 
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+func oneLine(err error) string { return visible(strings.ReplaceAll(err.Error(), "\n", "; ")) }
 
 func newLogger(w io.Writer, level, format string) *slog.Logger {
 	var l slog.Level

@@ -61,12 +61,13 @@ func (q *Queries) FeedsWithGaps(ctx context.Context, arg FeedsWithGapsParams) ([
 }
 
 const handleDeadLetter = `-- name: HandleDeadLetter :execrows
-INSERT INTO dead_letters_handled (topic, partition, "offset", how) VALUES ($1, $2, $3, $4)
+INSERT INTO dead_letters_handled (topic, topic_id, partition, "offset", how) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
 `
 
 type HandleDeadLetterParams struct {
 	Topic     string
+	TopicID   string
 	Partition int32
 	AtOffset  int64
 	How       string
@@ -76,6 +77,7 @@ type HandleDeadLetterParams struct {
 func (q *Queries) HandleDeadLetter(ctx context.Context, arg HandleDeadLetterParams) (int64, error) {
 	result, err := q.db.Exec(ctx, handleDeadLetter,
 		arg.Topic,
+		arg.TopicID,
 		arg.Partition,
 		arg.AtOffset,
 		arg.How,
@@ -87,8 +89,13 @@ func (q *Queries) HandleDeadLetter(ctx context.Context, arg HandleDeadLetterPara
 }
 
 const handledDeadLetters = `-- name: HandledDeadLetters :many
-SELECT h.partition, h."offset", h.how FROM dead_letters_handled h WHERE h.topic = $1
+SELECT h.partition, h."offset", h.how FROM dead_letters_handled h WHERE h.topic = $1 AND h.topic_id = $2
 `
+
+type HandledDeadLettersParams struct {
+	Topic   string
+	TopicID string
+}
 
 type HandledDeadLettersRow struct {
 	Partition int32
@@ -96,8 +103,8 @@ type HandledDeadLettersRow struct {
 	How       string
 }
 
-func (q *Queries) HandledDeadLetters(ctx context.Context, topic string) ([]HandledDeadLettersRow, error) {
-	rows, err := q.db.Query(ctx, handledDeadLetters, topic)
+func (q *Queries) HandledDeadLetters(ctx context.Context, arg HandledDeadLettersParams) ([]HandledDeadLettersRow, error) {
+	rows, err := q.db.Query(ctx, handledDeadLetters, arg.Topic, arg.TopicID)
 	if err != nil {
 		return nil, err
 	}

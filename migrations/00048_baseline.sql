@@ -198,6 +198,7 @@ CREATE TABLE ingest_offsets (
     partition   int         NOT NULL,
     next_offset bigint      NOT NULL,
     updated_at  timestamptz NOT NULL DEFAULT now(),
+    topic_id    text        NOT NULL DEFAULT '',
     PRIMARY KEY (topic, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE ingest_offsets IS
@@ -206,8 +207,11 @@ COMMENT ON COLUMN ingest_offsets.topic IS 'Topic of the broker.';
 COMMENT ON COLUMN ingest_offsets.partition IS 'Partition of the topic.';
 COMMENT ON COLUMN ingest_offsets.next_offset IS 'Every record below it is stored, dead-lettered or was a duplicate.';
 COMMENT ON COLUMN ingest_offsets.updated_at IS 'When it last moved.';
+COMMENT ON COLUMN ingest_offsets.topic_id IS
+    'ID of the topic that next_offset counts in, as kafka-topics --describe prints it. A topic that is recreated, or one '
+    'of that name in another cluster, has another ID. Empty: not known, because the broker has no IDs.';
 GRANT SELECT ON ingest_offsets TO hypertick_reader;
-GRANT SELECT, INSERT, UPDATE ON ingest_offsets TO hypertick_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_offsets TO hypertick_writer;
 
 -- A tick lexicographically above (last_ts, top_seq) cannot be stored yet, and is
 -- new without a look. Whoever stores ticks of a feed raises version in the same
@@ -456,7 +460,8 @@ CREATE TABLE dead_letters_handled (
     "offset"  bigint      NOT NULL,
     how       text        NOT NULL CHECK (how IN ('stored', 'known', 'discarded')),
     at        timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (topic, partition, "offset")
+    topic_id  text        NOT NULL DEFAULT '',
+    PRIMARY KEY (topic, topic_id, partition, "offset")
 );
 COMMENT ON TABLE dead_letters_handled IS 'Dead letters that have been handled.';
 COMMENT ON COLUMN dead_letters_handled.topic IS 'Topic of the dead letters.';
@@ -465,6 +470,8 @@ COMMENT ON COLUMN dead_letters_handled."offset" IS 'Offset of the dead letter.';
 COMMENT ON COLUMN dead_letters_handled.how IS
     'stored: its tick is in ticks now. known: its tick was stored before. discarded: an operator discarded it.';
 COMMENT ON COLUMN dead_letters_handled.at IS 'When it was handled.';
+COMMENT ON COLUMN dead_letters_handled.topic_id IS
+    'ID of the topic: a topic that is recreated begins at offset 0 again. Empty: not known.';
 GRANT SELECT ON dead_letters_handled TO hypertick_reader;
 GRANT SELECT, INSERT ON dead_letters_handled TO hypertick_writer;
 
@@ -502,6 +509,109 @@ COMMENT ON COLUMN ingest_activity.behind IS 'Records of the partition still to r
 COMMENT ON INDEX ingest_activity_key IS 'One row for a partition and minute.';
 GRANT SELECT ON ingest_activity TO hypertick_reader;
 GRANT SELECT, INSERT, UPDATE ON ingest_activity TO hypertick_writer;
+
+-- 03_topics.sql ---------------------------------------------------------------
+
+-- What ingest knows of the topic at the broker: where it begins and ends, whether
+-- it is still the topic that the offsets count in, and what could not be read.
+CREATE TABLE topic_ends (
+    topic         text        NOT NULL,
+    topic_id      text        NOT NULL,
+    partition     int         NOT NULL,
+    start_offset  bigint      NOT NULL,
+    end_offset    bigint      NOT NULL,
+    next_offset   bigint,
+    listed_at     timestamptz NOT NULL,
+    waiting_since timestamptz,
+    PRIMARY KEY (topic, topic_id, partition)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE topic_ends IS
+    'Offsets of every partition at the broker, as ingest listed them last, within five seconds. The lag is measured from '
+    'it, also of partitions that no ingest has read yet.';
+COMMENT ON COLUMN topic_ends.topic IS 'Topic of the broker.';
+COMMENT ON COLUMN topic_ends.topic_id IS 'See ingest_offsets.topic_id.';
+COMMENT ON COLUMN topic_ends.partition IS 'Partition of the topic.';
+COMMENT ON COLUMN topic_ends.start_offset IS 'Offset of the oldest record that the broker keeps.';
+COMMENT ON COLUMN topic_ends.end_offset IS 'Offset of the next record to be produced.';
+COMMENT ON COLUMN topic_ends.next_offset IS 'Offset of ingest at that time. NULL: ingest had none.';
+COMMENT ON COLUMN topic_ends.listed_at IS 'When the broker was asked.';
+COMMENT ON COLUMN topic_ends.waiting_since IS
+    'Since when records wait and the offset of ingest does not move. NULL: no record waits.';
+GRANT SELECT ON topic_ends TO hypertick_reader;
+GRANT SELECT, INSERT, UPDATE, DELETE ON topic_ends TO hypertick_writer;
+CREATE TABLE lost_ranges (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    topic       text        NOT NULL,
+    topic_id    text        NOT NULL,
+    partition   int         NOT NULL,
+    from_offset bigint      NOT NULL,
+    to_offset   bigint      NOT NULL CHECK (to_offset >= from_offset),
+    reason      text        NOT NULL CHECK (reason IN ('trimmed', 'recreated')),
+    noticed_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX lost_ranges_noticed_at_idx ON lost_ranges (noticed_at DESC);
+COMMENT ON TABLE lost_ranges IS 'Records that the broker deleted before they were ingested.';
+COMMENT ON COLUMN lost_ranges.id IS 'Number of the range.';
+COMMENT ON COLUMN lost_ranges.topic IS 'Topic of the broker.';
+COMMENT ON COLUMN lost_ranges.topic_id IS 'See ingest_offsets.topic_id.';
+COMMENT ON COLUMN lost_ranges.partition IS 'Partition of the topic.';
+COMMENT ON COLUMN lost_ranges.from_offset IS 'First offset that was lost.';
+COMMENT ON COLUMN lost_ranges.to_offset IS 'Last offset that was lost, as far as it is known.';
+COMMENT ON COLUMN lost_ranges.reason IS
+    'trimmed: the retention of the topic deleted them. recreated: the topic was deleted with them.';
+COMMENT ON COLUMN lost_ranges.noticed_at IS 'When ingest noticed it.';
+COMMENT ON INDEX lost_ranges_noticed_at_idx IS 'Serves the newest ranges.';
+GRANT SELECT ON lost_ranges TO hypertick_reader;
+GRANT SELECT, INSERT ON lost_ranges TO hypertick_writer;
+CREATE TABLE topic_changes (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    topic        text        NOT NULL,
+    partition    int         NOT NULL,
+    old_topic_id text        NOT NULL,
+    topic_id     text        NOT NULL,
+    old_offset   bigint      NOT NULL,
+    next_offset  bigint      NOT NULL,
+    reason       text        NOT NULL CHECK (reason IN ('recreated', 'truncated')),
+    noticed_at   timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX topic_changes_noticed_at_idx ON topic_changes (noticed_at DESC);
+COMMENT ON TABLE topic_changes IS
+    'Partitions that ingest reads from their start again, because their records are not those that its offset counted. '
+    'Ticks that are stored already are recognised.';
+COMMENT ON COLUMN topic_changes.id IS 'Number of the change.';
+COMMENT ON COLUMN topic_changes.topic IS 'Topic of the broker.';
+COMMENT ON COLUMN topic_changes.partition IS 'Partition of the topic.';
+COMMENT ON COLUMN topic_changes.old_topic_id IS 'ID of the topic before, see ingest_offsets.topic_id.';
+COMMENT ON COLUMN topic_changes.topic_id IS 'ID of the topic now.';
+COMMENT ON COLUMN topic_changes.old_offset IS 'Offset of ingest before.';
+COMMENT ON COLUMN topic_changes.next_offset IS 'Offset of ingest from then on.';
+COMMENT ON COLUMN topic_changes.reason IS
+    'recreated: it has another ID. truncated: it ended before the offset of ingest.';
+COMMENT ON COLUMN topic_changes.noticed_at IS 'When ingest noticed it.';
+COMMENT ON INDEX topic_changes_noticed_at_idx IS 'Serves the newest changes.';
+GRANT SELECT ON topic_changes TO hypertick_reader;
+GRANT SELECT, INSERT ON topic_changes TO hypertick_writer;
+
+-- Each partition once: of the topic's last ID that was listed.
+CREATE VIEW topic_lag AS
+SELECT e.topic, e.topic_id, e.partition, e.start_offset, e.end_offset, o.next_offset,
+       greatest(0, e.end_offset - greatest(e.start_offset, coalesce(o.next_offset, 0))) AS lag,
+       e.waiting_since, e.listed_at
+FROM topic_ends e
+JOIN (SELECT DISTINCT ON (n.topic) n.topic, n.topic_id FROM topic_ends n
+      ORDER BY n.topic, n.listed_at DESC, n.topic_id) n ON n.topic = e.topic AND n.topic_id = e.topic_id
+LEFT JOIN ingest_offsets o ON o.topic = e.topic AND o.partition = e.partition AND o.topic_id = e.topic_id;
+COMMENT ON VIEW topic_lag IS 'How many records of each partition are not ingested yet.';
+COMMENT ON COLUMN topic_lag.topic IS 'Topic of the broker.';
+COMMENT ON COLUMN topic_lag.topic_id IS 'See ingest_offsets.topic_id.';
+COMMENT ON COLUMN topic_lag.partition IS 'Partition of the topic.';
+COMMENT ON COLUMN topic_lag.start_offset IS 'See topic_ends.start_offset.';
+COMMENT ON COLUMN topic_lag.end_offset IS 'See topic_ends.end_offset.';
+COMMENT ON COLUMN topic_lag.next_offset IS 'Offset of ingest now. NULL: it has not begun.';
+COMMENT ON COLUMN topic_lag.lag IS 'Records that wait.';
+COMMENT ON COLUMN topic_lag.waiting_since IS 'See topic_ends.waiting_since.';
+COMMENT ON COLUMN topic_lag.listed_at IS 'See topic_ends.listed_at.';
+GRANT SELECT ON topic_lag TO hypertick_reader, hypertick_writer;
 
 -- 04_states.sql ---------------------------------------------------------------
 
@@ -6306,6 +6416,14 @@ INSERT INTO pipeline_advice (component, condition, state, above, action) VALUES
      'Start it, or check its address and credentials; producers and ingest retry by themselves.'),
     ('topic', 'backlog', 'warning', 10000,
      'Ingest works off a backlog. If it never ends: more workers, or more ingests.'),
+    ('topic', 'stuck', 'failed', 30,
+     'See the log of ingest. A partition that no ingest reads needs one more ingest or worker.'),
+    ('topic', 'lost', 'warning', 86400,
+     'Table lost_ranges shows them. Raise the retention of the topic, or ingest faster.'),
+    ('topic', 'recreated', 'warning', 3600,
+     'Nothing: ticks that are stored already are recognised. Table topic_changes shows which partitions.'),
+    ('ingest', 'topic', 'failed', NULL,
+     'Create the topic, or check the brokers and --topic; ingest reads it when it is there.'),
     ('ingest', 'none', 'failed', NULL, 'Start one: hypertick ingest.'),
     ('ingest', 'gone', 'failed', NULL, 'Start it: hypertick ingest resumes where it stopped.'),
     ('ingest', 'replaced', 'warning', NULL,
@@ -6347,6 +6465,48 @@ GRANT EXECUTE ON FUNCTION
     _hypertick.pipeline_limit(text, text), _hypertick.seconds_since(timestamptz)
 TO hypertick_reader, hypertick_writer, hypertick_operator;
 
+-- A value outside the constraints of ticks can be there only if somebody has
+-- dropped one. It makes every refresh of its bucket fail, for all symbols.
+-- +goose StatementBegin
+CREATE FUNCTION bad_ticks("from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
+RETURNS TABLE (ts timestamptz, symbol text, venue text, seq bigint, price float8, size float8, problem text)
+LANGUAGE sql STABLE ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT t.ts, t.symbol, t.venue, t.seq, t.price, t.size,
+           CASE WHEN NOT (t.price = 0 OR abs(t.price) BETWEEN 1e-15 AND 1e15) THEN 'price ' || t.price
+                WHEN NOT (t.size = 0 OR t.size BETWEEN 1e-15 AND 1e15) THEN 'size ' || t.size
+                ELSE 'symbol of ' || octet_length(t.symbol) || ' bytes' END
+    FROM public.ticks t
+    WHERE t.ts >= bad_ticks."from" AND t.ts < bad_ticks."to"
+      AND NOT ((t.price = 0 OR abs(t.price) BETWEEN 1e-15 AND 1e15)
+               AND (t.size = 0 OR t.size BETWEEN 1e-15 AND 1e15) AND octet_length(t.symbol) BETWEEN 1 AND 64)
+    ORDER BY t.ts
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION bad_ticks(timestamptz, timestamptz) IS
+    'Ticks that the constraints of ticks would refuse. They make refreshes fail. It reads all ticks of the range.';
+REVOKE EXECUTE ON FUNCTION bad_ticks(timestamptz, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION bad_ticks(timestamptz, timestamptz)
+TO hypertick_reader, hypertick_writer, hypertick_operator;
+-- +goose StatementBegin
+CREATE FUNCTION _hypertick.blame(job_error text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat('tick ', b.venue, ' ', b.symbol, ' seq ', b.seq, ' is out of bounds (', b.problem,
+                  '); remove it: hypertick tick cancel ', b.venue, ' ', b.symbol, ' ', b.seq)
+    FROM public.bad_ticks(now() - INTERVAL '7 days') b
+    -- Other errors are not worth reading a week of ticks.
+    WHERE job_error ~* 'out of range|overflow|underflow|infinity|nan'
+    LIMIT 1
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.blame(text) IS
+    'The tick of the last week that makes a job fail with an arithmetic error, and how to remove it. NULL: there is none.';
+REVOKE EXECUTE ON FUNCTION _hypertick.blame(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION _hypertick.blame(text) TO hypertick_reader, hypertick_writer, hypertick_operator;
+
 -- Parts ----------------------------------------------------------------------
 -- Each view gives place and rank (where the part is listed), component, part,
 -- condition (NULL: ok), seconds, detail and error.
@@ -6372,6 +6532,7 @@ UNION ALL
 SELECT CASE a.component WHEN 'ingest' THEN 20 ELSE 70 END, 0, a.component, a.instance,
        CASE WHEN a.gone AND a.others THEN 'replaced' WHEN a.gone THEN 'gone'
             WHEN a.component = 'ingest' AND a.error LIKE 'broker%' THEN 'broker'
+            WHEN a.component = 'ingest' AND a.error LIKE 'topic%' THEN 'topic'
             WHEN a.error IS NOT NULL THEN 'error' END,
        a.age, CASE WHEN a.gone THEN 'last heartbeat ' || round(a.age::numeric) || ' s ago' ELSE a.detail END, a.error
 FROM alive a
@@ -6384,20 +6545,50 @@ UNION ALL
 SELECT 70, 0, 'notify', '', NULL, NULL, 'no notifier runs', NULL
 WHERE NOT EXISTS (SELECT FROM alive a WHERE a.component = 'notify');
 COMMENT ON VIEW _hypertick.pipeline_processes IS 'Parts of pipeline: the broker, ingests and notifiers.';
+-- +goose StatementBegin
 CREATE VIEW _hypertick.pipeline_stream AS
-SELECT 16 AS place, 0::float8 AS rank, 'topic' AS component, t.topic AS part,
-       CASE WHEN t.behind > _hypertick.pipeline_limit('topic', 'backlog') THEN 'backlog' END AS condition,
-       NULL::float8 AS seconds,
-       concat(t.partitions, ' partitions, ', t.read, ' records ingested, lag ', t.behind) AS detail,
-       NULL AS error
-FROM (
+WITH topics AS (
     SELECT o.topic, count(*) AS partitions, sum(o.next_offset) AS read,
+           -- What the last batches saw, until ingest has listed the ends.
            coalesce(sum((
                SELECT x.behind FROM public.ingest_activity x
                WHERE x.topic = o.topic AND x.partition = o.partition AND x.minute > now() - INTERVAL '10 minutes'
                ORDER BY x.minute DESC LIMIT 1)), 0) AS behind
     FROM public.ingest_offsets o GROUP BY o.topic
-) t
+), ends AS (
+    SELECT l.topic, count(*) AS partitions, sum(l.lag) AS lag, coalesce(sum(l.next_offset), 0) AS read,
+           max(l.listed_at) AS listed_at,
+           (array_agg(l.partition ORDER BY l.waiting_since, l.partition) FILTER (WHERE l.lag > 0))[1] AS slowest,
+           min(l.waiting_since) FILTER (WHERE l.lag > 0) AS waiting_since
+    FROM public.topic_lag l GROUP BY l.topic
+), states AS (
+    SELECT coalesce(e.topic, t.topic) AS topic, coalesce(e.partitions, t.partitions) AS partitions,
+           coalesce(e.read, t.read) AS read, coalesce(e.lag, t.behind) AS lag, e.slowest,
+           -- Nobody lists them while no ingest runs, which is a failure of its own.
+           CASE WHEN _hypertick.seconds_since(e.listed_at) < _hypertick.pipeline_limit('topic', 'stuck')
+                THEN _hypertick.seconds_since(e.waiting_since) END AS waiting,
+           (SELECT sum(r.to_offset - r.from_offset + 1) FROM public.lost_ranges r
+            WHERE r.topic = coalesce(e.topic, t.topic)
+              AND r.noticed_at > now() - make_interval(secs => _hypertick.pipeline_limit('topic', 'lost'))) AS lost,
+           (SELECT (array_agg(c.reason ORDER BY c.noticed_at DESC))[1] FROM public.topic_changes c
+            WHERE c.topic = coalesce(e.topic, t.topic)
+              AND c.noticed_at > now() - make_interval(secs => _hypertick.pipeline_limit('topic', 'recreated')))
+               AS changed
+    FROM topics t FULL JOIN ends e ON e.topic = t.topic
+)
+SELECT 16 AS place, 0::float8 AS rank, 'topic' AS component, s.topic AS part,
+       CASE WHEN s.waiting > _hypertick.pipeline_limit('topic', 'stuck') THEN 'stuck' WHEN s.lost > 0 THEN 'lost'
+            WHEN s.changed IS NOT NULL THEN 'recreated'
+            WHEN s.lag > _hypertick.pipeline_limit('topic', 'backlog') THEN 'backlog' END AS condition,
+       NULL::float8 AS seconds,
+       concat(s.partitions, ' partitions, ', s.read, ' records ingested, lag ', s.lag,
+              CASE WHEN s.waiting > _hypertick.pipeline_limit('topic', 'stuck')
+                   THEN concat('; partition ', s.slowest, ' has not advanced for ', round(s.waiting::numeric), ' s') END,
+              '; ' || s.lost || ' records were deleted before they were ingested',
+              CASE s.changed WHEN 'recreated' THEN '; it was recreated, and is read from its start'
+                   WHEN 'truncated' THEN '; the broker lost records, and it is read from its start' END) AS detail,
+       NULL AS error
+FROM states s
 UNION ALL
 -- No trade is no failure: markets close.
 SELECT 30, 0, 'feed', '',
@@ -6438,6 +6629,7 @@ FROM (
         GROUP BY f.kind
     ) k
 ) q LEFT JOIN public.quality_runs r ON true;
+-- +goose StatementEnd
 COMMENT ON VIEW _hypertick.pipeline_stream IS
     'Parts of pipeline: topics, feeds, dead letters and the quality of ticks.';
 CREATE VIEW _hypertick.pipeline_database AS
@@ -6469,12 +6661,13 @@ FROM (
 UNION ALL
 SELECT 50, 0, 'job', j.name, CASE WHEN j.failed THEN 'failed' WHEN j.late THEN 'late' END,
        _hypertick.seconds_since(j.finished_at),
-       CASE WHEN j.running THEN 'runs' WHEN j.late THEN 'did not start when it was due'
+       CASE WHEN j.failed AND j.blame IS NOT NULL THEN j.blame
+            WHEN j.running THEN 'runs' WHEN j.late THEN 'did not start when it was due'
             WHEN j.finished_at IS NULL THEN 'has not run yet'
             ELSE concat('took ', round(extract(epoch FROM j.took)::numeric, 2), ' s') END,
        j.error
 FROM (
-    SELECT s.*, NOT s.running AND s.next_start > '-infinity'
+    SELECT s.*, CASE WHEN s.failed THEN _hypertick.blame(s.error) END AS blame, NOT s.running AND s.next_start > '-infinity'
                 AND _hypertick.seconds_since(s.next_start + s.every) > _hypertick.pipeline_limit('job', 'late') AS late
     FROM public.job_status s
 ) j
@@ -6750,7 +6943,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('8865569187f4da35edada15edd64f4e71efb0b9e93bae7c61c495ca2f60157b7');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('0bdbb15560341f10c4272b927c185692703cf5cb69210ddcb61368d8592f8722');
 
 -- +goose Down
 -- +goose StatementBegin
@@ -6781,6 +6974,8 @@ DROP VIEW _hypertick.pipeline_alerts;
 DROP VIEW _hypertick.pipeline_database;
 DROP VIEW _hypertick.pipeline_stream;
 DROP VIEW _hypertick.pipeline_processes;
+DROP FUNCTION _hypertick.blame(text);
+DROP FUNCTION bad_ticks(timestamptz, timestamptz);
 DROP FUNCTION _hypertick.seconds_since(timestamptz);
 DROP FUNCTION _hypertick.pipeline_limit(text, text);
 DROP TABLE pipeline_advice;
@@ -6964,6 +7159,10 @@ DROP TYPE indicator.sum_state;
 DROP TYPE indicator.atr_state;
 DROP TYPE indicator.rsi_state;
 DROP TYPE indicator.ema_state;
+DROP VIEW topic_lag;
+DROP TABLE topic_changes;
+DROP TABLE lost_ranges;
+DROP TABLE topic_ends;
 DROP TABLE ingest_activity;
 DROP TABLE dead_letters_handled;
 DROP TABLE feed_conflicts;

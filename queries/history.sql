@@ -129,8 +129,8 @@ SELECT (current_setting('timescaledb.enable_direct_compress_insert', true) IS NO
 
 -- name: HandleDeadLetter :execrows
 -- No row: another process has handled it.
-INSERT INTO dead_letters_handled (topic, partition, "offset", how) VALUES (@topic, @partition, @at_offset, @how)
+INSERT INTO dead_letters_handled (topic, topic_id, partition, "offset", how) VALUES (@topic, @topic_id, @partition, @at_offset, @how)
 ON CONFLICT DO NOTHING;
 
 -- name: HandledDeadLetters :many
-SELECT h.partition, h."offset", h.how FROM dead_letters_handled h WHERE h.topic = @topic;
+SELECT h.partition, h."offset", h.how FROM dead_letters_handled h WHERE h.topic = @topic AND h.topic_id = @topic_id;

@@ -1,22 +1,6 @@
 -- Ingest: positions, and what moves them. Several unnest in one SELECT go in
 -- step; sqlc does not know unnest with several arrays.
 
--- name: InsertIngestOffsets :exec
--- Adds new partitions; known ones keep their offset.
-INSERT INTO ingest_offsets (topic, partition, next_offset)
-SELECT sqlc.arg(topic), u.partition, u.next_offset
-FROM (SELECT unnest(sqlc.arg(partitions)::int[]) AS partition, unnest(sqlc.arg(next_offsets)::bigint[]) AS next_offset) u
-ON CONFLICT (topic, partition) DO NOTHING;
-
--- name: IngestOffsets :many
-SELECT partition, next_offset FROM ingest_offsets
-WHERE topic = $1 AND partition = ANY (sqlc.arg(partitions)::int[]);
-
--- name: SkipIngestOffset :execrows
--- Skips records that the broker has deleted.
-UPDATE ingest_offsets SET next_offset = sqlc.arg(next_offset), updated_at = now()
-WHERE topic = $1 AND partition = $2 AND next_offset = sqlc.arg(expected);
-
 -- name: FeedPositions :many
 SELECT p.venue, p.symbol, p.last_seq, p.last_ts, p.top_seq, p.run_since, p.runs, p.version,
        EXISTS (SELECT FROM feed_gaps g WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL) AS gaps,
@@ -73,8 +57,8 @@ SELECT coalesce(tick_horizon(), '1900-01-01')::timestamptz AS horizon;
 -- equals what it asked for.
 WITH offsets AS (
     UPDATE ingest_offsets o SET next_offset = u.next_offset, updated_at = now()
-    FROM (SELECT unnest(sqlc.arg(partitions)::int[]) AS partition, unnest(sqlc.arg(expected_offsets)::bigint[]) AS expected, unnest(sqlc.arg(next_offsets)::bigint[]) AS next_offset) u
-    WHERE o.topic = sqlc.arg(topic) AND o.partition = u.partition AND o.next_offset = u.expected
+    FROM (SELECT unnest(sqlc.arg(partitions)::int[]) AS partition, unnest(sqlc.arg(topic_ids)::text[]) AS topic_id, unnest(sqlc.arg(expected_offsets)::bigint[]) AS expected, unnest(sqlc.arg(next_offsets)::bigint[]) AS next_offset) u
+    WHERE o.topic = sqlc.arg(topic) AND o.partition = u.partition AND o.topic_id = u.topic_id AND o.next_offset = u.expected
     RETURNING 1
 ), moved AS (
     UPDATE feed_positions p SET last_seq = u.seq, last_ts = u.ts, top_seq = u.top, run_since = u.since, runs = u.runs, version = u.version, updated_at = now()

@@ -6,6 +6,7 @@ CREATE TABLE ingest_offsets (
     partition   int         NOT NULL,
     next_offset bigint      NOT NULL,
     updated_at  timestamptz NOT NULL DEFAULT now(),
+    topic_id    text        NOT NULL DEFAULT '',
     PRIMARY KEY (topic, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE ingest_offsets IS
@@ -14,8 +15,11 @@ COMMENT ON COLUMN ingest_offsets.topic IS 'Topic of the broker.';
 COMMENT ON COLUMN ingest_offsets.partition IS 'Partition of the topic.';
 COMMENT ON COLUMN ingest_offsets.next_offset IS 'Every record below it is stored, dead-lettered or was a duplicate.';
 COMMENT ON COLUMN ingest_offsets.updated_at IS 'When it last moved.';
+COMMENT ON COLUMN ingest_offsets.topic_id IS
+    'ID of the topic that next_offset counts in, as kafka-topics --describe prints it. A topic that is recreated, or one '
+    'of that name in another cluster, has another ID. Empty: not known, because the broker has no IDs.';
 GRANT SELECT ON ingest_offsets TO hypertick_reader;
-GRANT SELECT, INSERT, UPDATE ON ingest_offsets TO hypertick_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_offsets TO hypertick_writer;
 
 -- A tick lexicographically above (last_ts, top_seq) cannot be stored yet, and is
 -- new without a look. Whoever stores ticks of a feed raises version in the same
@@ -260,7 +264,8 @@ CREATE TABLE dead_letters_handled (
     "offset"  bigint      NOT NULL,
     how       text        NOT NULL CHECK (how IN ('stored', 'known', 'discarded')),
     at        timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (topic, partition, "offset")
+    topic_id  text        NOT NULL DEFAULT '',
+    PRIMARY KEY (topic, topic_id, partition, "offset")
 );
 COMMENT ON TABLE dead_letters_handled IS 'Dead letters that have been handled.';
 COMMENT ON COLUMN dead_letters_handled.topic IS 'Topic of the dead letters.';
@@ -269,6 +274,8 @@ COMMENT ON COLUMN dead_letters_handled."offset" IS 'Offset of the dead letter.';
 COMMENT ON COLUMN dead_letters_handled.how IS
     'stored: its tick is in ticks now. known: its tick was stored before. discarded: an operator discarded it.';
 COMMENT ON COLUMN dead_letters_handled.at IS 'When it was handled.';
+COMMENT ON COLUMN dead_letters_handled.topic_id IS
+    'ID of the topic: a topic that is recreated begins at offset 0 again. Empty: not known.';
 GRANT SELECT ON dead_letters_handled TO hypertick_reader;
 GRANT SELECT, INSERT ON dead_letters_handled TO hypertick_writer;
 
