@@ -58,7 +58,7 @@ func (r *rig) check(h *history) {
 
 	var left []dbtest.Tick
 	for t := range h.left {
-		left = append(left, dbtest.Tick{TS: t.Time(), Symbol: t.Symbol, Venue: t.Venue, Price: t.Price, Size: t.Size, Seq: t.Seq})
+		left = append(left, dbtest.Tick{TS: t.Time(), Symbol: t.Symbol, Venue: t.Venue, Price: t.Price, Size: t.Size, Seq: t.Seq, Side: int16(t.Side)})
 	}
 	if ambiguous(h.left) {
 		return // a kept conflict has two prices for one place in the order
@@ -94,7 +94,7 @@ func ambiguous(ticks map[feed.Tick]bool) bool {
 
 func (r *rig) candles(symbol, interval string) []dbtest.Candle {
 	r.t.Helper()
-	rows, err := r.db.Pool.Query(r.ctx, "SELECT symbol, bucket, open, high, low, close, volume, notional, trades FROM candles($1, $2)", symbol, interval)
+	rows, err := r.db.Pool.Query(r.ctx, "SELECT * FROM candles($1, $2)", symbol, interval)
 	if err != nil {
 		r.t.Fatal(err)
 	}
