@@ -119,10 +119,21 @@ func (q *Queries) AdvanceIngest(ctx context.Context, arg AdvanceIngestParams) (A
 	return i, err
 }
 
-const closeGapsAround = `-- name: CloseGapsAround :exec
-UPDATE feed_gaps g SET closed_at = now(), closed_by = 'restart'
-FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol, unnest($3::bigint[]) AS seq, unnest($4::bigint[]) AS last) u
-WHERE g.symbol = u.symbol AND g.venue = u.venue AND g.closed_at IS NULL AND g.from_seq <= u.seq AND g.to_seq >= u.seq AND g.to_seq < u.last
+const closeGapsAround = `-- name: CloseGapsAround :many
+WITH around AS (
+    SELECT DISTINCT ON (u.venue, u.symbol, u.seq) g.id, u.seq, u.ts
+    FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol, unnest($3::bigint[]) AS seq, unnest($4::bigint[]) AS last,
+                 unnest($5::timestamptz[]) AS ts) u
+    JOIN feed_gaps g ON g.symbol = u.symbol AND g.venue = u.venue AND g.closed_at IS NULL AND g.from_seq <= u.seq AND g.to_seq >= u.seq AND g.to_seq < u.last
+     AND u.ts <= g.after_ts + INTERVAL '1 hour'
+    ORDER BY u.venue, u.symbol, u.seq, g.id DESC
+), closed AS (
+    UPDATE feed_gaps g SET closed_at = now(), closed_by = 'restart' FROM around a WHERE g.id = a.id
+    RETURNING g.venue, g.symbol, g.before_ts, a.ts, g.missing * int8multirange(int8range(NULL, a.seq)) AS below
+)
+INSERT INTO feed_gaps (venue, symbol, from_seq, to_seq, before_ts, after_ts)
+SELECT c.venue, c.symbol, lower(r.part), upper(r.part) - 1, c.before_ts, c.ts FROM closed c CROSS JOIN LATERAL (SELECT unnest(c.below) AS part) r
+RETURNING id
 `
 
 type CloseGapsAroundParams struct {
@@ -130,18 +141,36 @@ type CloseGapsAroundParams struct {
 	Symbols []string
 	Seqs    []int64
 	Lasts   []int64
+	Tss     []time.Time
 }
 
-// A feed numbers again from seq on: the gap before the last seq of its old run, if
-// it holds the new one, was none.
-func (q *Queries) CloseGapsAround(ctx context.Context, arg CloseGapsAroundParams) error {
-	_, err := q.db.Exec(ctx, closeGapsAround,
+// A feed numbers again from seq on: the last gap that its old run jumped over, if
+// it holds the new seq, was none. What is missing of it below seq is, and becomes a
+// gap of its own. An old gap is not meant: the jump was just before.
+func (q *Queries) CloseGapsAround(ctx context.Context, arg CloseGapsAroundParams) ([]int64, error) {
+	rows, err := q.db.Query(ctx, closeGapsAround,
 		arg.Venues,
 		arg.Symbols,
 		arg.Seqs,
 		arg.Lasts,
+		arg.Tss,
 	)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const directCompress = `-- name: DirectCompress :one
@@ -297,6 +326,37 @@ func (q *Queries) FillGaps(ctx context.Context, arg FillGapsParams) error {
 	return err
 }
 
+const fillGapsFromStored = `-- name: FillGapsFromStored :exec
+WITH came AS (
+    SELECT g.id, range_agg(int8range(t.seq, t.seq, '[]')) AS seqs
+    FROM feed_gaps g CROSS JOIN LATERAL (
+        SELECT k.seq FROM ticks k
+        WHERE k.symbol = g.symbol AND k.venue = g.venue AND k.ts >= g.before_ts - INTERVAL '1 hour' AND k.ts <= g.after_ts AND k.seq BETWEEN g.from_seq AND g.to_seq
+        UNION ALL
+        SELECT k.seq FROM late_ticks k
+        WHERE k.symbol = g.symbol AND k.venue = g.venue AND k.ts >= g.before_ts - INTERVAL '1 hour' AND k.ts <= g.after_ts AND k.seq BETWEEN g.from_seq AND g.to_seq
+    ) t
+    WHERE g.id = ANY ($2::bigint[]) GROUP BY g.id
+)
+UPDATE feed_gaps g
+SET filled = g.filled + came.seqs,
+    closed_at = CASE WHEN g.missing <@ came.seqs THEN now() END,
+    closed_by = CASE WHEN g.missing <@ came.seqs THEN $1::text END
+FROM came WHERE g.id = came.id
+`
+
+type FillGapsFromStoredParams struct {
+	How string
+	Ids []int64
+}
+
+// Ticks of new gaps that are stored already: they came before the run reached
+// them, with a trade time before it began.
+func (q *Queries) FillGapsFromStored(ctx context.Context, arg FillGapsFromStoredParams) error {
+	_, err := q.db.Exec(ctx, fillGapsFromStored, arg.How, arg.Ids)
+	return err
+}
+
 const insertConflicts = `-- name: InsertConflicts :exec
 INSERT INTO feed_conflicts (venue, symbol, ts, seq, stored_price, stored_size, price, size, outcome)
 SELECT u.venue, u.symbol, u.ts, u.seq, u.stored_price, u.stored_size, u.price, u.size, u.outcome
@@ -332,10 +392,11 @@ func (q *Queries) InsertConflicts(ctx context.Context, arg InsertConflictsParams
 	return err
 }
 
-const insertFeedGaps = `-- name: InsertFeedGaps :exec
+const insertFeedGaps = `-- name: InsertFeedGaps :many
 INSERT INTO feed_gaps (venue, symbol, from_seq, to_seq, before_ts, after_ts)
 SELECT u.venue, u.symbol, u.from_seq, u.to_seq, u.before_ts, u.after_ts
 FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol, unnest($3::bigint[]) AS from_seq, unnest($4::bigint[]) AS to_seq, unnest($5::timestamptz[]) AS before_ts, unnest($6::timestamptz[]) AS after_ts) u
+RETURNING id
 `
 
 type InsertFeedGapsParams struct {
@@ -347,8 +408,8 @@ type InsertFeedGapsParams struct {
 	AfterTss  []time.Time
 }
 
-func (q *Queries) InsertFeedGaps(ctx context.Context, arg InsertFeedGapsParams) error {
-	_, err := q.db.Exec(ctx, insertFeedGaps,
+func (q *Queries) InsertFeedGaps(ctx context.Context, arg InsertFeedGapsParams) ([]int64, error) {
+	rows, err := q.db.Query(ctx, insertFeedGaps,
 		arg.Venues,
 		arg.Symbols,
 		arg.FromSeqs,
@@ -356,7 +417,22 @@ func (q *Queries) InsertFeedGaps(ctx context.Context, arg InsertFeedGapsParams) 
 		arg.BeforeTss,
 		arg.AfterTss,
 	)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const insertTickChanges = `-- name: InsertTickChanges :exec

@@ -301,12 +301,13 @@ func (pl *planner) planChunk(b *batch, c *chunk, border int64, first uint64) (sh
 			shared = shared || pos.part >= first && pos.home != c.partition.id
 			pos.part, pos.delta = p.id, len(p.deltas)
 			p.deltas = append(p.deltas, delta{
-				pos: pos, stored: pos.stored, expected: pos.version, version: pos.version + 1,
+				pos: pos, stored: pos.stored, expected: pos.version,
 				oldest: noRow, newest: never, least: noRow, most: -1,
 			})
-			pos.version++
 		}
 		d := &p.deltas[pos.delta]
+		pos.version++
+		d.version = pos.version
 		pos.home = c.partition.id
 		if tooOld {
 			pos.pass(&t.Tick, d)

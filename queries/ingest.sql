@@ -86,10 +86,31 @@ SELECT (SELECT count(*) FROM offsets) AS offsets,
        (SELECT count(*) FROM moved) AS moved,
        (SELECT count(*) FROM added) AS added;
 
--- name: InsertFeedGaps :exec
+-- name: InsertFeedGaps :many
 INSERT INTO feed_gaps (venue, symbol, from_seq, to_seq, before_ts, after_ts)
 SELECT u.venue, u.symbol, u.from_seq, u.to_seq, u.before_ts, u.after_ts
-FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(from_seqs)::bigint[]) AS from_seq, unnest(sqlc.arg(to_seqs)::bigint[]) AS to_seq, unnest(sqlc.arg(before_tss)::timestamptz[]) AS before_ts, unnest(sqlc.arg(after_tss)::timestamptz[]) AS after_ts) u;
+FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(from_seqs)::bigint[]) AS from_seq, unnest(sqlc.arg(to_seqs)::bigint[]) AS to_seq, unnest(sqlc.arg(before_tss)::timestamptz[]) AS before_ts, unnest(sqlc.arg(after_tss)::timestamptz[]) AS after_ts) u
+RETURNING id;
+
+-- name: FillGapsFromStored :exec
+-- Ticks of new gaps that are stored already: they came before the run reached
+-- them, with a trade time before it began.
+WITH came AS (
+    SELECT g.id, range_agg(int8range(t.seq, t.seq, '[]')) AS seqs
+    FROM feed_gaps g CROSS JOIN LATERAL (
+        SELECT k.seq FROM ticks k
+        WHERE k.symbol = g.symbol AND k.venue = g.venue AND k.ts >= g.before_ts - INTERVAL '1 hour' AND k.ts <= g.after_ts AND k.seq BETWEEN g.from_seq AND g.to_seq
+        UNION ALL
+        SELECT k.seq FROM late_ticks k
+        WHERE k.symbol = g.symbol AND k.venue = g.venue AND k.ts >= g.before_ts - INTERVAL '1 hour' AND k.ts <= g.after_ts AND k.seq BETWEEN g.from_seq AND g.to_seq
+    ) t
+    WHERE g.id = ANY (sqlc.arg(ids)::bigint[]) GROUP BY g.id
+)
+UPDATE feed_gaps g
+SET filled = g.filled + came.seqs,
+    closed_at = CASE WHEN g.missing <@ came.seqs THEN now() END,
+    closed_by = CASE WHEN g.missing <@ came.seqs THEN sqlc.arg(how)::text END
+FROM came WHERE g.id = came.id;
 
 -- name: FillGaps :exec
 -- Closes the parts of open gaps whose ticks are stored. A seq of another run has
@@ -107,12 +128,24 @@ SET filled = g.filled + came.seqs,
     closed_by = CASE WHEN g.missing <@ came.seqs THEN sqlc.arg(how)::text END
 FROM came WHERE g.id = came.id AND g.missing && came.seqs;
 
--- name: CloseGapsAround :exec
--- A feed numbers again from seq on: the gap before the last seq of its old run, if
--- it holds the new one, was none.
-UPDATE feed_gaps g SET closed_at = now(), closed_by = 'restart'
-FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(seqs)::bigint[]) AS seq, unnest(sqlc.arg(lasts)::bigint[]) AS last) u
-WHERE g.symbol = u.symbol AND g.venue = u.venue AND g.closed_at IS NULL AND g.from_seq <= u.seq AND g.to_seq >= u.seq AND g.to_seq < u.last;
+-- name: CloseGapsAround :many
+-- A feed numbers again from seq on: the last gap that its old run jumped over, if
+-- it holds the new seq, was none. What is missing of it below seq is, and becomes a
+-- gap of its own. An old gap is not meant: the jump was just before.
+WITH around AS (
+    SELECT DISTINCT ON (u.venue, u.symbol, u.seq) g.id, u.seq, u.ts
+    FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(seqs)::bigint[]) AS seq, unnest(sqlc.arg(lasts)::bigint[]) AS last,
+                 unnest(sqlc.arg(tss)::timestamptz[]) AS ts) u
+    JOIN feed_gaps g ON g.symbol = u.symbol AND g.venue = u.venue AND g.closed_at IS NULL AND g.from_seq <= u.seq AND g.to_seq >= u.seq AND g.to_seq < u.last
+     AND u.ts <= g.after_ts + INTERVAL '1 hour'
+    ORDER BY u.venue, u.symbol, u.seq, g.id DESC
+), closed AS (
+    UPDATE feed_gaps g SET closed_at = now(), closed_by = 'restart' FROM around a WHERE g.id = a.id
+    RETURNING g.venue, g.symbol, g.before_ts, a.ts, g.missing * int8multirange(int8range(NULL, a.seq)) AS below
+)
+INSERT INTO feed_gaps (venue, symbol, from_seq, to_seq, before_ts, after_ts)
+SELECT c.venue, c.symbol, lower(r.part), upper(r.part) - 1, c.before_ts, c.ts FROM closed c CROSS JOIN LATERAL (SELECT unnest(c.below) AS part) r
+RETURNING id;
 
 -- name: InsertConflicts :exec
 INSERT INTO feed_conflicts (venue, symbol, ts, seq, stored_price, stored_size, price, size, outcome)
