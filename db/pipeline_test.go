@@ -100,7 +100,8 @@ func TestPipeline(t *testing.T) {
 	want("refreshed", "blocks:1m", "ok", "materialised up to")
 	exec(t, d, "UPDATE feed_positions SET updated_at = now() - INTERVAL '1 minute'")
 	want("nothing comes", "feed", "warning", "nothing came for 60 s")
-	exec(t, d, "INSERT INTO ingest_activity VALUES (date_trunc('minute', now()), 'dbtest', 0, 1, 0, 7, 20000)")
+	exec(t, d, `INSERT INTO ingest_activity (minute, topic, partition, stored, duplicates, conflicts, changes, dead_letters, behind)
+		VALUES (date_trunc('minute', now()), 'dbtest', 0, 1, 0, 0, 0, 7, 20000)`)
 	want("records that cannot be read", "dead letters", "warning", "7 records")
 	want("a backlog", "topic:dbtest", "warning", "lag 20000")
 

@@ -279,15 +279,6 @@ func (m *member) interrupt() {
 	}
 }
 
-// fail makes run return err.
-func (m *member) fail(err error) {
-	select {
-	case m.fatal <- err:
-	default:
-	}
-	m.interrupt()
-}
-
 // requestReset makes the polling goroutine read offsets and positions from the
 // database again.
 func (m *member) requestReset() {
