@@ -49,7 +49,7 @@ func (p *SymbolPath) link(resource, interval string, limit int) string {
 }
 
 // unescaped gives operations the parameters of the path decoded. Fiber splits the
-// path before it is decoded: else the slash of BTC%2FUSDT would end the symbol.
+// path before it is decoded, because the slash of BTC%2FUSDT would otherwise end the symbol.
 // Fiber's own UnescapePath decodes it first, and a plus sign to a space.
 type unescaped struct{ humaContext }
 
