@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
-	"github.com/chromedp/chromedp/kb"
 
 	"github.com/hypertick/hypertick/api"
 	"github.com/hypertick/hypertick/db"
@@ -90,7 +89,7 @@ func TestOddSymbols(t *testing.T) {
 		p.do(chromedp.KeyEvent(s))
 		p.until("the search finds "+s, `document.querySelector("#search-list li b")?.textContent.toLowerCase().startsWith(`+strconv.Quote(s)+`.toLowerCase())`)
 		found := p.eval(`document.querySelector("#search-list li b").textContent`)
-		p.do(chromedp.KeyEvent(kb.Enter))
+		p.click("#search-list li")
 		name, err := strconv.Unquote(found)
 		if err != nil || !slices.Contains(dbtest.OddSymbols, name) {
 			t.Fatalf("%s is no symbol (%v)", found, err)
