@@ -21,18 +21,11 @@ import (
 // DefaultBatch is the number of ticks of one transaction.
 const DefaultBatch = 20_000
 
-// around is how far from its ts a tick that is already stored is searched for, and
-// how far out of order a feed may be.
-const around = time.Minute
-
 // Config configures a Loader.
 type Config struct {
 	Pool  *pgxpool.Pool // as hypertick_writer
 	Batch int           // ticks of one transaction, default DefaultBatch
-	// Jump allows ticks that begin ahead of their feed position. Otherwise they
-	// are a JumpError.
-	Jump bool
-	Log  *slog.Logger // default slog.Default()
+	Log   *slog.Logger  // default slog.Default()
 }
 
 // Stats counts the ticks of a Loader.
@@ -46,15 +39,11 @@ type Stats struct {
 
 // Loader stores ticks in batches. It is not safe for concurrent use.
 type Loader struct {
-	cfg   Config
-	batch []feed.Tick
-	stats Stats
-	// known are the feeds of which this loader has stored ticks: it compares its
-	// ticks with those of others only.
-	known map[key]bool
-	// searched are the feeds whose history has been searched.
-	searched map[key]bool
-	compress *bool // inserts can go to the columnstore; nil if not known yet
+	cfg      Config
+	batch    []feed.Tick
+	stats    Stats
+	settings *db.FeedSettings // nil if not read yet
+	compress *bool            // inserts can go to the columnstore; nil if not known yet
 }
 
 // New returns a Loader.
@@ -63,7 +52,7 @@ func New(cfg Config) *Loader {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Loader{cfg: cfg, known: map[key]bool{}, searched: map[key]bool{}}
+	return &Loader{cfg: cfg}
 }
 
 // Stats returns the counts so far.
@@ -120,7 +109,6 @@ func (l *Loader) Flush(ctx context.Context) error {
 		if ts.After(l.stats.To) {
 			l.stats.To = ts
 		}
-		l.known[feedOf(&l.batch[i])] = true
 	}
 	l.stats.Read += int64(len(l.batch))
 	l.stats.Stored += stored
@@ -135,7 +123,7 @@ type key struct{ venue, symbol string }
 func feedOf(t *feed.Tick) key { return key{t.Venue, t.Symbol} }
 
 // params returns the parameters of the queries for ticks.
-func params(ticks []feed.Tick) (db.LockFeedsParams, db.StoreHistoryParams) {
+func params(ticks []feed.Tick, settings *db.FeedSettings) (db.LockFeedsParams, db.StoreHistoryParams) {
 	arg := db.StoreHistoryParams{Oldest: ticks[0].Time(), Newest: ticks[0].Time()}
 	feeds := map[key]time.Time{}
 	for i := range ticks {
@@ -143,6 +131,7 @@ func params(ticks []feed.Tick) (db.LockFeedsParams, db.StoreHistoryParams) {
 		ts := t.Time()
 		arg.Tss, arg.Symbols, arg.Prices = append(arg.Tss, ts), append(arg.Symbols, t.Symbol), append(arg.Prices, t.Price)
 		arg.Sizes, arg.Seqs, arg.Venues = append(arg.Sizes, t.Size), append(arg.Seqs, t.Seq), append(arg.Venues, t.Venue)
+		arg.Sides, arg.Flags = append(arg.Sides, int16(t.Side)), append(arg.Flags, settings.Flags(t.Conditions))
 		if ts.Before(arg.Oldest) {
 			arg.Oldest = ts
 		}
@@ -153,7 +142,7 @@ func params(ticks []feed.Tick) (db.LockFeedsParams, db.StoreHistoryParams) {
 			feeds[feedOf(t)] = ts
 		}
 	}
-	arg.Oldest, arg.Newest = arg.Oldest.Add(-around), arg.Newest.Add(around)
+	arg.Origin = "backfill"
 	var lock db.LockFeedsParams
 	for k, ts := range feeds {
 		lock.Venues, lock.Symbols, lock.Tss = append(lock.Venues, k.venue), append(lock.Symbols, k.symbol), append(lock.Tss, ts)
@@ -179,29 +168,43 @@ func lock(ctx context.Context, q *db.Queries, arg db.LockFeedsParams) (map[key]d
 }
 
 func (l *Loader) store(ctx context.Context, q *db.Queries) (stored, old int64, err error) {
-	feeds, arg := params(l.batch)
+	if l.settings == nil {
+		settings, err := db.ReadFeedSettings(ctx, q)
+		if err != nil {
+			return 0, 0, err
+		}
+		l.settings = settings
+	}
+	feeds, arg := params(l.batch, l.settings)
 	// Before the lock, so that ingest does not wait for it.
-	if err := l.checkTimes(ctx, q, feeds); err != nil {
+	if err := l.checkTimes(ctx, q); err != nil {
 		return 0, 0, err
 	}
 	at, err := lock(ctx, q, feeds)
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := l.checkSeqs(at); err != nil {
-		return 0, 0, err
-	}
 	// A candle that old could be computed from these ticks only.
 	if arg.Horizon, err = q.TickHorizon(ctx); err != nil {
 		return 0, 0, fmt.Errorf("read retention horizon: %w", err)
 	}
-	for _, ts := range arg.Tss {
-		if ts.Before(arg.Horizon) {
-			old++
-		}
-	}
-	if stored, err = q.StoreHistory(ctx, arg); err != nil {
+	done, err := q.StoreHistory(ctx, arg)
+	if err != nil {
 		return 0, 0, fmt.Errorf("store: %w", err)
 	}
-	return stored, old, nil
+	var filled db.FillGapsParams
+	for i := range l.batch {
+		t := &l.batch[i]
+		if at[feedOf(t)].Gaps {
+			filled.Venues, filled.Symbols = append(filled.Venues, t.Venue), append(filled.Symbols, t.Symbol)
+			filled.Seqs, filled.Tss = append(filled.Seqs, t.Seq), append(filled.Tss, t.Time())
+		}
+	}
+	if len(filled.Seqs) > 0 {
+		filled.How = "backfill"
+		if err := q.FillGaps(ctx, filled); err != nil {
+			return 0, 0, fmt.Errorf("fill gaps: %w", err)
+		}
+	}
+	return done.Stored, done.Old, nil
 }

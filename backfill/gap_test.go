@@ -24,7 +24,7 @@ func TestGaps(t *testing.T) {
 	ticks := days(time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -3), 2, 4000, "A", "B")
 	a := func(seq int) int { return 2 * (seq - 1) }
 	d.Commit(t, []dbtest.Tick{{TS: ticks[a(1000)].Time(), Symbol: "A", Venue: "V", Price: 1, Size: 1, Seq: 1000}}, nil)
-	// Gaps of A above 1000: 1001 to 1010 (with Jump), 2000, 3001 to 3003, over a batch's end or not.
+	// Gaps of A above 1000: 1001 to 1010, 2000, 3001 to 3003, over a batch's end or not.
 	file := slices.Clone(ticks)
 	file = slices.DeleteFunc(file, func(t feed.Tick) bool {
 		return t.Symbol == "A" && (t.Seq <= 1010 || t.Seq == 2000 || t.Seq > 3000 && t.Seq <= 3003) || t.Symbol == "B" && (t.Seq < 20 || t.Seq == 40)
@@ -35,7 +35,7 @@ func TestGaps(t *testing.T) {
 		file = append(file, k)
 	}
 	for range 2 {
-		l := backfill.New(backfill.Config{Pool: pool, Batch: 1500, Jump: true})
+		l := backfill.New(backfill.Config{Pool: pool, Batch: 1500})
 		for i := range file {
 			if err := l.Add(t.Context(), &file[i]); err != nil {
 				t.Fatal(err)
@@ -69,5 +69,22 @@ func TestGaps(t *testing.T) {
 	var n int
 	if err := d.Pool.QueryRow(t.Context(), "SELECT count(*) FROM feed_gaps").Scan(&n); err != nil || n != len(want) {
 		t.Errorf("%d gaps in all, want %d: %v", n, len(want), err)
+	}
+	// What was missing comes, in two files: each part is closed when it is stored.
+	for _, part := range []struct {
+		ticks []feed.Tick
+		want  string
+	}{
+		{[]feed.Tick{ticks[a(1002)], ticks[a(1003)], ticks[a(2000)]}, "{[1001,1002),[1004,1011)} {} {[3001,3004)} {[40,41)} backfill"},
+		{ticks[a(1):a(3500)], "{} {} {} {} backfill"},
+	} {
+		if _, err := load(t.Context(), pool, part.ticks); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := d.Pool.QueryRow(t.Context(), `SELECT string_agg(missing::text, ' ' ORDER BY symbol, from_seq) || ' ' || string_agg(DISTINCT closed_by, ' ')
+			FROM feed_gaps WHERE (missing = '{}') = (closed_at IS NOT NULL)`).Scan(&got); err != nil || got != part.want {
+			t.Errorf("still missing are %s, want %s: %v", got, part.want, err)
+		}
 	}
 }

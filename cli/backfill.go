@@ -17,7 +17,6 @@ type backfillCmd struct {
 	Files []string `arg:"" help:"CSV files of trades or of bars; plain, gzip or zstd; - is standard input." name:"file"`
 	fileFlags
 	Batch int  `help:"Maximum number of ticks in one transaction." default:"${backfill_batch}" placeholder:"N"`
-	Jump  bool `help:"Accept a file that begins ahead of the feed position: ingest drops the ticks in between as duplicates if they arrive." env:"-"`
 }
 
 // Help is shown below the flags.
@@ -43,7 +42,7 @@ func (c *backfillCmd) Run(e *env) error {
 	}
 	defer pool.Close()
 	for _, name := range c.Files {
-		if err := c.load(e, name, zone, backfill.New(backfill.Config{Pool: pool, Batch: c.Batch, Jump: c.Jump, Log: e.log})); err != nil {
+		if err := c.load(e, name, zone, backfill.New(backfill.Config{Pool: pool, Batch: c.Batch, Log: e.log})); err != nil {
 			return err
 		}
 	}
@@ -82,12 +81,6 @@ func (c *backfillCmd) load(e *env, name string, zone *time.Location, l *backfill
 // refused turns what the loader refuses into a usage error that names the flag to
 // change.
 func refused(err error) error {
-	if e, ok := errors.AsType[*backfill.SeqError](err); ok {
-		return usagef("%w, or check --timezone", e)
-	}
-	if e, ok := errors.AsType[*backfill.JumpError](err); ok {
-		return usagef("%w; load the missing ticks first, wait until ingest has stored them, or skip them with --jump", e)
-	}
 	if e, ok := errors.AsType[*backfill.TimeError](err); ok {
 		return usagef("%w: was it loaded with another --timezone? A file with other seqs for the same ticks needs a --venue of its own", e)
 	}

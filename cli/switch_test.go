@@ -114,9 +114,6 @@ func TestForgottenVariables(t *testing.T) {
 	if r := parse("retention").Retention; r.Ticks.set {
 		t.Error("retention: --ticks is set")
 	}
-	if b := parse("backfill", "x.csv").Backfill; b.Jump {
-		t.Error("backfill: --jump is set")
-	}
 	var errOut bytes.Buffer
 	if code := Main(context.Background(), []string{"dlq", "discard", "--database-url", url}, io.Discard, &errOut); code != exitUsage || !strings.Contains(errOut.String(), "want offsets, --reason or --all") {
 		t.Errorf("dlq discard: want exit code 2 and an error that names what is missing, got %d, %s", code, &errOut)

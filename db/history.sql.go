@@ -79,12 +79,13 @@ func (q *Queries) HandledDeadLetters(ctx context.Context, topic string) ([]Handl
 }
 
 const lockFeeds = `-- name: LockFeeds :many
-INSERT INTO feed_positions AS p (venue, symbol, last_seq, last_ts)
-SELECT u.venue, u.symbol, 0, u.ts
+INSERT INTO feed_positions AS p (venue, symbol, last_seq, last_ts, version)
+SELECT u.venue, u.symbol, -1, u.ts, 0
 FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol, unnest($3::timestamptz[]) AS ts) u
 ORDER BY u.symbol, u.venue
 ON CONFLICT (symbol, venue) DO UPDATE SET updated_at = p.updated_at
-RETURNING p.venue, p.symbol, p.last_seq, p.last_ts
+RETURNING p.venue, p.symbol, p.last_seq, p.last_ts, p.version,
+          EXISTS (SELECT FROM feed_gaps g WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL) AS gaps
 `
 
 type LockFeedsParams struct {
@@ -98,10 +99,12 @@ type LockFeedsRow struct {
 	Symbol  string
 	LastSeq int64
 	LastTs  time.Time
+	Version int64
+	Gaps    bool
 }
 
 // Locks these feeds against ingest until the transaction ends, and returns their
-// positions; a new feed has seq 0.
+// positions. A new feed has version 0 and seq -1.
 func (q *Queries) LockFeeds(ctx context.Context, arg LockFeedsParams) ([]LockFeedsRow, error) {
 	rows, err := q.db.Query(ctx, lockFeeds, arg.Venues, arg.Symbols, arg.Tss)
 	if err != nil {
@@ -116,6 +119,8 @@ func (q *Queries) LockFeeds(ctx context.Context, arg LockFeedsParams) ([]LockFee
 			&i.Symbol,
 			&i.LastSeq,
 			&i.LastTs,
+			&i.Version,
+			&i.Gaps,
 		); err != nil {
 			return nil, err
 		}
@@ -130,17 +135,18 @@ func (q *Queries) LockFeeds(ctx context.Context, arg LockFeedsParams) ([]LockFee
 const nearestShifted = `-- name: NearestShifted :many
 SELECT u.venue::text AS venue, u.symbol::text AS symbol, u.seq::bigint AS seq, u.ts::timestamptz AS given, s.ts::timestamptz AS stored
 FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol,
-             unnest($3::bigint[]) AS seq, unnest($4::timestamptz[]) AS ts) u
+             unnest($3::bigint[]) AS seq, unnest($4::timestamptz[]) AS ts,
+             unnest($5::float8[]) AS price, unnest($6::float8[]) AS size) u
 CROSS JOIN LATERAL (
     SELECT t.ts FROM generate_series(-104, 104) k
     CROSS JOIN LATERAL (
         SELECT t.ts FROM ticks t
-        WHERE t.symbol = u.symbol AND t.venue = u.venue AND t.seq = u.seq
+        WHERE t.symbol = u.symbol AND t.venue = u.venue AND t.seq = u.seq AND t.price = u.price AND t.size = u.size
           AND t.ts >= u.ts + k * INTERVAL '15 minutes' - INTERVAL '1 second' AND t.ts <= u.ts + k * INTERVAL '15 minutes' + INTERVAL '1 second'
-          AND t.ts >= $5::timestamptz - INTERVAL '27 hours' AND t.ts <= $6::timestamptz + INTERVAL '27 hours'
-        LIMIT 1
+          AND t.ts >= $7::timestamptz - INTERVAL '27 hours' AND t.ts <= $8::timestamptz + INTERVAL '27 hours'
+        ORDER BY greatest(t.ts, u.ts) - least(t.ts, u.ts) LIMIT 1
     ) t
-    ORDER BY abs(k) LIMIT 1
+    ORDER BY abs(k), greatest(t.ts, u.ts) - least(t.ts, u.ts) LIMIT 1
 ) s
 `
 
@@ -149,6 +155,8 @@ type NearestShiftedParams struct {
 	Symbols []string
 	Seqs    []int64
 	Tss     []time.Time
+	Prices  []float64
+	Sizes   []float64
 	Oldest  time.Time
 	Newest  time.Time
 }
@@ -161,15 +169,18 @@ type NearestShiftedRow struct {
 	Stored time.Time
 }
 
-// The same, among the times that another time zone would give: whole quarters of
-// an hour away, up to 26 hours; oldest and newest bound the ts given. 10 to 50 ms
-// however many ticks there are.
+// Finds ticks of these seqs, prices and sizes among the times that another time
+// zone would give: whole quarters of an hour away, up to 26 hours; of each the
+// nearest. oldest and newest bound the ts given. 10 to 50 ms however many ticks
+// there are.
 func (q *Queries) NearestShifted(ctx context.Context, arg NearestShiftedParams) ([]NearestShiftedRow, error) {
 	rows, err := q.db.Query(ctx, nearestShifted,
 		arg.Venues,
 		arg.Symbols,
 		arg.Seqs,
 		arg.Tss,
+		arg.Prices,
+		arg.Sizes,
 		arg.Oldest,
 		arg.Newest,
 	)
@@ -197,95 +208,66 @@ func (q *Queries) NearestShifted(ctx context.Context, arg NearestShiftedParams) 
 	return items, nil
 }
 
-const nearestStored = `-- name: NearestStored :many
-SELECT u.venue::text AS venue, u.symbol::text AS symbol, u.seq::bigint AS seq, u.ts::timestamptz AS given, s.ts::timestamptz AS stored
-FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol,
-             unnest($3::bigint[]) AS seq, unnest($4::timestamptz[]) AS ts) u
-CROSS JOIN LATERAL (
-    SELECT t.ts FROM (
-        SELECT k.ts FROM ticks k WHERE k.symbol = u.symbol AND k.venue = u.venue AND k.seq = u.seq
-        UNION ALL
-        SELECT k.ts FROM late_ticks k WHERE k.symbol = u.symbol AND k.venue = u.venue AND k.seq = u.seq
-    ) t
-    ORDER BY greatest(t.ts, u.ts) - least(t.ts, u.ts) LIMIT 1
-) s
-`
-
-type NearestStoredParams struct {
-	Venues  []string
-	Symbols []string
-	Seqs    []int64
-	Tss     []time.Time
-}
-
-type NearestStoredRow struct {
-	Venue  string
-	Symbol string
-	Seq    int64
-	Given  time.Time
-	Stored time.Time
-}
-
-// Finds ticks of these seqs, whatever their ts; of each seq the tick that is
-// nearest to the ts given. Reads all ticks of their symbols: where one has a
-// million, 0.2 to 0.4 s for each seq in the row store, some ms in the columnstore,
-// which knows what seqs lie where (native and embedded, 2 cores).
-func (q *Queries) NearestStored(ctx context.Context, arg NearestStoredParams) ([]NearestStoredRow, error) {
-	rows, err := q.db.Query(ctx, nearestStored,
-		arg.Venues,
-		arg.Symbols,
-		arg.Seqs,
-		arg.Tss,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []NearestStoredRow
-	for rows.Next() {
-		var i NearestStoredRow
-		if err := rows.Scan(
-			&i.Venue,
-			&i.Symbol,
-			&i.Seq,
-			&i.Given,
-			&i.Stored,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const storeHistory = `-- name: StoreHistory :one
 WITH given AS MATERIALIZED (
-    SELECT DISTINCT ON (u.venue, u.symbol, u.seq) u.ts, u.symbol, u.price, u.size, u.seq, u.venue
+    SELECT DISTINCT ON (u.venue, u.symbol, u.ts, u.seq, u.price, u.size) u.ts, u.symbol, u.price, u.size, u.seq, u.venue, u.side, u.flags, u.at
     FROM (SELECT unnest($1::timestamptz[]) AS ts, unnest($2::text[]) AS symbol, unnest($3::float8[]) AS price,
-                 unnest($4::float8[]) AS size, unnest($5::bigint[]) AS seq, unnest($6::text[]) AS venue) u
-    ORDER BY u.venue, u.symbol, u.seq
+                 unnest($4::float8[]) AS size, unnest($5::bigint[]) AS seq, unnest($6::text[]) AS venue,
+                 unnest($7::smallint[]) AS side, unnest($8::int[]) AS flags, generate_subscripts($1::timestamptz[], 1) AS at) u
+    ORDER BY u.venue, u.symbol, u.ts, u.seq, u.price, u.size, u.at
 ), there AS MATERIALIZED (
-    SELECT t.venue, t.symbol, t.seq FROM ticks t
-    WHERE t.ts >= $7::timestamptz AND t.ts <= $8::timestamptz AND t.symbol = ANY ($9::text[])
+    SELECT t.venue, t.symbol, t.ts, t.seq, t.price, t.size, false AS undone FROM ticks t
+    WHERE t.ts >= $9::timestamptz AND t.ts <= $10::timestamptz AND t.symbol = ANY ($11::text[])
     UNION ALL
-    SELECT t.venue, t.symbol, t.seq FROM late_ticks t
-    WHERE t.ts >= $7::timestamptz AND t.ts <= $8::timestamptz
+    SELECT t.venue, t.symbol, t.ts, t.seq, t.price, t.size, false FROM late_ticks t
+    WHERE t.ts >= $9::timestamptz AND t.ts <= $10::timestamptz
+    UNION ALL
+    SELECT t.venue, t.symbol, t.ts, t.seq, t.price, t.size, true FROM ticks_undone t
+    WHERE t.ts >= $9::timestamptz AND t.ts <= $10::timestamptz AND t.symbol = ANY ($11::text[])
+), compared AS MATERIALIZED (
+    SELECT g.ts, g.symbol, g.price, g.size, g.seq, g.venue, g.side, g.flags, g.at, k.venue IS NOT NULL AS known,
+           coalesce(o.price, lag(g.price) OVER same) AS other_price, coalesce(o.size, lag(g.size) OVER same) AS other_size,
+           coalesce((SELECT v.conflicts FROM feed_venues v WHERE v.venue = g.venue), 'keep') AS conflicts
+    FROM given g
+    LEFT JOIN (SELECT DISTINCT t.venue, t.symbol, t.ts, t.seq, t.price, t.size FROM there t) k
+           ON k.venue = g.venue AND k.symbol = g.symbol AND k.ts = g.ts AND k.seq = g.seq AND k.price = g.price AND k.size = g.size
+    LEFT JOIN (SELECT DISTINCT ON (t.venue, t.symbol, t.ts, t.seq) t.venue, t.symbol, t.ts, t.seq, t.price, t.size, t.undone FROM there t WHERE NOT t.undone ORDER BY t.venue, t.symbol, t.ts, t.seq) o
+           ON o.venue = g.venue AND o.symbol = g.symbol AND o.ts = g.ts AND o.seq = g.seq
+    WINDOW same AS (PARTITION BY g.venue, g.symbol, g.ts, g.seq ORDER BY g.at)
+), judged AS MATERIALIZED (
+    SELECT c.ts, c.symbol, c.price, c.size, c.seq, c.venue, c.side, c.flags, c.at, c.known, c.other_price, c.other_size, c.conflicts, CASE WHEN c.known THEN 'known' WHEN c.ts < $12::timestamptz THEN 'old' WHEN c.other_price IS NOT NULL THEN c.conflicts ELSE 'new' END AS fate
+    FROM compared c
 ), fresh AS MATERIALIZED (
-    SELECT g.ts, g.symbol, g.price, g.size, g.seq, g.venue FROM given g
-    WHERE g.ts >= $10::timestamptz AND NOT EXISTS (SELECT FROM there t WHERE t.venue = g.venue AND t.symbol = g.symbol AND t.seq = g.seq)
+    SELECT j.ts, j.symbol, j.price, j.size, j.seq, j.venue, j.side, j.flags, j.at, j.known, j.other_price, j.other_size, j.conflicts, j.fate FROM judged j WHERE j.fate IN ('new', 'keep')
 ), stored AS (
-    INSERT INTO ticks (ts, symbol, price, size, seq, venue)
-    SELECT f.ts, f.symbol, f.price, f.size, f.seq, f.venue FROM fresh f ORDER BY f.symbol, f.ts, f.seq
+    INSERT INTO ticks (ts, symbol, price, size, seq, venue, side, flags)
+    SELECT f.ts, f.symbol, f.price, f.size, f.seq, f.venue, nullif(f.side, 0), f.flags FROM fresh f ORDER BY f.symbol, f.ts, f.seq
     RETURNING 1
+), conflicting AS (
+    INSERT INTO feed_conflicts (venue, symbol, ts, seq, stored_price, stored_size, price, size, outcome)
+    SELECT j.venue, j.symbol, j.ts, j.seq, j.other_price, j.other_size, j.price, j.size, CASE j.fate WHEN 'keep' THEN 'kept' WHEN 'correct' THEN 'corrected' ELSE 'refused' END
+    FROM judged j WHERE j.fate IN ('keep', 'correct', 'refuse')
+    RETURNING 1
+), changing AS (
+    INSERT INTO tick_changes (kind, symbol, venue, seq, ts, price, size, side, flags, origin)
+    SELECT 'correct', j.symbol, j.venue, j.seq, j.ts, j.price, j.size, nullif(j.side, 0), j.flags, $13
+    FROM judged j WHERE j.fate = 'correct' ORDER BY j.at
+), tops AS (
+    SELECT DISTINCT ON (f.venue, f.symbol) f.venue, f.symbol, f.ts, f.seq, first_value(f.ts) OVER (PARTITION BY f.venue, f.symbol ORDER BY f.ts) AS oldest
+    FROM fresh f ORDER BY f.venue, f.symbol, f.ts DESC, f.seq DESC
+), runs AS (
+    -- Ticks of the present run, or of a feed that has none. Seqs from 2^62 on stand
+    -- for content.
+    SELECT f.venue, f.symbol, max(f.seq) AS seq FROM fresh f JOIN feed_positions p ON p.symbol = f.symbol AND p.venue = f.venue
+    WHERE f.seq < 4611686018427387904 AND (p.last_seq < 0 OR p.run_since IS NULL OR f.ts >= p.run_since) GROUP BY f.venue, f.symbol
 ), moved AS (
-    INSERT INTO feed_positions AS p (venue, symbol, last_seq, last_ts)
-    SELECT g.venue, g.symbol, max(g.seq), max(g.ts) FROM given g GROUP BY g.venue, g.symbol
-    ON CONFLICT (symbol, venue) DO UPDATE
-    SET last_seq = excluded.last_seq, last_ts = greatest(p.last_ts, excluded.last_ts), updated_at = now()
-    WHERE excluded.last_seq > p.last_seq
+    UPDATE feed_positions p
+    SET last_seq = greatest(p.last_seq, r.seq), version = p.version + 1, updated_at = now(),
+        last_ts = CASE WHEN p.version = 0 OR (t.ts, t.seq) > (p.last_ts, p.top_seq) THEN t.ts ELSE p.last_ts END,
+        top_seq = CASE WHEN p.version = 0 OR (t.ts, t.seq) > (p.last_ts, p.top_seq) THEN t.seq ELSE p.top_seq END,
+        run_since = CASE WHEN p.version = 0 THEN t.oldest ELSE p.run_since END
+    FROM tops t LEFT JOIN runs r ON r.symbol = t.symbol AND r.venue = t.venue
+    WHERE p.symbol = t.symbol AND p.venue = t.venue
 ), noted AS (
     INSERT INTO _hypertick.late_arrivals (symbol, venue, after_seq, last_seq, oldest, newest)
     SELECT f.symbol, f.venue, min(f.seq) - 1, max(f.seq), min(f.ts), max(f.ts) FROM fresh f GROUP BY f.symbol, f.venue
@@ -294,14 +276,17 @@ WITH given AS MATERIALIZED (
     INSERT INTO feed_gaps (venue, symbol, from_seq, to_seq, before_ts, after_ts)
     SELECT s.venue, s.symbol, s.before + 1, s.seq - 1, s.before_ts, s.ts
     FROM (
-        SELECT g.venue, g.symbol, g.seq, g.ts, lag(g.seq, 1, nullif(p.last_seq, 0)) OVER w AS before, lag(g.ts, 1, p.last_ts) OVER w AS before_ts
-        FROM given g JOIN feed_positions p ON p.symbol = g.symbol AND p.venue = g.venue AND g.seq > p.last_seq
-        WHERE NOT EXISTS (SELECT FROM feed_venues v WHERE v.venue = g.venue AND NOT v.contiguous)
+        SELECT g.venue, g.symbol, g.seq, g.ts, lag(g.seq, 1, nullif(p.last_seq, -1)) OVER w AS before, lag(g.ts, 1, p.last_ts) OVER w AS before_ts
+        FROM fresh g JOIN feed_positions p ON p.symbol = g.symbol AND p.venue = g.venue AND g.seq > p.last_seq
+        WHERE g.seq < 4611686018427387904 AND (p.run_since IS NULL OR p.version = 0 OR g.ts >= p.run_since)
+          AND NOT EXISTS (SELECT FROM feed_venues v WHERE v.venue = g.venue AND NOT v.contiguous)
         WINDOW w AS (PARTITION BY g.venue, g.symbol ORDER BY g.seq)
     ) s
     WHERE s.seq > s.before + 1
 )
-SELECT count(*) FROM stored
+SELECT (SELECT count(*) FROM stored) AS stored, (SELECT count(*) FROM conflicting) AS conflicts,
+       (SELECT count(*) FROM judged j WHERE j.fate = 'known') AS known, (SELECT count(*) FROM judged j WHERE j.fate = 'old') AS old,
+       (SELECT count(*) FROM judged j WHERE j.fate = 'refuse') AS refused, (SELECT count(*) FROM judged j WHERE j.fate = 'correct') AS corrected
 `
 
 type StoreHistoryParams struct {
@@ -311,17 +296,30 @@ type StoreHistoryParams struct {
 	Sizes   []float64
 	Seqs    []int64
 	Venues  []string
+	Sides   []int16
+	Flags   []int32
 	Oldest  time.Time
 	Newest  time.Time
 	Sources []string
 	Horizon time.Time
+	Origin  string
 }
 
-// Stores ticks that are not stored yet, as ingest does: positions only rise, and
-// changed bars and the gaps of contiguous feeds are recorded. Returns the number of
-// ticks stored. oldest and newest bound the search for duplicates. A tick older than
-// the retention horizon only moves its position.
-func (q *Queries) StoreHistory(ctx context.Context, arg StoreHistoryParams) (int64, error) {
+type StoreHistoryRow struct {
+	Stored    int64
+	Conflicts int64
+	Known     int64
+	Old       int64
+	Refused   int64
+	Corrected int64
+}
+
+// Stores ticks that are not stored yet, as ingest does: a tick equal to a stored or
+// undone one is a duplicate, one that differs in price or size alone a conflict.
+// Positions rise, changed bars, conflicts, and the gaps of contiguous feeds are
+// recorded. oldest and newest bound the ts given. A tick older than the retention
+// horizon is not stored. The feeds must be locked, see LockFeeds.
+func (q *Queries) StoreHistory(ctx context.Context, arg StoreHistoryParams) (StoreHistoryRow, error) {
 	row := q.db.QueryRow(ctx, storeHistory,
 		arg.Tss,
 		arg.Symbols,
@@ -329,12 +327,22 @@ func (q *Queries) StoreHistory(ctx context.Context, arg StoreHistoryParams) (int
 		arg.Sizes,
 		arg.Seqs,
 		arg.Venues,
+		arg.Sides,
+		arg.Flags,
 		arg.Oldest,
 		arg.Newest,
 		arg.Sources,
 		arg.Horizon,
+		arg.Origin,
 	)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
+	var i StoreHistoryRow
+	err := row.Scan(
+		&i.Stored,
+		&i.Conflicts,
+		&i.Known,
+		&i.Old,
+		&i.Refused,
+		&i.Corrected,
+	)
+	return i, err
 }

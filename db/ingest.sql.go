@@ -17,22 +17,25 @@ WITH offsets AS (
     WHERE o.topic = $1 AND o.partition = u.partition AND o.next_offset = u.expected
     RETURNING 1
 ), moved AS (
-    UPDATE feed_positions p SET last_seq = u.seq, last_ts = greatest(p.last_ts, u.ts), updated_at = now()
-    FROM (SELECT unnest($5::text[]) AS symbol, unnest($6::text[]) AS venue, unnest($7::bigint[]) AS expected, unnest($8::bigint[]) AS seq, unnest($9::timestamptz[]) AS ts) u
-    WHERE p.symbol = u.symbol AND p.venue = u.venue AND p.last_seq = u.expected
+    UPDATE feed_positions p SET last_seq = u.seq, last_ts = u.ts, top_seq = u.top, run_since = u.since, runs = u.runs, version = u.version, updated_at = now()
+    FROM (SELECT unnest($5::text[]) AS symbol, unnest($6::text[]) AS venue, unnest($7::bigint[]) AS expected, unnest($8::bigint[]) AS version,
+                 unnest($9::bigint[]) AS seq, unnest($10::timestamptz[]) AS ts, unnest($11::bigint[]) AS top, unnest($12::timestamptz[]) AS since, unnest($13::int[]) AS runs) u
+    WHERE p.symbol = u.symbol AND p.venue = u.venue AND p.version = u.expected
     RETURNING 1
 ), added AS (
-    INSERT INTO feed_positions (symbol, venue, last_seq, last_ts)
-    SELECT u.symbol, u.venue, u.seq, u.ts
-    FROM (SELECT unnest($10::text[]) AS symbol, unnest($11::text[]) AS venue, unnest($12::bigint[]) AS seq, unnest($13::timestamptz[]) AS ts) u
+    INSERT INTO feed_positions (symbol, venue, last_seq, last_ts, top_seq, run_since, runs, version)
+    SELECT u.symbol, u.venue, u.seq, u.ts, u.top, u.since, u.runs, u.version
+    FROM (SELECT unnest($14::text[]) AS symbol, unnest($15::text[]) AS venue, unnest($16::bigint[]) AS version,
+                 unnest($17::bigint[]) AS seq, unnest($18::timestamptz[]) AS ts, unnest($19::bigint[]) AS top, unnest($20::timestamptz[]) AS since, unnest($21::int[]) AS runs) u
     ON CONFLICT (symbol, venue) DO NOTHING
     RETURNING 1
 ), counted AS (
-    INSERT INTO ingest_activity AS a (minute, topic, partition, stored, duplicates, dead_letters, behind)
-    SELECT date_trunc('minute', now()), $1, u.partition, u.stored, u.duplicates, u.dead_letters, u.behind
-    FROM (SELECT unnest($2::int[]) AS partition, unnest($14::bigint[]) AS stored, unnest($15::bigint[]) AS duplicates, unnest($16::bigint[]) AS dead_letters, unnest($17::bigint[]) AS behind) u
+    INSERT INTO ingest_activity AS a (minute, topic, partition, stored, duplicates, conflicts, changes, dead_letters, behind)
+    SELECT date_trunc('minute', now()), $1, u.partition, u.stored, u.duplicates, u.conflicts, u.changes, u.dead_letters, u.behind
+    FROM (SELECT unnest($2::int[]) AS partition, unnest($22::bigint[]) AS stored, unnest($23::bigint[]) AS duplicates, unnest($24::bigint[]) AS conflicts, unnest($25::bigint[]) AS changes, unnest($26::bigint[]) AS dead_letters, unnest($27::bigint[]) AS behind) u
     ON CONFLICT (minute, topic, partition) DO UPDATE
     SET stored = a.stored + excluded.stored, duplicates = a.duplicates + excluded.duplicates,
+        conflicts = a.conflicts + excluded.conflicts, changes = a.changes + excluded.changes,
         dead_letters = a.dead_letters + excluded.dead_letters, behind = excluded.behind
 )
 SELECT (SELECT count(*) FROM offsets) AS offsets,
@@ -41,23 +44,33 @@ SELECT (SELECT count(*) FROM offsets) AS offsets,
 `
 
 type AdvanceIngestParams struct {
-	Topic           string
-	Partitions      []int32
-	ExpectedOffsets []int64
-	NextOffsets     []int64
-	Symbols         []string
-	Venues          []string
-	ExpectedSeqs    []int64
-	Seqs            []int64
-	Tss             []time.Time
-	NewSymbols      []string
-	NewVenues       []string
-	NewSeqs         []int64
-	NewTss          []time.Time
-	Stored          []int64
-	Duplicates      []int64
-	DeadLetters     []int64
-	Behind          []int64
+	Topic            string
+	Partitions       []int32
+	ExpectedOffsets  []int64
+	NextOffsets      []int64
+	Symbols          []string
+	Venues           []string
+	ExpectedVersions []int64
+	Versions         []int64
+	Seqs             []int64
+	Tss              []time.Time
+	Tops             []int64
+	Sinces           []time.Time
+	Runs             []int32
+	NewSymbols       []string
+	NewVenues        []string
+	NewVersions      []int64
+	NewSeqs          []int64
+	NewTss           []time.Time
+	NewTops          []int64
+	NewSinces        []time.Time
+	NewRuns          []int32
+	Stored           []int64
+	Duplicates       []int64
+	Conflicts        []int64
+	Changes          []int64
+	DeadLetters      []int64
+	Behind           []int64
 }
 
 type AdvanceIngestRow struct {
@@ -77,21 +90,56 @@ func (q *Queries) AdvanceIngest(ctx context.Context, arg AdvanceIngestParams) (A
 		arg.NextOffsets,
 		arg.Symbols,
 		arg.Venues,
-		arg.ExpectedSeqs,
+		arg.ExpectedVersions,
+		arg.Versions,
 		arg.Seqs,
 		arg.Tss,
+		arg.Tops,
+		arg.Sinces,
+		arg.Runs,
 		arg.NewSymbols,
 		arg.NewVenues,
+		arg.NewVersions,
 		arg.NewSeqs,
 		arg.NewTss,
+		arg.NewTops,
+		arg.NewSinces,
+		arg.NewRuns,
 		arg.Stored,
 		arg.Duplicates,
+		arg.Conflicts,
+		arg.Changes,
 		arg.DeadLetters,
 		arg.Behind,
 	)
 	var i AdvanceIngestRow
 	err := row.Scan(&i.Offsets, &i.Moved, &i.Added)
 	return i, err
+}
+
+const closeGapsAround = `-- name: CloseGapsAround :exec
+UPDATE feed_gaps g SET closed_at = now(), closed_by = 'restart'
+FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol, unnest($3::bigint[]) AS seq, unnest($4::bigint[]) AS last) u
+WHERE g.symbol = u.symbol AND g.venue = u.venue AND g.closed_at IS NULL AND g.from_seq <= u.seq AND g.to_seq >= u.seq AND g.to_seq < u.last
+`
+
+type CloseGapsAroundParams struct {
+	Venues  []string
+	Symbols []string
+	Seqs    []int64
+	Lasts   []int64
+}
+
+// A feed numbers again from seq on: the gap before the last seq of its old run, if
+// it holds the new one, was none.
+func (q *Queries) CloseGapsAround(ctx context.Context, arg CloseGapsAroundParams) error {
+	_, err := q.db.Exec(ctx, closeGapsAround,
+		arg.Venues,
+		arg.Symbols,
+		arg.Seqs,
+		arg.Lasts,
+	)
+	return err
 }
 
 const directCompress = `-- name: DirectCompress :one
@@ -114,9 +162,18 @@ func (q *Queries) DirectCompress(ctx context.Context) (float64, error) {
 }
 
 const feedPositions = `-- name: FeedPositions :many
-SELECT p.venue, p.symbol, p.last_seq, p.last_ts FROM feed_positions p
+SELECT p.venue, p.symbol, p.last_seq, p.last_ts, p.top_seq, p.run_since, p.runs, p.version,
+       EXISTS (SELECT FROM feed_gaps g WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL) AS gaps,
+       coalesce(j.from_seq, -1)::bigint AS jump_from, coalesce(j.before_ts, p.last_ts)::timestamptz AS jump_before
+FROM feed_positions p
 JOIN (SELECT unnest($1::text[]) AS symbol, unnest($2::text[]) AS venue) u
   ON p.symbol = u.symbol AND p.venue = u.venue
+LEFT JOIN LATERAL (
+    -- The last gap, if the run has just jumped over it.
+    SELECT g.from_seq, g.before_ts FROM feed_gaps g
+    WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL AND g.to_seq = p.last_seq - 1
+    ORDER BY g.id DESC LIMIT 1
+) j ON true
 `
 
 type FeedPositionsParams struct {
@@ -125,10 +182,17 @@ type FeedPositionsParams struct {
 }
 
 type FeedPositionsRow struct {
-	Venue   string
-	Symbol  string
-	LastSeq int64
-	LastTs  time.Time
+	Venue      string
+	Symbol     string
+	LastSeq    int64
+	LastTs     time.Time
+	TopSeq     int64
+	RunSince   *time.Time
+	Runs       int32
+	Version    int64
+	Gaps       bool
+	JumpFrom   int64
+	JumpBefore time.Time
 }
 
 func (q *Queries) FeedPositions(ctx context.Context, arg FeedPositionsParams) ([]FeedPositionsRow, error) {
@@ -145,6 +209,13 @@ func (q *Queries) FeedPositions(ctx context.Context, arg FeedPositionsParams) ([
 			&i.Symbol,
 			&i.LastSeq,
 			&i.LastTs,
+			&i.TopSeq,
+			&i.RunSince,
+			&i.Runs,
+			&i.Version,
+			&i.Gaps,
+			&i.JumpFrom,
+			&i.JumpBefore,
 		); err != nil {
 			return nil, err
 		}
@@ -154,6 +225,71 @@ func (q *Queries) FeedPositions(ctx context.Context, arg FeedPositionsParams) ([
 		return nil, err
 	}
 	return items, nil
+}
+
+const feedVenues = `-- name: FeedVenues :many
+SELECT v.venue, v.contiguous, v.non_positive_prices, v.conflicts FROM feed_venues v
+`
+
+func (q *Queries) FeedVenues(ctx context.Context) ([]FeedVenue, error) {
+	rows, err := q.db.Query(ctx, feedVenues)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FeedVenue
+	for rows.Next() {
+		var i FeedVenue
+		if err := rows.Scan(
+			&i.Venue,
+			&i.Contiguous,
+			&i.NonPositivePrices,
+			&i.Conflicts,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const fillGaps = `-- name: FillGaps :exec
+WITH came AS (
+    SELECT g.id, range_agg(int8range(u.seq, u.seq, '[]')) AS seqs
+    FROM (SELECT unnest($2::text[]) AS venue, unnest($3::text[]) AS symbol, unnest($4::bigint[]) AS seq, unnest($5::timestamptz[]) AS ts) u
+    JOIN feed_gaps g ON g.symbol = u.symbol AND g.venue = u.venue AND g.closed_at IS NULL AND g.from_seq <= u.seq AND g.to_seq >= u.seq
+     AND u.ts BETWEEN g.before_ts - INTERVAL '1 hour' AND g.after_ts + INTERVAL '1 hour'
+    GROUP BY g.id
+)
+UPDATE feed_gaps g
+SET filled = g.filled + came.seqs,
+    closed_at = CASE WHEN g.missing <@ came.seqs THEN now() END,
+    closed_by = CASE WHEN g.missing <@ came.seqs THEN $1::text END
+FROM came WHERE g.id = came.id AND g.missing && came.seqs
+`
+
+type FillGapsParams struct {
+	How     string
+	Venues  []string
+	Symbols []string
+	Seqs    []int64
+	Tss     []time.Time
+}
+
+// Closes the parts of open gaps whose ticks are stored. A seq of another run has
+// a trade time far from that of the gap.
+func (q *Queries) FillGaps(ctx context.Context, arg FillGapsParams) error {
+	_, err := q.db.Exec(ctx, fillGaps,
+		arg.How,
+		arg.Venues,
+		arg.Symbols,
+		arg.Seqs,
+		arg.Tss,
+	)
+	return err
 }
 
 const ingestOffsets = `-- name: IngestOffsets :many
@@ -189,6 +325,41 @@ func (q *Queries) IngestOffsets(ctx context.Context, arg IngestOffsetsParams) ([
 		return nil, err
 	}
 	return items, nil
+}
+
+const insertConflicts = `-- name: InsertConflicts :exec
+INSERT INTO feed_conflicts (venue, symbol, ts, seq, stored_price, stored_size, price, size, outcome)
+SELECT u.venue, u.symbol, u.ts, u.seq, u.stored_price, u.stored_size, u.price, u.size, u.outcome
+FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol, unnest($3::timestamptz[]) AS ts, unnest($4::bigint[]) AS seq,
+             unnest($5::float8[]) AS stored_price, unnest($6::float8[]) AS stored_size,
+             unnest($7::float8[]) AS price, unnest($8::float8[]) AS size, unnest($9::text[]) AS outcome) u
+`
+
+type InsertConflictsParams struct {
+	Venues       []string
+	Symbols      []string
+	Tss          []time.Time
+	Seqs         []int64
+	StoredPrices []float64
+	StoredSizes  []float64
+	Prices       []float64
+	Sizes        []float64
+	Outcomes     []string
+}
+
+func (q *Queries) InsertConflicts(ctx context.Context, arg InsertConflictsParams) error {
+	_, err := q.db.Exec(ctx, insertConflicts,
+		arg.Venues,
+		arg.Symbols,
+		arg.Tss,
+		arg.Seqs,
+		arg.StoredPrices,
+		arg.StoredSizes,
+		arg.Prices,
+		arg.Sizes,
+		arg.Outcomes,
+	)
+	return err
 }
 
 const insertFeedGaps = `-- name: InsertFeedGaps :exec
@@ -240,6 +411,48 @@ func (q *Queries) InsertIngestOffsets(ctx context.Context, arg InsertIngestOffse
 	return err
 }
 
+const insertTickChanges = `-- name: InsertTickChanges :exec
+INSERT INTO tick_changes (kind, symbol, venue, seq, ts, price, size, side, flags, origin)
+SELECT u.kind, u.symbol, u.venue, u.seq, CASE WHEN u.ts >= '1900-01-01Z' THEN u.ts END,
+       CASE u.kind WHEN 'correct' THEN u.price END, CASE u.kind WHEN 'correct' THEN u.size END,
+       CASE u.kind WHEN 'correct' THEN nullif(u.side, 0) END, CASE u.kind WHEN 'correct' THEN u.flags END, u.origin
+FROM (SELECT unnest($1::text[]) AS kind, unnest($2::text[]) AS symbol, unnest($3::text[]) AS venue, unnest($4::bigint[]) AS seq,
+             unnest($5::timestamptz[]) AS ts, unnest($6::float8[]) AS price, unnest($7::float8[]) AS size,
+             unnest($8::smallint[]) AS side, unnest($9::int[]) AS flags, unnest($10::text[]) AS origin,
+             generate_subscripts($1::text[], 1) AS at) u
+ORDER BY u.at
+`
+
+type InsertTickChangesParams struct {
+	Kinds   []string
+	Symbols []string
+	Venues  []string
+	Seqs    []int64
+	Tss     []time.Time
+	Prices  []float64
+	Sizes   []float64
+	Sides   []int16
+	Flags   []int32
+	Origins []string
+}
+
+// In the order of the arrays. A ts before 1900 stands for none.
+func (q *Queries) InsertTickChanges(ctx context.Context, arg InsertTickChangesParams) error {
+	_, err := q.db.Exec(ctx, insertTickChanges,
+		arg.Kinds,
+		arg.Symbols,
+		arg.Venues,
+		arg.Seqs,
+		arg.Tss,
+		arg.Prices,
+		arg.Sizes,
+		arg.Sides,
+		arg.Flags,
+		arg.Origins,
+	)
+	return err
+}
+
 const newestTradeTime = `-- name: NewestTradeTime :one
 SELECT coalesce(max(last_ts), '1970-01-01')::timestamptz AS newest FROM feed_positions
 `
@@ -252,24 +465,29 @@ func (q *Queries) NewestTradeTime(ctx context.Context) (time.Time, error) {
 	return newest, err
 }
 
-const nonContiguousVenues = `-- name: NonContiguousVenues :many
-SELECT venue FROM feed_venues WHERE NOT contiguous
+const pricedInstruments = `-- name: PricedInstruments :many
+SELECT i.symbol, i.non_positive_prices::boolean AS non_positive_prices FROM instruments i WHERE i.non_positive_prices IS NOT NULL
 `
 
-// Venues where a jump of seq is not a gap.
-func (q *Queries) NonContiguousVenues(ctx context.Context) ([]string, error) {
-	rows, err := q.db.Query(ctx, nonContiguousVenues)
+type PricedInstrumentsRow struct {
+	Symbol            string
+	NonPositivePrices bool
+}
+
+// Symbols with a setting of their own for prices at or below 0.
+func (q *Queries) PricedInstruments(ctx context.Context) ([]PricedInstrumentsRow, error) {
+	rows, err := q.db.Query(ctx, pricedInstruments)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []string
+	var items []PricedInstrumentsRow
 	for rows.Next() {
-		var venue string
-		if err := rows.Scan(&venue); err != nil {
+		var i PricedInstrumentsRow
+		if err := rows.Scan(&i.Symbol, &i.NonPositivePrices); err != nil {
 			return nil, err
 		}
-		items = append(items, venue)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -303,6 +521,76 @@ func (q *Queries) SkipIngestOffset(ctx context.Context, arg SkipIngestOffsetPara
 	return result.RowsAffected(), nil
 }
 
+const storedTicks = `-- name: StoredTicks :many
+SELECT u.at::int AS at, k.price, k.size, k.undone::boolean AS undone
+FROM (SELECT unnest($1::text[]) AS symbol, unnest($2::text[]) AS venue,
+             unnest($3::timestamptz[]) AS ts, unnest($4::bigint[]) AS seq, unnest($5::int[]) AS at) u
+CROSS JOIN LATERAL (
+    SELECT t.price, t.size, false AS undone FROM ticks t
+    WHERE t.symbol = u.symbol AND t.ts = u.ts AND t.venue = u.venue AND t.seq = u.seq
+      AND t.ts >= $6::timestamptz AND t.ts <= $7::timestamptz
+    UNION ALL
+    SELECT t.price, t.size, false FROM late_ticks t
+    WHERE t.ts = u.ts AND t.symbol = u.symbol AND t.venue = u.venue AND t.seq = u.seq
+    UNION ALL
+    SELECT t.price, t.size, true FROM ticks_undone t
+    WHERE t.symbol = u.symbol AND t.ts = u.ts AND t.venue = u.venue AND t.seq = u.seq
+) k
+`
+
+type StoredTicksParams struct {
+	Symbols []string
+	Venues  []string
+	Tss     []time.Time
+	Seqs    []int64
+	Ats     []int32
+	Oldest  time.Time
+	Newest  time.Time
+}
+
+type StoredTicksRow struct {
+	At     int32
+	Price  float64
+	Size   float64
+	Undone bool
+}
+
+// What is stored of these ticks, by venue, symbol, ts and seq: waiting and undone
+// ones too. The arrays are in order; at is the index. A symbol and a ts for each
+// lookup, so that the index serves it.
+func (q *Queries) StoredTicks(ctx context.Context, arg StoredTicksParams) ([]StoredTicksRow, error) {
+	rows, err := q.db.Query(ctx, storedTicks,
+		arg.Symbols,
+		arg.Venues,
+		arg.Tss,
+		arg.Seqs,
+		arg.Ats,
+		arg.Oldest,
+		arg.Newest,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []StoredTicksRow
+	for rows.Next() {
+		var i StoredTicksRow
+		if err := rows.Scan(
+			&i.At,
+			&i.Price,
+			&i.Size,
+			&i.Undone,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const tickHorizon = `-- name: TickHorizon :one
 SELECT coalesce(tick_horizon(), '1970-01-01')::timestamptz AS horizon
 `
@@ -312,4 +600,33 @@ func (q *Queries) TickHorizon(ctx context.Context) (time.Time, error) {
 	var horizon time.Time
 	err := row.Scan(&horizon)
 	return horizon, err
+}
+
+const tradeConditions = `-- name: TradeConditions :many
+SELECT c.code, c.flags FROM trade_conditions c
+`
+
+type TradeConditionsRow struct {
+	Code  string
+	Flags int32
+}
+
+func (q *Queries) TradeConditions(ctx context.Context) ([]TradeConditionsRow, error) {
+	rows, err := q.db.Query(ctx, tradeConditions)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TradeConditionsRow
+	for rows.Next() {
+		var i TradeConditionsRow
+		if err := rows.Scan(&i.Code, &i.Flags); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -3,3 +3,15 @@
 //   sqlc v1.31.1
 
 package db
+
+// Properties of venues. A venue that is not listed is contiguous. Ingest reads the table once a minute.
+type FeedVenue struct {
+	// See ticks.venue.
+	Venue string
+	// Whether seq rises by exactly one per symbol, so that a jump is a gap. Set it to false for venues that number across symbols.
+	Contiguous bool
+	// Whether prices at or below 0 are stored, as of futures and spreads. See instruments for single symbols.
+	NonPositivePrices bool
+	// What becomes of a tick whose ts and seq are stored with another price or size. keep: stored beside it. correct: it takes its place. refuse: it is a dead letter. Each is listed in feed_conflicts.
+	Conflicts string
+}

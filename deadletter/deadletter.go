@@ -3,6 +3,7 @@
 package deadletter
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -49,7 +50,8 @@ type Source struct {
 	Offset    int64
 }
 
-func (s Source) known() bool { return s.Topic != "" && s.Partition >= 0 && s.Offset >= 0 }
+// String is the topic, partition and offset, as tick_changes.origin has it.
+func (s Source) String() string { return fmt.Sprintf("%s/%d/%d", s.Topic, s.Partition, s.Offset) }
 
 // New returns the dead letter of a record. The two share their bytes.
 func New(r *kgo.Record, reason string) *DeadLetter {

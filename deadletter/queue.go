@@ -104,8 +104,8 @@ type Retried struct {
 // Retry stores the ticks of the dead letters that f selects, and marks each as
 // handled in the same transaction: if it is interrupted and called again, each
 // tick is stored exactly once. It calls left for each dead letter that cannot be
-// stored yet: the tick is invalid, is older than the retention horizon, or is
-// ahead of ingest, see AheadError.
+// stored yet: the tick is invalid, is older than the retention horizon, or a
+// setting of its symbol or venue refuses it.
 func (q *Queue) Retry(ctx context.Context, f Filter, left func(d *DeadLetter, why error)) (Retried, error) {
 	var n Retried
 	f.Handled = false
@@ -141,13 +141,6 @@ func (q *Queue) retry(ctx context.Context, d *DeadLetter) (how Outcome, why, err
 	if why := q.decoder.DecodeValid(d.Value, &t, time.Now()); why != nil {
 		return "", why, nil
 	}
-	horizon, err := db.New(q.cfg.Pool).TickHorizon(ctx)
-	if err != nil {
-		return "", nil, fmt.Errorf("read retention horizon: %w", err)
-	}
-	if t.Time().Before(horizon) {
-		return "", TooOld(horizon), nil
-	}
 	err = db.InTx(ctx, q.cfg.Pool, q.cfg.Log, func(tx pgx.Tx) error {
 		fresh, err := store(ctx, db.New(tx), &t, d.Source)
 		if err != nil {
@@ -163,8 +156,8 @@ func (q *Queue) retry(ctx context.Context, d *DeadLetter) (how Outcome, why, err
 		}
 		return err
 	})
-	if ahead, ok := errors.AsType[*AheadError](err); ok {
-		return "", ahead, nil
+	if refused, ok := errors.AsType[*feed.FieldError](err); ok {
+		return "", refused, nil
 	}
 	if errors.Is(err, errHandled) {
 		return "", nil, nil

@@ -9,106 +9,62 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// around is how far from the ts of a tick another of its seq is searched for
-// while its feed is locked.
-const around = time.Minute
-
-// AheadError is the error of a tick that is ahead of its feed position while
-// ticks before it are not ingested yet: ingest would drop those as duplicates.
-type AheadError struct {
-	Source
-	Next int64 // next offset of ingest in the partition, -1 if it has none
-	// Seq of the tick, and LastSeq of its feed position.
-	Seq, LastSeq int64
-}
-
-func (e *AheadError) Error() string {
-	switch {
-	case !e.known():
-		return fmt.Sprintf("its source offset is unknown, and its seq %d is ahead of the feed position %d: "+
-			"ingest would drop the ticks between as duplicates", e.Seq, e.LastSeq)
-	case e.Next < 0:
-		return fmt.Sprintf("ingest has not passed it yet (offset %d of partition %d of %s, where ingest has not begun)", e.Offset, e.Partition, e.Topic)
-	}
-	return fmt.Sprintf("ingest has not passed it yet (offset %d of partition %d of %s, ingest is at %d)", e.Offset, e.Partition, e.Topic, e.Next)
-}
-
 // store stores the tick of a record within a transaction, and reports whether it
-// was new: ticks of one feed with equal seq are the same, whatever their ts.
-//
-// The seq of a dead letter is mostly below its feed position, so that ingest would
-// drop it as a duplicate. It is therefore written to the database directly.
+// was new: a tick that is equal to a stored one is not. A cancel or a correction is
+// asked for as ingest does.
 func store(ctx context.Context, q *db.Queries, t *feed.Tick, from Source) (bool, error) {
-	// This is slow for a symbol with many ticks, so it comes before the lock.
-	last := int64(0)
-	rows, err := q.FeedPositions(ctx, db.FeedPositionsParams{Venues: []string{t.Venue}, Symbols: []string{t.Symbol}})
+	settings, err := db.ReadFeedSettings(ctx, q)
 	if err != nil {
-		return false, fmt.Errorf("read feed position: %w", err)
+		return false, err
 	}
-	if len(rows) > 0 {
-		last = rows[0].LastSeq
+	if err := t.CheckPrice(settings.NonPositive(t.Symbol, t.Venue)); err != nil {
+		return false, err
 	}
-	searched := t.Seq <= last
-	if searched {
-		if found, err := stored(ctx, q, t); found || err != nil {
-			return false, err
+	var at time.Time // before 1900: not known
+	if t.TS != feed.NoTime {
+		at = t.Time()
+	}
+	flags := settings.Flags(t.Conditions)
+	if t.Kind != feed.Trade {
+		err := q.InsertTickChanges(ctx, db.InsertTickChangesParams{
+			Kinds: []string{t.Kind.String()}, Symbols: []string{t.Symbol}, Venues: []string{t.Venue}, Seqs: []int64{t.Seq}, Tss: []time.Time{at},
+			Prices: []float64{t.Price}, Sizes: []float64{t.Size}, Sides: []int16{int16(t.Side)}, Flags: []int32{flags}, Origins: []string{from.String()},
+		})
+		if err != nil {
+			return false, fmt.Errorf("ask for the %v: %w", t.Kind, err)
 		}
+		return true, nil
 	}
 	// Ingest now waits for the lock, and all that it has stored is visible.
-	locked, err := q.LockFeeds(ctx, db.LockFeedsParams{Venues: []string{t.Venue}, Symbols: []string{t.Symbol}, Tss: []time.Time{t.Time()}})
+	locked, err := q.LockFeeds(ctx, db.LockFeedsParams{Venues: []string{t.Venue}, Symbols: []string{t.Symbol}, Tss: []time.Time{at}})
 	if err != nil {
 		return false, fmt.Errorf("lock feed: %w", err)
 	}
-	last = locked[0].LastSeq
-	switch {
-	case t.Seq > last:
-		// Ingest reads a partition in order: if it has committed the record, it has
-		// committed the ticks of the feed before it.
-		if err := checkIngested(ctx, q, t, from, last); err != nil {
-			return false, err
-		}
-	case !searched: // ingest has passed its seq since the search
-		if found, err := stored(ctx, q, t); found || err != nil {
-			return false, err
-		}
+	horizon, err := q.TickHorizon(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read retention horizon: %w", err)
 	}
-	n, err := q.StoreHistory(ctx, db.StoreHistoryParams{
-		Tss: []time.Time{t.Time()}, Symbols: []string{t.Symbol}, Prices: []float64{t.Price}, Sizes: []float64{t.Size},
-		Seqs: []int64{t.Seq}, Venues: []string{t.Venue}, Sources: []string{t.Symbol},
-		Oldest: t.Time().Add(-around), Newest: t.Time().Add(around),
+	done, err := q.StoreHistory(ctx, db.StoreHistoryParams{
+		Tss: []time.Time{at}, Symbols: []string{t.Symbol}, Prices: []float64{t.Price}, Sizes: []float64{t.Size},
+		Seqs: []int64{t.Seq}, Venues: []string{t.Venue}, Sides: []int16{int16(t.Side)}, Flags: []int32{flags},
+		Sources: []string{t.Symbol}, Oldest: at, Newest: at, Horizon: horizon, Origin: from.String(),
 	})
 	if err != nil {
 		return false, fmt.Errorf("store tick: %w", err)
 	}
-	return n > 0, nil
-}
-
-// stored reports whether a tick with the seq of t is stored.
-func stored(ctx context.Context, q *db.Queries, t *feed.Tick) (bool, error) {
-	rows, err := q.NearestStored(ctx, db.NearestStoredParams{
-		Venues: []string{t.Venue}, Symbols: []string{t.Symbol}, Seqs: []int64{t.Seq}, Tss: []time.Time{t.Time()},
-	})
-	if err != nil {
-		return false, fmt.Errorf("search for the tick: %w", err)
+	switch {
+	case done.Old > 0:
+		return false, TooOld(horizon)
+	case done.Refused > 0:
+		return false, &feed.FieldError{Field: "seq", Want: "want a tick of its own, got one of the ts and seq of a stored one with another price or size"}
 	}
-	return len(rows) > 0, nil
-}
-
-// checkIngested returns an AheadError unless ingest has committed the record.
-func checkIngested(ctx context.Context, q *db.Queries, t *feed.Tick, from Source, last int64) error {
-	ahead := &AheadError{Source: from, Next: -1, Seq: t.Seq, LastSeq: last}
-	if !from.known() {
-		return ahead
+	if locked[0].Gaps {
+		err := q.FillGaps(ctx, db.FillGapsParams{
+			Venues: []string{t.Venue}, Symbols: []string{t.Symbol}, Seqs: []int64{t.Seq}, Tss: []time.Time{at}, How: "stream",
+		})
+		if err != nil {
+			return false, fmt.Errorf("fill gaps: %w", err)
+		}
 	}
-	rows, err := q.IngestOffsets(ctx, db.IngestOffsetsParams{Topic: from.Topic, Partitions: []int32{from.Partition}})
-	if err != nil {
-		return fmt.Errorf("read ingest's offset: %w", err)
-	}
-	if len(rows) > 0 {
-		ahead.Next = rows[0].NextOffset
-	}
-	if ahead.Next <= from.Offset {
-		return ahead
-	}
-	return nil
+	return done.Stored+done.Corrected > 0, nil
 }

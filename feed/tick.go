@@ -32,6 +32,11 @@ const (
 // minTime is 1900-01-01 in Unix microseconds.
 const minTime = -2_208_988_800 * microsPerSecond
 
+// ContentSeq is the lowest seq that stands for content. A source without numbers
+// of its own gives its ticks ContentSeq and the ordinal among those of equal trade
+// time: they count nothing, and a jump between them is no gap.
+const ContentSeq = 1 << 62
+
 // Kind is what a message says of a trade.
 type Kind uint8
 

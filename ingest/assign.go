@@ -100,6 +100,7 @@ func (m *member) reset(ctx context.Context) error {
 	m.mu.Lock()
 	m.epoch.Add(1)
 	m.positions = newPositions()
+	m.planner.window.clear()
 	m.mu.Unlock()
 	if m.resets.Add(1) > 1 { // another member moves the same feeds
 		m.pause(ctx, time.Duration(min(m.resets.Load(), 20))*50*time.Millisecond)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/feed"
 )
 
@@ -18,34 +19,57 @@ type partition struct {
 	lane lane
 }
 
-type feedKey struct{ symbol, venue string }
+// delta is the change of one feed by one part.
+type delta struct {
+	pos               *position
+	stored            bool  // the database has a row
+	expected, version int64 // of that row, before and after
+	seq, ts, top      int64
+	since             int64
+	runs              int32
 
-// position caches a row of feed_positions, with the values it has once all
-// planned parts are committed.
-type position struct {
-	feedKey
-	home   int32 // the partition of the feed's last tick
-	stored bool  // the database has a row
-	seq    int64
-	ts     int64
+	oldest, newest int64 // rows written to ticks
+	least, most    int64 // their seqs
 
-	part  uint64 // the last part that moves it
-	delta int    // its index in the part's deltas
+	opened   []gap
+	filled   []arrival
+	restarts []restart
 }
 
-// delta is the change of one feed position by one part.
-type delta struct {
-	pos      *position
-	stored   bool
-	expected int64
-	seq, ts  int64
-	oldest   int64 // oldest row written to ticks
+// note adds a row written to ticks.
+func (d *delta) note(ts, seq int64) {
+	d.oldest, d.newest = min(d.oldest, ts), max(d.newest, ts)
+	d.least, d.most = min(d.least, seq), max(d.most, seq)
+}
+
+// join adds what a later part of the same transaction changes.
+func (d *delta) join(next *delta) {
+	d.version, d.seq, d.ts, d.top, d.since, d.runs = next.version, next.seq, next.ts, next.top, next.since, next.runs
+	d.oldest, d.newest = min(d.oldest, next.oldest), max(d.newest, next.newest)
+	d.least, d.most = min(d.least, next.least), max(d.most, next.most)
+	d.opened = append(d.opened, next.opened...)
+	d.filled = append(d.filled, next.filled...)
+	d.restarts = append(d.restarts, next.restarts...)
 }
 
 type gap struct {
 	feedKey
 	from, to      int64
 	before, after int64
+}
+
+// conflict is a tick that has the ts and seq of a stored one.
+type conflict struct {
+	feed.Tick
+	other   stored
+	outcome string // as in feed_conflicts.outcome
+}
+
+// change is a cancel or a correction.
+type change struct {
+	feed.Tick
+	flags  int32
+	offset int64
 }
 
 // part is a range of records of one partition that is committed as a whole.
@@ -61,14 +85,16 @@ type part struct {
 	dups      int
 	newest    int64
 	deltas    []delta
-	gaps      []gap
+	conflicts []conflict
+	changes   []change
 	dead      []deadLetter
 }
 
 func (p *part) reset(id uint64, of *partition) {
 	*p = part{
 		id: id, partition: of, from: of.next, to: of.next, newest: never,
-		rows: p.rows[:0], lateRows: p.lateRows[:0], deltas: p.deltas[:0], gaps: p.gaps[:0], dead: p.dead[:0],
+		rows: p.rows[:0], lateRows: p.lateRows[:0], deltas: p.deltas[:0],
+		conflicts: p.conflicts[:0], changes: p.changes[:0], dead: p.dead[:0],
 	}
 }
 
@@ -91,7 +117,10 @@ type chunk struct {
 
 type tick struct {
 	feed.Tick
-	pos *position // nil: a dead letter
+	flags   int32
+	pos     *position // nil: a dead letter, or one of the following
+	change  bool      // a cancel or a correction
+	control bool      // a record of the broker's own
 }
 
 func (b *batch) reset() {
@@ -134,6 +163,7 @@ const recentSlots = 1 << 11
 // positions caches feed positions. The decoder returns the same string for the
 // same symbol, so most lookups go by the address of the string, without hashing.
 type positions struct {
+	ids    uint32 // the last given to a position
 	byKey  map[feedKey]*position
 	recent [recentSlots]*position
 }
@@ -152,7 +182,13 @@ func (c *positions) get(symbol, venue string) *position {
 	return p
 }
 
-func (c *positions) put(p *position) { c.byKey[p.feedKey] = p }
+// add returns the position of a feed of which nothing is known yet.
+func (c *positions) add(key feedKey, home int32) *position {
+	c.ids++
+	p := &position{feedKey: key, id: c.ids, home: home, seq: -1, since: earliest}
+	c.byKey[key] = p
+	return p
+}
 
 // evict removes the positions whose last tick came from the given partitions:
 // another member may move them.
@@ -169,12 +205,16 @@ func (c *positions) evict(gone map[int32]bool) {
 type planner struct {
 	now, newest, horizon int64
 	after                int64
-	notContiguous        map[string]bool
-	parts                uint64 // created so far
+	venues               *db.FeedSettings
+	window               *window
+	found                map[identity][]stored // what the database has of the batch
+	searches             uint64                // searches begun so far
+	parts                uint64                // created so far
 }
 
-// plan decides for every tick of b whether it is stored, late, a duplicate or a
-// dead letter. It moves partitions and positions as if the batch were committed.
+// plan decides for every tick of b whether it is stored, late, a duplicate, in
+// conflict with another, or a dead letter. It moves partitions and positions as if
+// the batch were committed.
 func (pl *planner) plan(b *batch) {
 	newest := min(pl.newest, pl.now)
 	border := newest - pl.after
@@ -203,55 +243,82 @@ func (pl *planner) planChunk(b *batch, c *chunk, border int64, first uint64) (sh
 	dead := c.dead
 	for i := range c.ticks {
 		t, offset := &c.ticks[i], c.records[i].Offset
+		isDead := t.pos == nil && !t.change && !t.control
 		if offset < c.partition.next {
-			if t.pos == nil {
+			if isDead {
 				dead = dead[1:]
 			}
 			continue // polled twice, already planned
 		}
-		pos := t.pos
-		if pos == nil {
+		switch {
+		case isDead:
 			p.dead = append(p.dead, dead[0])
 			dead = dead[1:]
 			continue
+		case t.change:
+			p.changes = append(p.changes, change{t.Tick, t.flags, offset})
+			continue
+		case t.control:
+			continue
 		}
-		if t.Seq <= pos.seq {
+		pos := t.pos
+		v, other := pl.judge(t)
+		if v == isDuplicate {
 			p.dups++
 			continue
 		}
-		if pos.stored && t.Seq > pos.seq+1 && !pl.notContiguous[pos.venue] {
-			p.gaps = append(p.gaps, gap{pos.feedKey, pos.seq + 1, t.Seq - 1, pos.ts, t.TS})
+		if v == isConflict {
+			outcome := pl.venues.Outcome(pos.venue)
+			p.conflicts = append(p.conflicts, conflict{t.Tick, other, outcome})
+			switch outcome {
+			case db.ConflictCorrected:
+				x := change{t.Tick, t.flags, offset}
+				x.Kind = feed.Correct
+				p.changes = append(p.changes, x)
+				continue
+			case db.ConflictRefused:
+				p.dead = append(p.dead, newDeadLetter(c.records[i], conflictError(other)))
+				continue
+			}
 		}
 		tooOld := t.TS < pl.horizon
+		if tooOld && !(pos.stored && (t.Seq == pos.seq+1 || pos.gaps)) {
+			p.dead = append(p.dead, newTooOld(c.records[i], pl.horizon))
+			continue
+		}
 		late := !tooOld && c.partition.lane.late(t.TS, pl.after, pl.now)
 		if !tooOld && !late && p.direct.crosses(t.TS, border) {
 			p.to, c.partition.next = offset, offset
-			gaps := p.gaps
-			next := pl.addPart(b, c.partition)
-			if n := len(gaps); n > 0 && gaps[n-1].feedKey == pos.feedKey && gaps[n-1].to == t.Seq-1 {
-				p.gaps, next.gaps = gaps[:n-1], append(next.gaps, gaps[n-1]) // the gap belongs to this tick
-			}
-			p = next
+			p = pl.addPart(b, c.partition)
 		}
 		if pos.part != p.id {
 			shared = shared || pos.part >= first && pos.home != c.partition.id
 			pos.part, pos.delta = p.id, len(p.deltas)
-			p.deltas = append(p.deltas, delta{pos: pos, stored: pos.stored, expected: pos.seq, oldest: noRow})
+			p.deltas = append(p.deltas, delta{
+				pos: pos, stored: pos.stored, expected: pos.version, version: pos.version + 1,
+				oldest: noRow, newest: never, least: noRow, most: -1,
+			})
+			pos.version++
 		}
 		d := &p.deltas[pos.delta]
-		d.seq, d.ts = t.Seq, max(d.ts, t.TS)
-		pos.seq, pos.ts, pos.stored, pos.home = t.Seq, t.TS, true, c.partition.id
-		switch {
-		case tooOld:
+		pos.home = c.partition.id
+		if tooOld {
+			pos.pass(&t.Tick, d)
 			p.dead = append(p.dead, newTooOld(c.records[i], pl.horizon))
+			d.seq, d.ts, d.top, d.since, d.runs = pos.seq, pos.ts, pos.top, pos.since, pos.runs
 			continue
-		case late:
-			p.lateRows = appendRow(p.lateRows, &t.Tick, 0)
+		}
+		pos.follow(&t.Tick, pl.venues.Contiguous(pos.venue), d)
+		pos.raise(t.TS, t.Seq)
+		d.seq, d.ts, d.top, d.since, d.runs = pos.seq, pos.ts, pos.top, pos.since, pos.runs
+		pl.window.add(pos.id, t.TS, t.Seq, t.Price, t.Size)
+		if late {
+			p.lateRows = appendRow(p.lateRows, &t.Tick, t.flags)
 			p.late++
-		default:
+		} else {
 			p.direct.add(t.TS)
-			d.oldest = min(d.oldest, t.TS)
-			p.rows = appendRow(p.rows, &t.Tick, 0)
+			d.note(t.TS, t.Seq)
+			p.rows = appendRow(p.rows, &t.Tick, t.flags)
 		}
 		p.newest = max(p.newest, t.TS)
 		p.bytes += len(c.records[i].Value)

@@ -58,7 +58,7 @@ type writer struct {
 	reader  copyReader
 	bufs    [][]byte
 	args    db.AdvanceIngestParams
-	gaps    db.InsertFeedGapsParams
+	follow  follow
 	late    db.NoteArrivalsParams
 	merged  []delta
 	indexOf map[*position]int
@@ -96,10 +96,8 @@ func (w *writer) commit(ctx context.Context, parts []*part) error {
 	if int(moved.Offsets) != len(w.args.Partitions) || int(moved.Moved) != len(w.args.Symbols) || int(moved.Added) != len(w.args.NewSymbols) {
 		return errFenced
 	}
-	if len(w.gaps.Venues) > 0 {
-		if err := q.InsertFeedGaps(ctx, w.gaps); err != nil {
-			return fmt.Errorf("record gaps: %w", err)
-		}
+	if err := w.follow.write(ctx, q); err != nil {
+		return err
 	}
 	rows, late := 0, 0
 	for _, p := range parts {
@@ -138,8 +136,8 @@ func (w *writer) collectLate() {
 	for i := range w.merged {
 		if d := &w.merged[i]; d.oldest < minute {
 			a.Symbols, a.Venues = append(a.Symbols, d.pos.symbol), append(a.Venues, d.pos.venue)
-			a.AfterSeqs, a.LastSeqs = append(a.AfterSeqs, d.expected), append(a.LastSeqs, d.seq)
-			a.Oldests, a.Newests = append(a.Oldests, fromMicros(d.oldest)), append(a.Newests, fromMicros(d.ts))
+			a.AfterSeqs, a.LastSeqs = append(a.AfterSeqs, d.least-1), append(a.LastSeqs, d.most)
+			a.Oldests, a.Newests = append(a.Oldests, fromMicros(d.oldest)), append(a.Newests, fromMicros(d.newest))
 		}
 	}
 }
@@ -170,14 +168,12 @@ func (w *writer) collect(parts []*part) {
 	a := &w.args
 	*a = db.AdvanceIngestParams{
 		Topic: w.in.cfg.Topic, Partitions: a.Partitions[:0], ExpectedOffsets: a.ExpectedOffsets[:0], NextOffsets: a.NextOffsets[:0],
-		Stored: a.Stored[:0], Duplicates: a.Duplicates[:0], DeadLetters: a.DeadLetters[:0], Behind: a.Behind[:0],
-		Symbols: a.Symbols[:0], Venues: a.Venues[:0], ExpectedSeqs: a.ExpectedSeqs[:0], Seqs: a.Seqs[:0], Tss: a.Tss[:0],
-		NewSymbols: a.NewSymbols[:0], NewVenues: a.NewVenues[:0], NewSeqs: a.NewSeqs[:0], NewTss: a.NewTss[:0],
-	}
-	g := &w.gaps
-	*g = db.InsertFeedGapsParams{
-		Venues: g.Venues[:0], Symbols: g.Symbols[:0], FromSeqs: g.FromSeqs[:0], ToSeqs: g.ToSeqs[:0],
-		BeforeTss: g.BeforeTss[:0], AfterTss: g.AfterTss[:0],
+		Stored: a.Stored[:0], Duplicates: a.Duplicates[:0], Conflicts: a.Conflicts[:0], Changes: a.Changes[:0],
+		DeadLetters: a.DeadLetters[:0], Behind: a.Behind[:0],
+		Symbols: a.Symbols[:0], Venues: a.Venues[:0], ExpectedVersions: a.ExpectedVersions[:0], Versions: a.Versions[:0],
+		Seqs: a.Seqs[:0], Tss: a.Tss[:0], Tops: a.Tops[:0], Sinces: a.Sinces[:0], Runs: a.Runs[:0],
+		NewSymbols: a.NewSymbols[:0], NewVenues: a.NewVenues[:0], NewVersions: a.NewVersions[:0],
+		NewSeqs: a.NewSeqs[:0], NewTss: a.NewTss[:0], NewTops: a.NewTops[:0], NewSinces: a.NewSinces[:0], NewRuns: a.NewRuns[:0],
 	}
 	w.merged = w.merged[:0]
 	clear(w.indexOf)
@@ -190,41 +186,45 @@ func (w *writer) collect(parts []*part) {
 			a.ExpectedOffsets = append(a.ExpectedOffsets, p.from)
 			a.NextOffsets = append(a.NextOffsets, p.to)
 			a.Stored, a.Duplicates = append(a.Stored, 0), append(a.Duplicates, 0)
+			a.Conflicts, a.Changes = append(a.Conflicts, 0), append(a.Changes, 0)
 			a.DeadLetters, a.Behind = append(a.DeadLetters, 0), append(a.Behind, 0)
 		}
 		n := len(a.Partitions) - 1
 		a.Stored[n] += int64(p.direct.rows + p.late)
 		a.Duplicates[n] += int64(p.dups)
+		a.Conflicts[n] += int64(len(p.conflicts))
+		a.Changes[n] += int64(len(p.changes))
 		a.DeadLetters[n] += int64(len(p.dead))
 		a.Behind[n] = w.in.metrics.behind(p.partition.id, p.to)
-		for _, d := range p.deltas {
+		for j := range p.deltas {
+			d := &p.deltas[j]
 			at, ok := 0, false
 			if len(parts) > 1 {
 				at, ok = w.indexOf[d.pos]
 			}
 			if ok {
-				m := &w.merged[at]
-				m.seq, m.ts, m.oldest = d.seq, max(m.ts, d.ts), min(m.oldest, d.oldest)
+				w.merged[at].join(d)
 				continue
 			}
 			if len(parts) > 1 {
 				w.indexOf[d.pos] = len(w.merged)
 			}
-			w.merged = append(w.merged, d)
-		}
-		for _, x := range p.gaps {
-			g.Venues, g.Symbols = append(g.Venues, x.venue), append(g.Symbols, x.symbol)
-			g.FromSeqs, g.ToSeqs = append(g.FromSeqs, x.from), append(g.ToSeqs, x.to)
-			g.BeforeTss, g.AfterTss = append(g.BeforeTss, fromMicros(x.before)), append(g.AfterTss, fromMicros(x.after))
+			w.merged = append(w.merged, *d)
 		}
 	}
-	for _, d := range w.merged {
+	for i := range w.merged {
+		d := &w.merged[i]
 		if d.stored {
 			a.Symbols, a.Venues = append(a.Symbols, d.pos.symbol), append(a.Venues, d.pos.venue)
-			a.ExpectedSeqs, a.Seqs, a.Tss = append(a.ExpectedSeqs, d.expected), append(a.Seqs, d.seq), append(a.Tss, fromMicros(d.ts))
+			a.ExpectedVersions, a.Versions = append(a.ExpectedVersions, d.expected), append(a.Versions, d.version)
+			a.Seqs, a.Tss, a.Tops = append(a.Seqs, d.seq), append(a.Tss, fromMicros(d.ts)), append(a.Tops, d.top)
+			a.Sinces, a.Runs = append(a.Sinces, fromMicros(d.since)), append(a.Runs, d.runs)
 		} else {
 			a.NewSymbols, a.NewVenues = append(a.NewSymbols, d.pos.symbol), append(a.NewVenues, d.pos.venue)
-			a.NewSeqs, a.NewTss = append(a.NewSeqs, d.seq), append(a.NewTss, fromMicros(d.ts))
+			a.NewVersions = append(a.NewVersions, d.version)
+			a.NewSeqs, a.NewTss, a.NewTops = append(a.NewSeqs, d.seq), append(a.NewTss, fromMicros(d.ts)), append(a.NewTops, d.top)
+			a.NewSinces, a.NewRuns = append(a.NewSinces, fromMicros(d.since)), append(a.NewRuns, d.runs)
 		}
 	}
+	w.follow.collect(w.in.cfg.Topic, parts, w.merged)
 }

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -31,6 +32,12 @@ var errNoValue = &feed.FieldError{Field: "value", Want: "want a JSON object, got
 
 func newTooOld(r *kgo.Record, horizon int64) deadLetter {
 	return newDeadLetter(r, deadletter.TooOld(fromMicros(horizon)))
+}
+
+// conflictError is the reason to refuse a tick in conflict with a stored one.
+func conflictError(other stored) error {
+	return &feed.FieldError{Field: "seq", Want: fmt.Sprintf("want a tick of its own, got one of the ts and seq of a stored one with price %v and size %v",
+		other.price, other.size)}
 }
 
 // publishDeadLetters publishes the dead letters of b and returns when the broker

@@ -32,7 +32,7 @@ func bad(i int) (value []byte, field string) {
 	case 3:
 		return []byte("[]"), "value"
 	case 4:
-		return swap(`"S00"`, `"lower case"`), "symbol"
+		return swap(`"S00"`, `"space at the end "`), "symbol"
 	case 5:
 		return swap("2026-01-02T03:04:05Z", "yesterday"), "ts"
 	case 6:
@@ -44,7 +44,7 @@ func bad(i int) (value []byte, field string) {
 	case 9:
 		return swap(`"size":1`, `"size":-1`), "size"
 	case 10:
-		return swap(strconv.Itoa(1_000_000+i), "0"), "seq"
+		return swap(strconv.Itoa(1_000_000+i), "-1"), "seq"
 	default:
 		return swap(`"SIM"`, `"a venue with a long name"`), "venue"
 	}

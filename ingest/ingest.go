@@ -29,10 +29,10 @@ type Ingester struct {
 	admin       *kgo.Client // publishes dead letters and lists offsets
 	deadLetters *deadletter.Publisher
 
-	newest        atomic.Int64                    // newest trade time known
-	horizon       atomic.Int64                    // retention horizon: older ticks are dead letters
-	notContiguous atomic.Pointer[map[string]bool] // venues whose seq is not contiguous: a jump is no gap
-	compressAge   atomic.Int64                    // age in µs from which ticks are written to the columnstore, 0: never
+	newest      atomic.Int64 // newest trade time known
+	horizon     atomic.Int64 // retention horizon: older ticks are dead letters
+	settings    atomic.Pointer[db.FeedSettings]
+	compressAge atomic.Int64 // age in µs from which ticks are written to the columnstore, 0: never
 }
 
 // New checks cfg and opens the listener. It does not wait for the broker or the
@@ -44,7 +44,7 @@ func New(cfg Config) (*Ingester, error) {
 	cfg = cfg.withDefaults()
 	in := &Ingester{cfg: cfg, log: cfg.Log.With(slog.String("topic", cfg.Topic)), queries: db.New(cfg.Pool)}
 	in.newest.Store(never)
-	in.notContiguous.Store(&map[string]bool{})
+	in.settings.Store(new(db.FeedSettings))
 	in.metrics = newMetrics(in)
 
 	admin, err := cfg.Security.Client(cfg.Brokers, append(deadletter.ClientOptions(), kgo.ClientID("hypertick-ingest"))...)

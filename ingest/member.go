@@ -61,6 +61,7 @@ func newMember(in *Ingester, n int) (*member, error) {
 		// One batch is being written, one is queued, one is being planned.
 		work: make(chan *batch, 1), free: make(chan *batch, 3),
 	}
+	m.planner.window = newWindow((cap(m.free) + 1) * in.cfg.MaxBatch)
 	for range cap(m.free) {
 		m.free <- new(batch)
 	}
@@ -149,6 +150,9 @@ func (m *member) poll(ctx context.Context) error {
 			if m.learn(ctx, unknown) != nil {
 				continue // ctx has ended
 			}
+		}
+		if m.lookUp(ctx, b) != nil {
+			continue // ctx has ended
 		}
 		planned := m.plan(b)
 		m.cl.AllowRebalance()

@@ -13,6 +13,7 @@ type metrics struct {
 	registry *prometheus.Registry
 
 	rows, late, batches, bytes, dups, gaps, lost prometheus.Counter
+	conflicts, changes, restarts, lookups        prometheus.Counter
 	fenced, retries, fetchErrors                 prometheus.Counter
 	dead                                         *prometheus.CounterVec
 	seconds                                      prometheus.Histogram
@@ -36,7 +37,11 @@ func newMetrics(in *Ingester) *metrics {
 	m.late = counter("late_total", "Of these, ticks written to the late lane.")
 	m.batches = counter("batches_total", "Transactions committed.")
 	m.bytes = counter("bytes_total", "Bytes of record values stored.")
-	m.dups = counter("duplicates_total", "Ticks dropped because their seq is not above the feed position.")
+	m.dups = counter("duplicates_total", "Ticks dropped because they are stored, equal in all.")
+	m.conflicts = counter("conflicts_total", "Ticks with the ts and seq of a stored one and another price or size.")
+	m.changes = counter("changes_total", "Cancels and corrections.")
+	m.restarts = counter("restarts_total", "Times that a feed began to number again.")
+	m.lookups = counter("lookups_total", "Ticks that were looked up in the database, because they may be stored.")
 	m.gaps = counter("gaps_total", "Ranges of seq that a contiguous feed skipped.")
 	m.lost = counter("lost_records_total", "Records deleted by the broker before they were ingested.")
 	m.fenced = counter("fenced_total", "Batches rolled back because another member had moved the positions.")
@@ -79,7 +84,12 @@ func (m *metrics) committed(parts []*part, took time.Duration) {
 		m.late.Add(float64(p.late))
 		m.bytes.Add(float64(p.bytes))
 		m.dups.Add(float64(p.dups))
-		m.gaps.Add(float64(len(p.gaps)))
+		m.conflicts.Add(float64(len(p.conflicts)))
+		m.changes.Add(float64(len(p.changes)))
+		for i := range p.deltas {
+			m.gaps.Add(float64(len(p.deltas[i].opened)))
+			m.restarts.Add(float64(len(p.deltas[i].restarts)))
+		}
 		for i := range p.dead {
 			m.dead.WithLabelValues(p.dead[i].field).Inc()
 		}

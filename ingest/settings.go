@@ -1,6 +1,10 @@
 package ingest
 
-import "context"
+import (
+	"context"
+
+	"github.com/hypertick/hypertick/db"
+)
 
 // prepare reads the settings that the first batch needs. It retries until the
 // database is up.
@@ -19,7 +23,7 @@ func (in *Ingester) prepare(ctx context.Context) error {
 		if err := in.readCompressAge(ctx); err != nil {
 			return err
 		}
-		return in.readVenues(ctx)
+		return in.readSettings(ctx)
 	})
 }
 
@@ -39,17 +43,12 @@ func (in *Ingester) readCompressAge(ctx context.Context) error {
 	return err
 }
 
-func (in *Ingester) readVenues(ctx context.Context) error {
-	venues, err := in.queries.NonContiguousVenues(ctx)
-	if err != nil {
-		return err
+func (in *Ingester) readSettings(ctx context.Context) error {
+	s, err := db.ReadFeedSettings(ctx, in.queries)
+	if err == nil {
+		in.settings.Store(s)
 	}
-	skipping := make(map[string]bool, len(venues))
-	for _, v := range venues {
-		skipping[v] = true
-	}
-	in.notContiguous.Store(&skipping)
-	return nil
+	return err
 }
 
 // raiseNewest raises the newest trade time known to ts, if ts is newer.

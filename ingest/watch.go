@@ -23,7 +23,7 @@ func (in *Ingester) watch(ctx context.Context) {
 			in.note("read retention horizon", in.readHorizon(step))
 		}
 		if n%12 == 0 {
-			in.note("read venues", in.readVenues(step))
+			in.note("read settings", in.readSettings(step))
 			in.note("read columnstore policy", in.readCompressAge(step))
 		}
 		in.note("list end offsets", in.readEnds(step))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -12,12 +13,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/feed"
 )
 
 // take decodes the polled records into b and returns the feeds whose position
 // is not cached.
 func (m *member) take(b *batch, fetches kgo.Fetches) []feedKey {
-	now := m.in.cfg.Now()
+	now, settings := m.in.cfg.Now(), m.in.settings.Load()
 	b.epoch = m.epoch.Load()
 	var unknown []feedKey
 	m.mu.Lock()
@@ -39,31 +41,34 @@ func (m *member) take(b *batch, fetches kgo.Fetches) []feedKey {
 			var err error
 			switch {
 			case r.Attrs.IsControl():
-				t.pos = skipped
+				t.control = true
 				continue
 			case r.Value == nil:
 				err = errNoValue
 			default:
-				err = m.decoder.DecodeValid(r.Value, &t.Tick, now)
+				if err = m.decoder.DecodeValid(r.Value, &t.Tick, now); err == nil {
+					err = t.CheckPrice(t.Price > 0 || settings.NonPositive(t.Symbol, t.Venue))
+				}
 			}
 			if err != nil {
 				c.dead = append(c.dead, newDeadLetter(r, err))
 				continue
 			}
+			if t.Conditions != "" {
+				t.flags = settings.Flags(t.Conditions)
+			}
+			if t.Kind != feed.Trade {
+				t.change = true
+				continue
+			}
 			if t.pos = m.positions.get(t.Symbol, t.Venue); t.pos == nil {
-				key := feedKey{t.Symbol, t.Venue}
-				t.pos = &position{feedKey: key, home: p.id}
-				m.positions.put(t.pos)
-				unknown = append(unknown, key)
+				t.pos = m.positions.add(feedKey{t.Symbol, t.Venue}, p.id)
+				unknown = append(unknown, t.pos.feedKey)
 			}
 		}
 	})
 	return unknown
 }
-
-// skipped is the position of control records: its seq makes each of them a
-// duplicate.
-var skipped = &position{seq: 1<<63 - 1}
 
 func (m *member) fetchError(id int32, err error) {
 	log := m.log.With(slog.Int("partition", int(id)), slog.Any("error", err))
@@ -103,8 +108,20 @@ func (m *member) learn(ctx context.Context, unknown []feedKey) error {
 		defer m.mu.Unlock()
 		for _, r := range rows {
 			// A position is evicted when its partition is revoked.
-			if p := m.positions.byKey[feedKey{r.Symbol, r.Venue}]; p != nil && p.seq == 0 {
-				p.stored, p.seq, p.ts = true, r.LastSeq, r.LastTs.UnixMicro()
+			p := m.positions.byKey[feedKey{r.Symbol, r.Venue}]
+			if p == nil || p.stored {
+				continue
+			}
+			p.stored, p.version, p.gaps = true, r.Version, r.Gaps
+			p.ts, p.top, p.seq, p.runs = r.LastTs.UnixMicro(), r.TopSeq, r.LastSeq, r.Runs
+			if r.RunSince != nil {
+				p.since = r.RunSince.UnixMicro()
+			}
+			if r.JumpFrom >= 0 {
+				p.jump.gap = gap{feedKey: p.feedKey, from: r.JumpFrom, to: r.LastSeq - 1, before: r.JumpBefore.UnixMicro(), after: p.ts}
+			}
+			if p.top < 0 { // not known: look up whatever has that time
+				p.top = math.MaxInt64
 			}
 		}
 		return nil
@@ -141,7 +158,7 @@ func (m *member) plan(b *batch) bool {
 	}
 	m.planner.now, m.planner.newest = m.in.cfg.Now().UnixMicro(), m.in.newest.Load()
 	m.planner.after, m.planner.horizon = micros(m.in.cfg.LateAfter), m.in.horizon.Load()
-	m.planner.notContiguous = *m.in.notContiguous.Load()
+	m.planner.venues = m.in.settings.Load()
 	m.planner.plan(b)
 	for _, p := range b.parts {
 		m.in.raiseNewest(p.newest)

@@ -17,20 +17,33 @@ COMMENT ON COLUMN ingest_offsets.updated_at IS 'When it last moved.';
 GRANT SELECT ON ingest_offsets TO hypertick_reader;
 GRANT SELECT, INSERT, UPDATE ON ingest_offsets TO hypertick_writer;
 
+-- A tick lexicographically above (last_ts, top_seq) cannot be stored yet, and is
+-- new without a look. Whoever stores ticks of a feed raises version in the same
+-- transaction: what another has looked up before is then looked up again.
 CREATE TABLE feed_positions (
     venue      text COLLATE "C" NOT NULL,
     symbol     text COLLATE "C" NOT NULL,
     last_seq   bigint           NOT NULL,
     last_ts    timestamptz      NOT NULL,
+    top_seq    bigint           NOT NULL DEFAULT -1,
+    run_since  timestamptz,
+    runs       int              NOT NULL DEFAULT 1,
+    version    bigint           NOT NULL DEFAULT 1,
     updated_at timestamptz      NOT NULL DEFAULT now(),
     PRIMARY KEY (symbol, venue)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE feed_positions IS
-    'Position of each feed. A tick whose seq is not above last_seq is a duplicate.';
+    'Position of each feed: how far its ticks reach, and its present run of seqs. A lower seq with a newer ts begins '
+    'a new run.';
 COMMENT ON COLUMN feed_positions.venue IS 'See ticks.venue.';
 COMMENT ON COLUMN feed_positions.symbol IS 'See ticks.symbol.';
-COMMENT ON COLUMN feed_positions.last_seq IS 'Highest seq stored.';
+COMMENT ON COLUMN feed_positions.last_seq IS
+    'Highest seq of the present run; a gap is counted from it. -1: the next tick begins a run.';
 COMMENT ON COLUMN feed_positions.last_ts IS 'Newest trade time stored.';
+COMMENT ON COLUMN feed_positions.top_seq IS 'At least the highest seq stored with last_ts; -1: not known.';
+COMMENT ON COLUMN feed_positions.run_since IS 'Trade time at which the present run began. NULL: not known.';
+COMMENT ON COLUMN feed_positions.runs IS 'Number of runs so far: how often seq began again, plus one.';
+COMMENT ON COLUMN feed_positions.version IS 'Rises whenever ticks of the feed are stored.';
 COMMENT ON COLUMN feed_positions.updated_at IS 'When a tick of the feed was last stored.';
 GRANT SELECT ON feed_positions TO hypertick_reader;
 GRANT SELECT, INSERT, UPDATE ON feed_positions TO hypertick_writer;
@@ -38,7 +51,8 @@ GRANT SELECT, INSERT, UPDATE ON feed_positions TO hypertick_writer;
 CREATE TABLE feed_venues (
     venue      text COLLATE "C" PRIMARY KEY,
     contiguous boolean NOT NULL DEFAULT true,
-    non_positive_prices boolean NOT NULL DEFAULT false
+    non_positive_prices boolean NOT NULL DEFAULT false,
+    conflicts  text             NOT NULL DEFAULT 'keep' CHECK (conflicts IN ('keep', 'correct', 'refuse'))
 );
 COMMENT ON TABLE feed_venues IS
     'Properties of venues. A venue that is not listed is contiguous. Ingest reads the table once a minute.';
@@ -48,6 +62,9 @@ COMMENT ON COLUMN feed_venues.contiguous IS
     'across symbols.';
 COMMENT ON COLUMN feed_venues.non_positive_prices IS
     'Whether prices at or below 0 are stored, as of futures and spreads. See instruments for single symbols.';
+COMMENT ON COLUMN feed_venues.conflicts IS
+    'What becomes of a tick whose ts and seq are stored with another price or size. keep: stored beside it. correct: '
+    'it takes its place. refuse: it is a dead letter. Each is listed in feed_conflicts.';
 GRANT SELECT ON feed_venues TO hypertick_reader, hypertick_writer;
 
 CREATE TABLE instruments (
@@ -96,6 +113,8 @@ COMMENT ON COLUMN trade_conditions.flags IS 'Sum of trade_flags.flag. Those of s
 COMMENT ON COLUMN trade_conditions.title IS 'What the condition is called.';
 GRANT SELECT ON trade_conditions TO hypertick_reader, hypertick_writer;
 
+-- A gap is open while something of it is missing: a tick that falls into it closes
+-- its part, in the transaction that stores it.
 CREATE TABLE feed_gaps (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     venue       text COLLATE "C" NOT NULL,
@@ -104,23 +123,68 @@ CREATE TABLE feed_gaps (
     to_seq      bigint           NOT NULL,
     before_ts   timestamptz      NOT NULL,
     after_ts    timestamptz      NOT NULL,
-    detected_at timestamptz      NOT NULL DEFAULT now()
+    detected_at timestamptz      NOT NULL DEFAULT now(),
+    missing     int8multirange   NOT NULL
+        GENERATED ALWAYS AS (int8multirange(int8range(from_seq, to_seq, '[]')) - filled) STORED,
+    filled      int8multirange   NOT NULL DEFAULT '{}',
+    closed_at   timestamptz,
+    closed_by   text CHECK (closed_by IN ('stream', 'backfill', 'restart', 'operator')),
+    CHECK ((closed_at IS NULL) = (closed_by IS NULL))
 );
 CREATE INDEX feed_gaps_symbol_idx ON feed_gaps (symbol, detected_at DESC);
 CREATE INDEX feed_gaps_detected_at_idx ON feed_gaps (detected_at DESC);
-COMMENT ON TABLE feed_gaps IS 'Ranges of seq that a contiguous feed skipped: ticks that never came.';
+CREATE INDEX feed_gaps_open_idx ON feed_gaps (symbol, venue) WHERE closed_at IS NULL;
+COMMENT ON TABLE feed_gaps IS 'Ranges of seq that a contiguous feed skipped, open and closed.';
 COMMENT ON COLUMN feed_gaps.id IS 'Number of the gap.';
 COMMENT ON COLUMN feed_gaps.venue IS 'See ticks.venue.';
 COMMENT ON COLUMN feed_gaps.symbol IS 'See ticks.symbol.';
-COMMENT ON COLUMN feed_gaps.from_seq IS 'First seq missing.';
-COMMENT ON COLUMN feed_gaps.to_seq IS 'Last seq missing.';
+COMMENT ON COLUMN feed_gaps.from_seq IS 'First seq that was missing.';
+COMMENT ON COLUMN feed_gaps.to_seq IS 'Last seq that was missing.';
 COMMENT ON COLUMN feed_gaps.before_ts IS 'Trade time of the tick before the gap.';
 COMMENT ON COLUMN feed_gaps.after_ts IS 'Trade time of the tick after the gap.';
-COMMENT ON COLUMN feed_gaps.detected_at IS 'When ingest detected it.';
+COMMENT ON COLUMN feed_gaps.detected_at IS 'When it was detected.';
+COMMENT ON COLUMN feed_gaps.missing IS 'The seqs of it that are still missing.';
+COMMENT ON COLUMN feed_gaps.filled IS 'The seqs of it that have come since.';
+COMMENT ON COLUMN feed_gaps.closed_at IS 'When it was closed. NULL: it is open.';
+COMMENT ON COLUMN feed_gaps.closed_by IS
+    'stream, backfill: its last missing tick came that way. restart: the feed began to number again below it, so it '
+    'was none. operator: hypertick feed reset.';
 COMMENT ON INDEX feed_gaps_symbol_idx IS 'Serves the gaps of one symbol.';
 COMMENT ON INDEX feed_gaps_detected_at_idx IS 'Serves the newest gaps.';
+COMMENT ON INDEX feed_gaps_open_idx IS 'Serves ticks that may close a gap.';
 GRANT SELECT ON feed_gaps TO hypertick_reader;
-GRANT SELECT, INSERT ON feed_gaps TO hypertick_writer;
+GRANT SELECT, INSERT, UPDATE ON feed_gaps TO hypertick_writer;
+
+CREATE TABLE feed_conflicts (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    venue        text COLLATE "C" NOT NULL,
+    symbol       text COLLATE "C" NOT NULL,
+    ts           timestamptz      NOT NULL,
+    seq          bigint           NOT NULL,
+    stored_price float8           NOT NULL,
+    stored_size  float8           NOT NULL,
+    price        float8           NOT NULL,
+    size         float8           NOT NULL,
+    outcome      text             NOT NULL CHECK (outcome IN ('kept', 'corrected', 'refused')),
+    at           timestamptz      NOT NULL DEFAULT now()
+);
+CREATE INDEX feed_conflicts_at_idx ON feed_conflicts (at DESC);
+COMMENT ON TABLE feed_conflicts IS
+    'Ticks that came with the ts and seq of a stored one, but with another price or size.';
+COMMENT ON COLUMN feed_conflicts.id IS 'Number of the conflict.';
+COMMENT ON COLUMN feed_conflicts.venue IS 'See ticks.venue.';
+COMMENT ON COLUMN feed_conflicts.symbol IS 'See ticks.symbol.';
+COMMENT ON COLUMN feed_conflicts.ts IS 'See ticks.ts.';
+COMMENT ON COLUMN feed_conflicts.seq IS 'See ticks.seq.';
+COMMENT ON COLUMN feed_conflicts.stored_price IS 'Price of the tick that was stored first.';
+COMMENT ON COLUMN feed_conflicts.stored_size IS 'Size of the tick that was stored first.';
+COMMENT ON COLUMN feed_conflicts.price IS 'Price of the tick that came.';
+COMMENT ON COLUMN feed_conflicts.size IS 'Size of the tick that came.';
+COMMENT ON COLUMN feed_conflicts.outcome IS 'What became of it, by feed_venues.conflicts.';
+COMMENT ON COLUMN feed_conflicts.at IS 'When it came.';
+COMMENT ON INDEX feed_conflicts_at_idx IS 'Serves the newest conflicts.';
+GRANT SELECT ON feed_conflicts TO hypertick_reader;
+GRANT SELECT, INSERT ON feed_conflicts TO hypertick_writer;
 
 -- Outcomes of dead letters. Their topic is append-only, so the transaction that
 -- handles a dead letter records that here.
@@ -151,6 +215,8 @@ CREATE TABLE ingest_activity (
     partition    int         NOT NULL,
     stored       bigint      NOT NULL,
     duplicates   bigint      NOT NULL,
+    conflicts    bigint      NOT NULL DEFAULT 0,
+    changes      bigint      NOT NULL DEFAULT 0,
     dead_letters bigint      NOT NULL,
     behind       bigint      NOT NULL
 );
@@ -166,7 +232,9 @@ COMMENT ON COLUMN ingest_activity.minute IS 'Minute in which the batches began t
 COMMENT ON COLUMN ingest_activity.topic IS 'Topic of the broker.';
 COMMENT ON COLUMN ingest_activity.partition IS 'Partition of the topic.';
 COMMENT ON COLUMN ingest_activity.stored IS 'Ticks stored, late ones included.';
-COMMENT ON COLUMN ingest_activity.duplicates IS 'Ticks dropped because their seq was stored before.';
+COMMENT ON COLUMN ingest_activity.duplicates IS 'Ticks dropped because they are stored, equal in all.';
+COMMENT ON COLUMN ingest_activity.conflicts IS 'Ticks listed in feed_conflicts.';
+COMMENT ON COLUMN ingest_activity.changes IS 'Cancels and corrections, listed in tick_changes.';
 COMMENT ON COLUMN ingest_activity.dead_letters IS 'Records sent to the dead-letter topic.';
 COMMENT ON COLUMN ingest_activity.behind IS 'Records of the partition still to read after the minute''s last batch.';
 COMMENT ON INDEX ingest_activity_key IS 'One row for a partition and minute.';

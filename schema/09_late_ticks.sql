@@ -15,7 +15,8 @@ CREATE TABLE _hypertick.late_arrivals (
     after_seq bigint           NOT NULL,
     last_seq  bigint           NOT NULL,
     oldest    timestamptz      NOT NULL,
-    newest    timestamptz      NOT NULL
+    newest    timestamptz      NOT NULL,
+    undone    boolean          NOT NULL DEFAULT false
 );
 COMMENT ON TABLE _hypertick.late_arrivals IS
     'Ticks stored after the minute they belong to, one row per batch and feed. A job empties it within seconds.';
@@ -26,6 +27,8 @@ COMMENT ON COLUMN _hypertick.late_arrivals.after_seq IS 'Every seq of the batch 
 COMMENT ON COLUMN _hypertick.late_arrivals.last_seq IS 'Highest seq of the batch.';
 COMMENT ON COLUMN _hypertick.late_arrivals.oldest IS 'Oldest ts of the batch.';
 COMMENT ON COLUMN _hypertick.late_arrivals.newest IS 'Newest ts of the batch.';
+COMMENT ON COLUMN _hypertick.late_arrivals.undone IS
+    'Every minute from oldest to newest has changed: ticks of it are gone or have other values.';
 GRANT SELECT ON _hypertick.late_arrivals TO hypertick_reader, hypertick_writer;
 GRANT INSERT ON _hypertick.late_arrivals TO hypertick_writer;
 

@@ -294,78 +294,97 @@ DECLARE
     oldest  CONSTANT timestamptz := CASE WHEN "from" > '-infinity' THEN "from" - margin ELSE "from" END;
     newest  CONSTANT timestamptz := CASE WHEN "to" < 'infinity' THEN "to" + margin ELSE "to" END;
     horizon CONSTANT timestamptz := (SELECT r.horizon FROM public.retention r WHERE r.relation = 'ticks');
-    highest jsonb := '{}';
+    content CONSTANT bigint := 4611686018427387904;  -- seqs from 2^62 on stand for content
     tick    record;
     missing bigint := 0;
     found   _hypertick.seq_finding;
-    read    bigint := 0;
 BEGIN
     FOR tick IN
+        SELECT t.venue, t.seq, t.ts, count(*) AS copies
+        FROM (
+            SELECT k.venue, k.ts, k.seq, k.price, k.size FROM public.ticks k
+            WHERE k.symbol = of AND k.ts >= "from" AND k.ts < "to"
+            UNION ALL
+            SELECT k.venue, k.ts, k.seq, k.price, k.size FROM public.late_ticks k
+            WHERE k.symbol = of AND k.ts >= "from" AND k.ts < "to"
+        ) t
+        GROUP BY t.venue, t.ts, t.seq, t.price, t.size
+        HAVING count(*) > 1
+        ORDER BY t.venue, t.ts, t.seq
+    LOOP
+        found := ROW('duplicate', tick.venue, tick.seq, tick.seq, tick.ts, tick.copies, NULL);
+        RETURN NEXT found;
+    END LOOP;
+    -- Numbers of all runs of a feed together. One that was undone is not missing.
+    FOR tick IN
         SELECT odd.* FROM (
-            SELECT t.venue, t.seq, t.ts, lag(t.seq) OVER ordered AS before, lag(t.ts) OVER ordered AS before_ts,
-                   lead(t.seq) OVER ordered AS after, count(*) OVER (PARTITION BY t.venue, t.seq) AS copies,
-                   count(*) OVER (PARTITION BY t.venue) AS ticks
+            SELECT t.venue, t.seq, t.ts, lag(t.seq) OVER ordered AS before, lag(t.ts) OVER ordered AS before_ts
             FROM (
                 SELECT k.venue, k.seq, k.ts FROM public.ticks k
                 WHERE k.symbol = of AND k.ts >= oldest AND k.ts < newest
                 UNION ALL
                 SELECT k.venue, k.seq, k.ts FROM public.late_ticks k
                 WHERE k.symbol = of AND k.ts >= oldest AND k.ts < newest
+                UNION ALL
+                SELECT k.venue, k.seq, k.ts FROM public.ticks_undone k
+                WHERE k.symbol = of AND k.ts >= oldest AND k.ts < newest
             ) t
+            WHERE t.seq < content
             WINDOW ordered AS (PARTITION BY t.venue ORDER BY t.seq, t.ts)
         ) odd
-        WHERE odd.seq = odd.before OR odd.seq > odd.before + 1 OR odd.after IS NULL
+        WHERE odd.seq > odd.before + 1
+          AND (odd.ts >= "from" AND odd.ts < "to" OR odd.before_ts >= "from" AND odd.before_ts < "to")
+          -- Before the horizon a tick may be dropped while its neighbours are kept.
+          AND (horizon IS NULL OR least(odd.ts, odd.before_ts) >= horizon + margin)
+          AND coalesce((SELECT v.contiguous FROM public.feed_venues v WHERE v.venue = odd.venue), true)
         ORDER BY odd.venue, odd.seq, odd.ts
     LOOP
-        IF tick.seq = tick.before AND tick.after IS DISTINCT FROM tick.seq
-           AND tick.ts >= "from" AND tick.before_ts < "to" THEN
-            found := ROW('duplicate', tick.venue, tick.seq, tick.seq, tick.before_ts, tick.copies, NULL);
-            RETURN NEXT found;
+        IF bounded THEN
+            SELECT count(DISTINCT k.seq) INTO missing FROM public.ticks k
+            WHERE k.symbol = of AND k.venue = tick.venue AND k.seq > tick.before AND k.seq < tick.seq;
         END IF;
-        IF tick.seq > tick.before + 1
-           AND (tick.ts >= "from" AND tick.ts < "to" OR tick.before_ts >= "from" AND tick.before_ts < "to")
-           -- Before the horizon a tick may be dropped while its neighbours are kept.
-           AND (horizon IS NULL OR least(tick.ts, tick.before_ts) >= horizon + margin)
-           AND coalesce((SELECT v.contiguous FROM public.feed_venues v WHERE v.venue = tick.venue), true) THEN
-            IF bounded THEN
-                SELECT count(DISTINCT k.seq) INTO missing FROM public.ticks k
-                WHERE k.symbol = of AND k.venue = tick.venue AND k.seq > tick.before AND k.seq < tick.seq;
-            END IF;
-            IF missing < tick.seq - tick.before - 1 THEN
-                -- A gap that ingest recorded never came; any other was stored once.
-                found := ROW(CASE WHEN EXISTS (
-                        SELECT FROM public.feed_gaps g WHERE g.symbol = of AND g.venue = tick.venue
-                        AND g.from_seq <= tick.before + 1 AND g.to_seq >= tick.seq - 1) THEN 'gap' ELSE 'hole' END,
-                    tick.venue, tick.before + 1, tick.seq - 1, tick.before_ts, NULL, NULL);
-                RETURN NEXT found;
-            END IF;
-        END IF;
-        IF tick.after IS NULL THEN
-            highest := highest || jsonb_build_object(tick.venue, tick.seq);
-            read := read + tick.ticks;
-        END IF;
+        CONTINUE WHEN missing >= tick.seq - tick.before - 1
+            -- A jump of the numbers, or one that an operator accepted.
+            OR EXISTS (SELECT FROM public.feed_gaps g WHERE g.symbol = of AND g.venue = tick.venue
+                       AND g.from_seq <= tick.before + 1 AND g.to_seq >= tick.seq - 1
+                       AND g.closed_by IN ('restart', 'operator'));
+        -- A gap that ingest recorded never came; any other was stored once.
+        found := ROW(CASE WHEN EXISTS (
+                SELECT FROM public.feed_gaps g WHERE g.symbol = of AND g.venue = tick.venue
+                AND g.closed_at IS NULL AND g.missing @> int8range(tick.before + 1, tick.seq - 1, '[]'))
+            THEN 'gap' ELSE 'hole' END,
+            tick.venue, tick.before + 1, tick.seq - 1, tick.before_ts, NULL, NULL);
+        RETURN NEXT found;
     END LOOP;
+    -- A position that is too low lets ingest store a tick twice. Above the newest
+    -- tick it is after that was cancelled, or dropped by retention.
     FOR tick IN
-        SELECT coalesce(p.venue, h.key) AS venue, p.last_seq, p.last_ts, h.value::bigint AS seq
-        FROM (SELECT f.* FROM public.feed_positions f WHERE f.symbol = of) p
-        FULL JOIN jsonb_each_text(highest) h ON h.key = p.venue
+        SELECT n.venue, n.ts, n.seq, p.last_ts, p.top_seq
+        FROM (
+            SELECT DISTINCT ON (t.venue) t.venue, t.ts, t.seq
+            FROM (
+                SELECT k.venue, k.ts, k.seq FROM public.ticks k
+                WHERE k.symbol = of AND k.ts >= "from" AND k.ts < "to"
+                UNION ALL
+                SELECT k.venue, k.ts, k.seq FROM public.late_ticks k
+                WHERE k.symbol = of AND k.ts >= "from" AND k.ts < "to"
+            ) t
+            ORDER BY t.venue, t.ts DESC, t.seq DESC
+        ) n
+        LEFT JOIN public.feed_positions p ON p.symbol = of AND p.venue = n.venue
+        WHERE p.venue IS NULL OR n.ts > p.last_ts OR n.ts = p.last_ts AND n.seq > p.top_seq AND p.top_seq >= 0
     LOOP
-        -- A position that is too low lets ingest store a tick twice; one that is
-        -- too high drops ticks as duplicates, which only a full read can show.
-        IF tick.seq > coalesce(tick.last_seq, 0)
-           OR NOT bounded AND coalesce(tick.seq, 0) < tick.last_seq
-              AND (horizon IS NULL OR tick.last_ts >= horizon + margin) THEN
-            found := ROW('position', tick.venue, tick.last_seq, tick.seq, tick.last_ts, NULL, NULL);
-            RETURN NEXT found;
-        END IF;
+        found := ROW('position', tick.venue, tick.top_seq, tick.seq, tick.ts, NULL, NULL);
+        RETURN NEXT found;
     END LOOP;
-    found := ROW('checked', NULL, NULL, NULL, NULL, NULL, read);
+    found := ROW('checked', NULL, NULL, NULL, NULL, NULL, (
+        SELECT count(*) FROM public.ticks k WHERE k.symbol = of AND k.ts >= "from" AND k.ts < "to"));
     RETURN NEXT found;
 END
 $$;
 COMMENT ON FUNCTION _hypertick.verify_seqs(text, timestamptz, timestamptz) IS
     'What is wrong with the seqs of one symbol: duplicate (stored copies times), gap (missing, and ingest saw it), '
-    'hole (missing, and ingest did not), position (feed_positions says from_seq, the ticks to_seq). A last row, '
+    'hole (missing, and ingest did not), position (a tick, to_seq, is newer than feed_positions). A last row, '
     'checked, counts the ticks read.';
 
 REVOKE EXECUTE ON FUNCTION

@@ -100,7 +100,7 @@ CREATE FUNCTION _hypertick.job_rank(proc text, relation text) RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
     -- Before the candles that they change, to refresh those once.
-    WHEN proc = 'move_late_ticks' THEN 0
+    WHEN proc IN ('move_late_ticks', 'apply_tick_changes') THEN 0
     WHEN proc = 'policy_refresh_continuous_aggregate' AND relation LIKE 'candles%' THEN 1
     -- Right after the candles that they read.
     WHEN proc = 'evaluate_alerts' THEN 2

@@ -41,11 +41,7 @@ func (v *verifier) seqs(ctx context.Context, symbol string) error {
 			f.Detail = fmt.Sprintf("missing after %s: never came, as feed_gaps says", at)
 		case Position:
 			v.result.Positions++
-			if d.ToSeq > d.FromSeq {
-				f.Detail = fmt.Sprintf("feed_positions has %d, ticks have %d: ingest would store what it has a second time", d.FromSeq, d.ToSeq)
-			} else {
-				f.Detail = fmt.Sprintf("feed_positions has %d, ticks end at %d: what lies between is gone, and ingest would drop it", d.FromSeq, d.ToSeq)
-			}
+			f.Detail = fmt.Sprintf("a tick of %s, seq %d, is newer than the position in feed_positions: ingest could store it a second time", at, d.ToSeq)
 		default:
 			v.result.Ticks += d.Checked
 			return nil

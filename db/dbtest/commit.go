@@ -25,6 +25,7 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 	type key struct{ symbol, venue string }
 	type move struct {
 		seq, least     int64
+		top            int64 // of newest
 		newest, oldest time.Time
 	}
 	feeds := map[key]*move{}
@@ -33,13 +34,16 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 		id := key{k.Symbol, k.Venue}
 		f := feeds[id]
 		if f == nil {
-			f = &move{least: k.Seq, newest: k.TS}
+			f = &move{least: k.Seq, newest: k.TS, top: k.Seq}
 			feeds[id] = f
 			order = append(order, id)
 		}
 		f.seq, f.least = max(f.seq, k.Seq), min(f.least, k.Seq)
-		if k.TS.After(f.newest) {
-			f.newest = k.TS
+		switch {
+		case k.TS.After(f.newest):
+			f.newest, f.top = k.TS, k.Seq
+		case k.TS.Equal(f.newest):
+			f.top = max(f.top, k.Seq)
 		}
 		if !isLate && (f.oldest.IsZero() || k.TS.Before(f.oldest)) {
 			f.oldest = k.TS
@@ -54,21 +58,25 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 	return pgx.BeginFunc(ctx, d.Pool, func(tx pgx.Tx) error {
 		var arrivals db.NoteArrivalsParams
 		var symbols, venues []string
-		var seqs []int64
+		var seqs, tops []int64
 		var newests []time.Time
 		for _, id := range order {
 			f := feeds[id]
 			symbols, venues, seqs, newests = append(symbols, id.symbol), append(venues, id.venue), append(seqs, f.seq), append(newests, f.newest)
+			tops = append(tops, f.top)
 			if !f.oldest.IsZero() {
 				arrivals.Symbols, arrivals.Venues = append(arrivals.Symbols, id.symbol), append(arrivals.Venues, id.venue)
 				arrivals.AfterSeqs, arrivals.LastSeqs = append(arrivals.AfterSeqs, f.least-1), append(arrivals.LastSeqs, f.seq)
 				arrivals.Oldests, arrivals.Newests = append(arrivals.Oldests, f.oldest), append(arrivals.Newests, f.newest)
 			}
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO feed_positions AS p (symbol, venue, last_seq, last_ts)
-			SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::timestamptz[])
-			ON CONFLICT (symbol, venue) DO UPDATE SET last_seq = excluded.last_seq, last_ts = greatest(p.last_ts, excluded.last_ts), updated_at = now()`,
-			symbols, venues, seqs, newests); err != nil {
+		if _, err := tx.Exec(ctx, `INSERT INTO feed_positions AS p (symbol, venue, last_seq, last_ts, top_seq)
+			SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::timestamptz[]), unnest($5::bigint[])
+			ON CONFLICT (symbol, venue) DO UPDATE
+			SET last_seq = excluded.last_seq, last_ts = greatest(p.last_ts, excluded.last_ts), version = p.version + 1, updated_at = now(),
+			    top_seq = CASE WHEN excluded.last_ts > p.last_ts THEN excluded.top_seq
+			                   WHEN excluded.last_ts = p.last_ts THEN greatest(p.top_seq, excluded.top_seq) ELSE p.top_seq END`,
+			symbols, venues, seqs, newests, tops); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO ingest_offsets AS o (topic, partition, next_offset) VALUES ('dbtest', 0, $1)
