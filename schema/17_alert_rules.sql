@@ -96,8 +96,8 @@ RETURN EXISTS (
         E'\x02\x03', '*?'), E'\x01', '\\')
 );
 COMMENT ON FUNCTION _hypertick.matches(text, text[]) IS
-    'Whether the word is, as a whole, any of the patterns: * is any text, ? any one character, and a backslash before a '
-    'character takes its meaning off.';
+    'Whether the word is, as a whole, any of the patterns: * is any text, ? any one character, and a backslash '
+    'before a character takes its meaning off.';
 
 -- The series that a name stands for, once indicator, series and parameters have
 -- been looked up. Every error begins with the column it is about.

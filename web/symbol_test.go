@@ -71,7 +71,7 @@ func TestOddSymbols(t *testing.T) {
 	}
 	closes := func(s string, n int) string {
 		i := slices.Index(dbtest.OddSymbols, s)
-		return fmt.Sprintf(` && document.querySelector(".f-close b").textContent.replaceAll(",", "").startsWith("%d.")`, 1000*(i+1)+n)
+		return fmt.Sprintf(` && document.querySelector("#price").textContent.replaceAll(",", "").startsWith("%d.")`, 1000*(i+1)+n)
 	}
 	for i, s := range dbtest.OddSymbols {
 		address := "/?i=5m&s=" + url.QueryEscape(s)
