@@ -87,6 +87,10 @@ bench: ## Run benchmarks, with ratios to a peer in the same run (on HYPERTICK_TE
 kill: ## Kill each component in turn under load, 20 rounds (HYPERTICK_TEST_SEED repeats an order)
 	HYPERTICK_TEST_ROUNDS=20 HYPERTICK_TEST_KILLS=20 go test ./cli ./ingest -run 'TestKill|TestBrokerKills' -v -count 1 -timeout 30m
 
+.PHONY: test-kafka
+test-kafka: ## Test ingest on a real Apache Kafka (needs Java 17, and Maven once)
+	testdata/kafka/run go test ./ingest -run 'Topic|Retention|Partitions|Zombie|DeadLetter|Hostile|Unpack|Rebalance' -count 1 -timeout 5m
+
 .PHONY: soak
 soak: ## A minute of 1,000 streams and 5,000 ticks/s (best on HYPERTICK_TEST_DATABASE_URL)
 	HYPERTICK_SOAK=1 go test -run '^TestStreamSoak$$' -count 1 -v -timeout 10m ./api

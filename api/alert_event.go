@@ -30,8 +30,8 @@ type AlertEvent struct {
 	Value     *float64   `json:"value" nullable:"true" doc:"Value of the series; for changes, rises and falls the change in percent." example:"6.2"`
 	Threshold *float64   `json:"threshold" nullable:"true" doc:"What it was compared with." example:"4"`
 	Message   string     `json:"message" doc:"One sentence about it." example:"AAPL 1m: volume_spike ratio 6.2 is above 4"`
-	State     string     `json:"state" enum:"firing,resolved,retracted" doc:"firing; resolved; or retracted: a late tick changed the bar, and the condition does not hold on it." example:"firing"`
-	Late      bool       `json:"late" doc:"Found on a bar that had been looked at before, after a late tick changed it." example:"false"`
+	State     string     `json:"state" enum:"firing,resolved,retracted" doc:"firing; resolved; or retracted: the bar has changed, or is gone, and the condition does not hold on it." example:"firing"`
+	Late      bool       `json:"late" doc:"Found on a bar that had been looked at before, after it changed." example:"false"`
 	Revision  int32      `json:"revision" doc:"How often late ticks changed it." example:"0"`
 	Changed   time.Time  `json:"changed" doc:"When it last changed, UTC." example:"2026-11-24T15:31:05Z"`
 	ChangeID  int64      `json:"change_id" doc:"Rises with every change of any event: of two copies of an event the higher one is newer." example:"1107"`
@@ -46,7 +46,7 @@ var alertEventColumns = []column{
 
 const columnEventID, columnEventBar = 0, 6
 
-// AlertChange is what an event said before a late tick changed it.
+// AlertChange is what an event said before its bar changed.
 type AlertChange struct {
 	Revision  int32      `json:"revision" doc:"The revision that said so." example:"0"`
 	At        time.Time  `json:"at" doc:"Since when, UTC." example:"2026-11-24T15:31:05Z"`

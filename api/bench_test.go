@@ -153,7 +153,7 @@ func (s *Server) scanCandles(ctx context.Context, in *scanInput) (*scanOutput, e
 	}
 	out.Body.Data = make([]Candle, len(rows))
 	for i, r := range rows {
-		out.Body.Data[i] = Candle{r.Bucket.UTC(), r.Open, r.High, r.Low, r.Close, r.Volume, &r.Vwap, r.Trades}
+		out.Body.Data[i] = Candle{r.Bucket.UTC(), r.Open, r.High, r.Low, r.Close, r.Volume, &r.BuyVolume, &r.Vwap, r.Trades}
 	}
 	return out, nil
 }
@@ -166,9 +166,9 @@ func BenchmarkPage(b *testing.B) {
 	at := time.Date(2026, 11, 24, 15, 0, 0, 0, time.UTC)
 	for i := range 100 {
 		f := func(n int) float64 { return 100 + float64((i*31+n)%977)/7 }
-		k := Candle{at.Add(time.Duration(i) * time.Minute), f(1), f(2), f(3), f(4), f(5), ptr(f(6)), int64(i)}
+		k := Candle{at.Add(time.Duration(i) * time.Minute), f(1), f(2), f(3), f(4), f(5), ptr(f(6)), ptr(f(7)), int64(i)}
 		p.Data = append(p.Data, k)
-		for _, v := range []any{k.Bucket, k.Open, k.High, k.Low, k.Close, k.Volume, *k.VWAP, k.Trades} {
+		for _, v := range []any{k.Bucket, k.Open, k.High, k.Low, k.Close, k.Volume, *k.BuyVolume, *k.VWAP, k.Trades} {
 			putAny(raw, v)
 		}
 	}

@@ -13,20 +13,21 @@ import (
 
 // Candle is one bar.
 type Candle struct {
-	Bucket time.Time `json:"bucket" doc:"Start of the bar, UTC." example:"2026-11-24T15:30:00Z"`
-	Open   float64   `json:"open" doc:"First price." example:"189.37"`
-	High   float64   `json:"high" doc:"Highest price." example:"189.61"`
-	Low    float64   `json:"low" doc:"Lowest price." example:"189.12"`
-	Close  float64   `json:"close" doc:"Last price." example:"189.44"`
-	Volume float64   `json:"volume" doc:"Sum of sizes." example:"12400"`
-	VWAP   *float64  `json:"vwap" nullable:"true" doc:"Price weighted by size; null when the volume is 0." example:"189.402"`
-	Trades int64     `json:"trades" doc:"Number of ticks." example:"117"`
+	Bucket    time.Time `json:"bucket" doc:"Start of the bar, UTC." example:"2026-11-24T15:30:00Z"`
+	Open      float64   `json:"open" doc:"First price." example:"189.37"`
+	High      float64   `json:"high" doc:"Highest price." example:"189.61"`
+	Low       float64   `json:"low" doc:"Lowest price." example:"189.12"`
+	Close     float64   `json:"close" doc:"Last price." example:"189.44"`
+	Volume    float64   `json:"volume" doc:"Sum of sizes." example:"12400"`
+	BuyVolume *float64  `json:"buy_volume" nullable:"true" doc:"The part of volume whose buyer began the trade; null when no side is known." example:"7300"`
+	VWAP      *float64  `json:"vwap" nullable:"true" doc:"Price weighted by size; null when the volume is 0." example:"189.402"`
+	Trades    int64     `json:"trades" doc:"Number of ticks." example:"117"`
 }
 
 // candleColumns are the fields of Candle.
 var candleColumns = []column{
 	{"bucket", kindTime}, {"open", kindFloat}, {"high", kindFloat}, {"low", kindFloat}, {"close", kindFloat},
-	{"volume", kindFloat}, {"vwap", kindFloat}, {"trades", kindInt},
+	{"volume", kindFloat}, {"buy_volume", kindFloat}, {"vwap", kindFloat}, {"trades", kindInt},
 }
 
 type candlesInput struct {
@@ -40,7 +41,7 @@ func (s *Server) registerCandles() {
 	huma.Register(s.api, huma.Operation{
 		OperationID: "list-candles", Method: http.MethodGet, Path: "/v1/symbols/{symbol}/candles", Tags: []string{"market"},
 		Summary: "Candles of a symbol",
-		Description: "Bars of one symbol, oldest first within a page, the forming bar included. There is no bar where nothing was traded. " +
+		Description: "Bars of one symbol, oldest first within a page, the forming bar included. There is no bar where no trade moved the close. " +
 			"A bar belongs to the range when its start does. Without from: the newest bars, and pages go back in time.",
 		Errors: tableErrors, Responses: tableResponses(pageSchema[Candle](s.api, "Candles")),
 	}, s.candles)

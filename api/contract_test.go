@@ -195,7 +195,7 @@ func TestContract(t *testing.T) {
 	}
 	asJSON, asProblem := with(id, "Content-Type", "application/json"), with(id, "Content-Type", problemType)
 	const path = "/v1/symbols/A/candles"
-	bar := `{"data":[{"bucket":"2026-11-24T15:30:00Z","open":1,"high":1,"low":1,"close":1,"volume":0,"vwap":null,"trades":1}]}`
+	bar := `{"data":[{"bucket":"2026-11-24T15:30:00Z","open":1,"high":1,"low":1,"close":1,"volume":0,"buy_volume":null,"vwap":null,"trades":1}]}`
 	wrong := `{"title":"x","status":503,"detail":"d","request_id":"a"}`
 	for _, c := range []struct {
 		what, path string

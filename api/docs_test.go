@@ -112,11 +112,11 @@ func testCurlInDocs(t *testing.T, c *client) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if rows := arrowRows(t, b, "bucket,open,high,low,close,volume,vwap,trades"); len(rows) != 24 {
+			if rows := arrowRows(t, b, "bucket,open,high,low,close,volume,buy_volume,vwap,trades"); len(rows) != 24 {
 				t.Errorf("%s: %d rows", line, len(rows))
 			}
 		case strings.Contains(line, typeCSV):
-			if rows := csvRows(t, out, "bucket,open,high,low,close,volume,vwap,trades"); len(rows) != 24 {
+			if rows := csvRows(t, out, "bucket,open,high,low,close,volume,buy_volume,vwap,trades"); len(rows) != 24 {
 				t.Errorf("%s: %d rows", line, len(rows))
 			}
 		case strings.Contains(line, "snapshot"):
@@ -141,7 +141,7 @@ func testCurlInDocs(t *testing.T, c *client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows := csvRows(t, b, "bucket,open,high,low,close,volume,vwap,trades"); len(rows) < 24 {
+	if rows := csvRows(t, b, "bucket,open,high,low,close,volume,buy_volume,vwap,trades"); len(rows) < 24 {
 		t.Errorf("%d rows for DuckDB", len(rows))
 	}
 }

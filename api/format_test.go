@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -23,8 +24,8 @@ import (
 // the Link header.
 func testFormats(t *testing.T, c *client) {
 	for path, columns := range map[string]string{
-		"/v1/symbols/AAPL/candles?interval=15m&limit=20":                "bucket,open,high,low,close,volume,vwap,trades",
-		"/v1/symbols/AAPL/ticks?limit=20":                               "ts,price,size,seq,venue",
+		"/v1/symbols/AAPL/candles?interval=15m&limit=20":                "bucket,open,high,low,close,volume,buy_volume,vwap,trades",
+		"/v1/symbols/AAPL/ticks?limit=20":                               "ts,price,size,seq,venue,side,flags",
 		"/v1/symbols/AAPL/indicators/macd?interval=15m&limit=20&fast=5": "bucket,macd,signal,histogram",
 		"/v1/screener?interval=1d&limit=2&sort=close": "symbol,bucket,close,change,change_1d,sma_20,sma_50,sma_200,ema_12,ema_26,macd," +
 			"rsi_14,atr_14,percent_b,zscore,volume_ratio,trend",
@@ -242,13 +243,13 @@ func testSnapshot(t *testing.T, m *market, c *client) {
 		}
 		ticks := m.ticks[symbol]
 		last := ticks[len(ticks)-1]
-		if *s.Tick != (Tick{last.TS, last.Price, last.Size, last.Seq, last.Venue}) {
+		if !reflect.DeepEqual(*s.Tick, tickOf(last)) {
 			t.Errorf("%s: tick %+v, want %+v", symbol, *s.Tick, last)
 		}
 		width := dbtest.Intervals[slices.IndexFunc(dbtest.Intervals, func(i dbtest.Interval) bool { return i.Name == interval })].Span
 		bars := dbtest.BruteForce(ticks, width)
 		k := bars[len(bars)-1]
-		if !same(*s.Candle, Candle{k.Bucket, k.Open, k.High, k.Low, k.Close, k.Volume, vwap(k.Notional, k.Volume), k.Trades}) {
+		if !same(*s.Candle, Candle{k.Bucket, k.Open, k.High, k.Low, k.Close, k.Volume, k.BuyVolume, vwap(k.Notional, k.Volume), k.Trades}) {
 			t.Errorf("%s: candle %+v, want %+v", symbol, *s.Candle, k)
 		}
 		if over := k.Bucket.Add(width).Before(time.Now()); s.Forming == over && time.Since(k.Bucket.Add(width)) > time.Minute {

@@ -41,7 +41,7 @@ func testIntervals(t *testing.T, m *market, c *client) {
 		for symbol, ticks := range m.ticks {
 			var want []Candle
 			for _, k := range dbtest.BruteForceBy(ticks, dbtest.BarStart(t, name)) {
-				want = append(want, Candle{k.Bucket, k.Open, k.High, k.Low, k.Close, k.Volume, vwap(k.Notional, k.Volume), k.Trades})
+				want = append(want, Candle{k.Bucket, k.Open, k.High, k.Low, k.Close, k.Volume, k.BuyVolume, vwap(k.Notional, k.Volume), k.Trades})
 			}
 			// From bound to bound, backwards and forwards, on the start of a bar and within one.
 			path := "/v1/symbols/" + url.PathEscape(symbol) + "/candles"
@@ -122,9 +122,9 @@ func testIntervals(t *testing.T, m *market, c *client) {
 		}
 	}
 	for path, columns := range map[string]string{
-		"/v1/symbols/AAPL/candles?limit=20&interval=45m": "bucket,open,high,low,close,volume,vwap,trades",
-		"/v1/symbols/X:Y/candles?limit=3&interval=1mo":   "bucket,open,high,low,close,volume,vwap,trades",
-		"/v1/symbols/AAPL/candles?limit=20&interval=30s": "bucket,open,high,low,close,volume,vwap,trades",
+		"/v1/symbols/AAPL/candles?limit=20&interval=45m": "bucket,open,high,low,close,volume,buy_volume,vwap,trades",
+		"/v1/symbols/X:Y/candles?limit=3&interval=1mo":   "bucket,open,high,low,close,volume,buy_volume,vwap,trades",
+		"/v1/symbols/AAPL/candles?limit=20&interval=30s": "bucket,open,high,low,close,volume,buy_volume,vwap,trades",
 	} {
 		var rows [3][]string
 		for i, format := range []string{typeJSON, typeCSV, typeArrow} {

@@ -226,9 +226,14 @@ func newMarket(t testing.TB) *market {
 	now := current()
 	add := func(symbol, venue string, ts time.Time) {
 		seq++
-		m.ticks[symbol] = append(m.ticks[symbol], dbtest.Tick{
-			TS: ts, Symbol: symbol, Price: 50 + 100*r.Float64(), Size: float64(r.IntN(4)), Seq: seq, Venue: venue,
-		})
+		k := dbtest.Tick{TS: ts, Symbol: symbol, Price: 50 + 100*r.Float64(), Size: float64(r.IntN(4)), Seq: seq, Venue: venue}
+		switch symbol { // of the others no side is known
+		case "AAPL":
+			k.Side = int16(2*(seq%2) - 1)
+		case "BTC-USDT":
+			k.Side = int16(seq%3 - 1)
+		}
+		m.ticks[symbol] = append(m.ticks[symbol], k)
 	}
 	for i := range 700 {
 		// Many share a ts, across venues and within one.
@@ -295,12 +300,16 @@ func (m *market) insertAfter(t testing.TB, seq int) {
 	for _, ticks := range m.ticks {
 		for _, k := range ticks {
 			if k.Seq > int64(seq) {
-				rows = append(rows, []any{k.TS, k.Symbol, k.Price, k.Size, k.Seq, k.Venue})
+				var side *int16
+				if k.Side != 0 {
+					side = &k.Side
+				}
+				rows = append(rows, []any{k.TS, k.Symbol, k.Price, k.Size, k.Seq, k.Venue, side})
 			}
 		}
 	}
 	ctx := context.Background()
-	if _, err := m.db.Pool.CopyFrom(ctx, pgx.Identifier{"ticks"}, []string{"ts", "symbol", "price", "size", "seq", "venue"}, pgx.CopyFromRows(rows)); err != nil {
+	if _, err := m.db.Pool.CopyFrom(ctx, pgx.Identifier{"ticks"}, []string{"ts", "symbol", "price", "size", "seq", "venue", "side"}, pgx.CopyFromRows(rows)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.db.Pool.Exec(ctx, `INSERT INTO feed_positions (venue, symbol, last_seq, last_ts)
@@ -311,6 +320,18 @@ func (m *market) insertAfter(t testing.TB, seq int) {
 }
 
 // vwap is what a candle's should be.
+// tickOf is what the API returns for a tick.
+func tickOf(k dbtest.Tick) Tick {
+	t := Tick{TS: k.TS, Price: k.Price, Size: k.Size, Seq: k.Seq, Venue: k.Venue, Flags: k.Flags}
+	switch k.Side {
+	case 1:
+		t.Side = ptr("buy")
+	case -1:
+		t.Side = ptr("sell")
+	}
+	return t
+}
+
 func vwap(notional, volume float64) *float64 {
 	if volume == 0 {
 		return nil

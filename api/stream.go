@@ -40,7 +40,7 @@ func (s *Server) registerStream() {
 		Summary: "Live events",
 		Description: "Server-Sent Events. `tick`: a trade, as in the list of ticks, with its symbol. " +
 			"`candle`: a bar, as in the list of candles, with symbol, interval and state: `forming` while it lasts, `closed` once when its end has passed, " +
-			"`revised` when a late tick has changed it since. `status`: every 5 s, how the system is. `alert`: an event of an alert rule, as in the list of those, whenever it changes: found, resolved, revised or retracted. " +
+			"`revised` when a late, cancelled or corrected tick has changed it since, `removed`, without prices, when all its ticks were cancelled. `status`: every 5 s, how the system is. `alert`: an event of an alert rule, as in the list of those, whenever it changes: found, resolved, revised or retracted. " +
 			"`reset`: events were missed, read what you show again (of one symbol, if it names one). " +
 			"With Last-Event-ID, the alerts and the closed and revised candles missed since come first, each once, for a day. " +
 			"A client that does not keep up is disconnected.",

@@ -31,8 +31,16 @@ func putAny(t *table, v any) {
 		t.put(binary.BigEndian.AppendUint64(nil, uint64(v)))
 	case time.Time:
 		t.put(binary.BigEndian.AppendUint64(nil, uint64(v.UnixMicro()-epoch)))
+	case int32:
+		t.put(binary.BigEndian.AppendUint32(nil, uint32(v)))
 	case string:
 		t.put([]byte(v))
+	case *string:
+		if v == nil {
+			t.put(nil)
+			return
+		}
+		t.put([]byte(*v))
 	}
 }
 
@@ -72,8 +80,11 @@ func TestJSON(t *testing.T) {
 			if v := f(); k.Volume > 0 {
 				k.VWAP = &v
 			}
+			if v := f(); rapid.Bool().Draw(t, "sides") {
+				k.BuyVolume = &v
+			}
 			p.Data = append(p.Data, k)
-			for _, v := range []any{k.Bucket, k.Open, k.High, k.Low, k.Close, k.Volume, k.VWAP, k.Trades} {
+			for _, v := range []any{k.Bucket, k.Open, k.High, k.Low, k.Close, k.Volume, k.BuyVolume, k.VWAP, k.Trades} {
 				putAny(tab, v)
 			}
 		}
@@ -85,9 +96,12 @@ func TestJSON(t *testing.T) {
 		p := page[Tick]{Data: []Tick{}, Next: drawNext.Draw(t, "next")}
 		tab := newTable(tickColumns, 0)
 		for range rapid.IntRange(0, 5).Draw(t, "rows") {
-			k := Tick{drawTime.Draw(t, "ts"), drawFloat.Draw(t, "price"), drawFloat.Draw(t, "size"), rapid.Int64().Draw(t, "seq"), rapid.String().Draw(t, "venue")}
+			k := Tick{drawTime.Draw(t, "ts"), drawFloat.Draw(t, "price"), drawFloat.Draw(t, "size"), rapid.Int64().Draw(t, "seq"), rapid.String().Draw(t, "venue"), nil, rapid.Int32().Draw(t, "flags")}
+			if v := rapid.SampledFrom([]string{"buy", "sell"}).Draw(t, "side"); rapid.Bool().Draw(t, "known") {
+				k.Side = &v
+			}
 			p.Data = append(p.Data, k)
-			for _, v := range []any{k.TS, k.Price, k.Size, k.Seq, k.Venue} {
+			for _, v := range []any{k.TS, k.Price, k.Size, k.Seq, k.Venue, k.Side, k.Flags} {
 				putAny(tab, v)
 			}
 		}

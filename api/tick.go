@@ -18,10 +18,12 @@ type Tick struct {
 	Size  float64   `json:"size" doc:"Units traded." example:"100"`
 	Seq   int64     `json:"seq" doc:"Number of the tick; rises strictly per venue and symbol. Orders ticks of the same ts." example:"123"`
 	Venue string    `json:"venue" doc:"Where the trade took place." example:"SIM"`
+	Side  *string   `json:"side" nullable:"true" doc:"Who began the trade, buy or sell; null when it is not known." example:"buy"`
+	Flags int32     `json:"flags" doc:"What the trade does not move (1 open, 2 high and low, 4 close, 8 volume) and what it is: a sum of the flags in the table trade_flags." example:"0"`
 }
 
 // tickColumns are the fields of Tick.
-var tickColumns = []column{{"ts", kindTime}, {"price", kindFloat}, {"size", kindFloat}, {"seq", kindInt}, {"venue", kindText}}
+var tickColumns = []column{{"ts", kindTime}, {"price", kindFloat}, {"size", kindFloat}, {"seq", kindInt}, {"venue", kindText}, {"side", kindText}, {"flags", kindInt}}
 
 type ticksInput struct {
 	SymbolPath

@@ -180,20 +180,6 @@ func params(ticks []feed.Tick, settings *db.FeedSettings) (db.LockFeedsParams, d
 	return lock, arg
 }
 
-// lock makes ingest wait for the feeds: the next statement sees what it has
-// stored, and it drops what is stored here as duplicates.
-func lock(ctx context.Context, q *db.Queries, arg db.LockFeedsParams) (map[key]db.LockFeedsRow, error) {
-	rows, err := q.LockFeeds(ctx, arg)
-	if err != nil {
-		return nil, fmt.Errorf("lock feeds: %w", err)
-	}
-	at := make(map[key]db.LockFeedsRow, len(rows))
-	for _, p := range rows {
-		at[key{p.Venue, p.Symbol}] = p
-	}
-	return at, nil
-}
-
 func (l *Loader) store(ctx context.Context, q *db.Queries) (stored, old int64, err error) {
 	if l.settings == nil {
 		settings, err := db.ReadFeedSettings(ctx, q)
@@ -207,9 +193,10 @@ func (l *Loader) store(ctx context.Context, q *db.Queries) (stored, old int64, e
 	if err := l.checkTimes(ctx, q); err != nil {
 		return 0, 0, err
 	}
-	at, err := lock(ctx, q, feeds)
-	if err != nil {
-		return 0, 0, err
+	// Ingest waits for the feeds: the next statement sees what it has stored, and it
+	// compares again what it has not.
+	if _, err := q.LockFeeds(ctx, feeds); err != nil {
+		return 0, 0, fmt.Errorf("lock feeds: %w", err)
 	}
 	// A candle that old could be computed from these ticks only.
 	if arg.Horizon, err = q.TickHorizon(ctx); err != nil {
@@ -219,19 +206,39 @@ func (l *Loader) store(ctx context.Context, q *db.Queries) (stored, old int64, e
 	if err != nil {
 		return 0, 0, fmt.Errorf("store: %w", err)
 	}
-	var filled db.FillGapsParams
-	for i := range l.batch {
-		t := &l.batch[i]
-		if at[feedOf(t)].Gaps {
+	if len(done.Gaps) > 0 {
+		if err := q.FillGapsFromStored(ctx, db.FillGapsFromStoredParams{Ids: done.Gaps, How: "backfill"}); err != nil {
+			return 0, 0, fmt.Errorf("fill gaps with stored ticks: %w", err)
+		}
+	}
+	if err := fillGaps(ctx, q, feeds, l.batch); err != nil {
+		return 0, 0, err
+	}
+	return done.Stored, done.Old, nil
+}
+
+// fillGaps closes what the ticks fill of open gaps.
+func fillGaps(ctx context.Context, q *db.Queries, feeds db.LockFeedsParams, ticks []feed.Tick) error {
+	rows, err := q.FeedsWithGaps(ctx, db.FeedsWithGapsParams{Venues: feeds.Venues, Symbols: feeds.Symbols})
+	if err != nil {
+		return fmt.Errorf("search for gaps: %w", err)
+	}
+	open := make(map[key]bool, len(rows))
+	for _, r := range rows {
+		open[key{r.Venue, r.Symbol}] = true
+	}
+	filled := db.FillGapsParams{How: "backfill"}
+	for i := range ticks {
+		if t := &ticks[i]; open[feedOf(t)] {
 			filled.Venues, filled.Symbols = append(filled.Venues, t.Venue), append(filled.Symbols, t.Symbol)
 			filled.Seqs, filled.Tss = append(filled.Seqs, t.Seq), append(filled.Tss, t.Time())
 		}
 	}
-	if len(filled.Seqs) > 0 {
-		filled.How = "backfill"
-		if err := q.FillGaps(ctx, filled); err != nil {
-			return 0, 0, fmt.Errorf("fill gaps: %w", err)
-		}
+	if len(filled.Seqs) == 0 {
+		return nil
 	}
-	return done.Stored, done.Old, nil
+	if err := q.FillGaps(ctx, filled); err != nil {
+		return fmt.Errorf("fill gaps: %w", err)
+	}
+	return nil
 }

@@ -156,7 +156,7 @@ func TestLoad(t *testing.T) {
 }
 
 // TestOtherNumbers: a file that numbers its ticks differently from the feed is
-// stored as any other, and the feed goes on as it did.
+// stored as any other, and the feed continues as before.
 func TestOtherNumbers(t *testing.T) {
 
 	d := dbtest.New(t)

@@ -16,7 +16,7 @@ type backfillCmd struct {
 	databaseFlag
 	Files []string `arg:"" help:"CSV files of trades or of bars; plain, gzip or zstd; - is standard input." name:"file"`
 	fileFlags
-	Batch int  `help:"Maximum number of ticks in one transaction." default:"${backfill_batch}" placeholder:"N"`
+	Batch int `help:"Maximum number of ticks in one transaction." default:"${backfill_batch}" placeholder:"N"`
 }
 
 // Help is shown below the flags.

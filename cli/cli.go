@@ -38,6 +38,8 @@ type root struct {
 	Replay     replayCmd     `cmd:"" help:"Produce the ticks of a CSV file of trades or bars."`
 	Backfill   backfillCmd   `cmd:"" help:"Load CSV files of trades or bars into the database, without the broker."`
 	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"List, show, retry and discard dead letters: records that ingest cannot store."`
+	Feed       feedCmd       `cmd:"" help:"List feeds, their gaps and conflicts, and reset their numbers."`
+	Tick       tickCmd       `cmd:"" help:"Show, cancel and correct ticks."`
 	Retention  retentionCmd  `cmd:"" help:"Show or change how long ticks and candles are kept."`
 	Interval   intervalCmd   `cmd:"" help:"List, add and remove intervals."`
 	Verify     verifyCmd     `cmd:"" help:"Compare stored candles and indicator states with the ticks, and repair drift."`
@@ -146,7 +148,7 @@ func valueHelp(v *kong.Value) string {
 	return strings.TrimSpace(text)
 }
 
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+func oneLine(err error) string { return visible(strings.ReplaceAll(err.Error(), "\n", "; ")) }
 
 func newLogger(w io.Writer, level, format string) *slog.Logger {
 	var l slog.Level

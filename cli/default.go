@@ -28,6 +28,8 @@ func defaults() kong.Vars {
 		"delivery_timeout": duration(feed.DefaultDeliveryTimeout),
 		"group":            ingest.DefaultGroup,
 		"max_batch":        strconv.Itoa(ingest.DefaultMaxBatch),
+		"new_feeds":        strconv.Itoa(ingest.DefaultNewFeeds),
+		"max_feeds":        strconv.Itoa(ingest.DefaultMaxFeeds),
 		"late_after":       duration(ingest.DefaultLateAfter),
 		"backfill_batch":   strconv.Itoa(backfill.DefaultBatch),
 		"send_timeout":     duration(notify.MaxTimeout),

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -171,20 +170,28 @@ func (c *dlqShowCmd) Run(e *env) error {
 		return err
 	}
 	fmt.Fprintf(e.out, "offset     %v of %s\ntime       %s\nreason     %s\nwas        offset %d of partition %d of %s\nkey        %s\n",
-		at, q.Topic(), l.Time.Format(time.RFC3339Nano), l.Reason, l.Source.Offset, l.Source.Partition, l.Source.Topic, text(l.Key))
+		at, q.Topic(), l.Time.Format(time.RFC3339Nano), visible(l.Reason), l.Source.Offset, l.Source.Partition, visible(l.Source.Topic), text(l.Key))
 	for _, h := range l.Headers {
-		fmt.Fprintf(e.out, "header     %s: %s\n", h.Key, text(h.Value))
+		fmt.Fprintf(e.out, "header     %s: %s\n", visible(h.Key), text(h.Value))
 	}
 	if l.Truncated > 0 {
 		fmt.Fprintf(e.out, "truncated  the whole value had %d bytes\n", l.Truncated)
 	}
-	fmt.Fprintf(e.out, "value      %d bytes\n%s\n", len(l.Value), text(l.Value))
+	fmt.Fprintf(e.out, "value      %d bytes\n%s\n", len(l.Value), body(l.Value))
 	return nil
 }
 
 // text returns printable bytes as they are, and others in hexadecimal.
 func text(b []byte) string {
-	if utf8.Valid(b) && !strings.ContainsFunc(string(b), func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' && r != '\r' }) {
+	if s := string(b); visible(s) == s {
+		return s
+	}
+	return "0x" + hex.EncodeToString(b)
+}
+
+// body is text that may have several lines.
+func body(b []byte) string {
+	if s := strings.NewReplacer("\n", "", "\t", "").Replace(string(b)); visible(s) == s {
 		return string(b)
 	}
 	return "0x" + hex.EncodeToString(b)

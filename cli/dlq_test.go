@@ -37,7 +37,8 @@ func TestDeadLetters(t *testing.T) {
 		if seq == 5 {
 			v = []byte(`{"symbol":"AAA","seq":"five"}`)
 		}
-		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: p.topic, Key: []byte("AAA"), Value: v}).FirstErr(); err != nil {
+		headers := []kgo.RecordHeader{{Key: "\x1b]0;title\a", Value: []byte("\x1b[31m")}}
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: p.topic, Key: []byte("AAA"), Value: v, Headers: headers}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -53,6 +54,9 @@ func TestDeadLetters(t *testing.T) {
 	}
 	if out := dlq(0, "list"); strings.Count(out, "\n") != 2 || !strings.Contains(out, "0/0 ") || !strings.Contains(out, "AAA") {
 		t.Errorf("list: %s", out)
+	}
+	if out := dlq(0, "show", "0"); strings.ContainsAny(out, "\x1b\a") || !strings.Contains(out, `header     \x1b]0;title\a: 0x1b5b33316d`) {
+		t.Errorf("show lets a header at the terminal: %q", out)
 	}
 	if out := dlq(0, "show", "0"); !strings.Contains(out, `{"symbol":"AAA","seq":"five"}`) || !strings.Contains(out, "of "+p.topic+"\n") {
 		t.Errorf("show: %s", out)

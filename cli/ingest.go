@@ -13,6 +13,8 @@ type ingestFlags struct {
 	Workers       int           `help:"Number of group members in this process, each with its share of the partitions." default:"1" placeholder:"N"`
 	MaxBatch      int           `help:"Maximum number of ticks in one transaction." default:"${max_batch}" placeholder:"N"`
 	LateAfter     time.Duration `help:"Age, relative to the newest tick of the partition, above which a tick takes the late lane." default:"${late_after}" placeholder:"DURATION"`
+	NewFeeds      int           `help:"Feeds that may be new in a minute; the records of more become dead letters, which dlq retry stores." default:"${new_feeds}" placeholder:"N"`
+	MaxFeeds      int           `help:"Feeds that there may be; the records of new ones above it become dead letters." default:"${max_feeds}" placeholder:"N"`
 	MetricsListen string        `help:"Address that serves /metrics, /livez and /readyz." default:"127.0.0.1:9464" placeholder:"HOST:PORT"`
 }
 
@@ -44,7 +46,7 @@ func (c *ingestCmd) Run(e *env) error {
 	}
 	in, err := ingest.New(ingest.Config{
 		Brokers: c.Brokers, Security: security, Topic: c.Topic, Group: c.Group, Instance: c.Instance, Workers: c.Workers,
-		Pool: pool, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, MetricsListen: c.MetricsListen, Log: e.log,
+		Pool: pool, MaxBatch: c.MaxBatch, LateAfter: c.LateAfter, NewFeeds: c.NewFeeds, MaxFeeds: c.MaxFeeds, MetricsListen: c.MetricsListen, Log: e.log,
 		Hooks: tracing.hooks(),
 	})
 	if err != nil {

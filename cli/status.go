@@ -202,12 +202,12 @@ func (c *statusCmd) print(out io.Writer, parts []part, worst string) error {
 			quiet++
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.State, strings.TrimSpace(p.Component+" "+p.Part), seconds(p.Seconds), oneLine(errors.New(p.Detail)))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.State, visible(strings.TrimSpace(p.Component+" "+p.Part)), seconds(p.Seconds), oneLine(errors.New(p.Detail)))
 		if p.Error != "" {
 			fmt.Fprintf(w, "\t\t\terror: %s\n", oneLine(errors.New(p.Error)))
 		}
 		if p.Action != "" {
-			fmt.Fprintf(w, "\t\t\t-> %s\n", p.Action)
+			fmt.Fprintf(w, "\t\t\t-> %s\n", visible(p.Action))
 		}
 	}
 	if quiet > 0 {

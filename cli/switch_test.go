@@ -24,8 +24,8 @@ var settings = strings.Fields(`
 // actions are the flags that choose what one call does, and to what. A variable left
 // set by accident must not do that.
 var actions = strings.Fields(`
-	all allow-version block-width candles channel down-to from help interval jump name offsets param
-	reason recursive repair skip-bad state status symbol test ticks to venue version watch yes`)
+	all allow-version at block-width candles channel down-to from gaps help interval name offsets param price
+	reason recursive repair seq side size skip-bad state status symbol test ticks to ts venue version wait watch yes`)
 
 // commands calls f for every command, the root first.
 func commands(t *testing.T, f func(path []string, n *kong.Node)) {

@@ -163,7 +163,7 @@ func (r plainRule) events(bars []dbtest.Candle, since time.Time) []event {
 }
 
 // TestAlertsAnyOrder: however the evaluation is cut into runs, and whatever late
-// ticks change between them, the events that stand are those of the plain
+// ticks, cancels and corrections change between them, the events that stand are those of the plain
 // definition over the bars as they are in the end.
 func TestAlertsAnyOrder(t *testing.T) {
 	t.Parallel()
@@ -244,6 +244,31 @@ func TestAlertsAnyOrder(t *testing.T) {
 			if since.IsZero() {
 				if err := d.Pool.QueryRow(ctx, "SELECT since FROM alert.progress WHERE rule_id = $1 AND symbol = $2", id, symbol).Scan(&since); err != nil {
 					rt.Fatal(err)
+				}
+			}
+			if rapid.IntRange(0, 2).Draw(rt, "undo") == 0 {
+				first := time.Time{}
+				for range rapid.IntRange(1, 6).Draw(rt, "undone ticks") {
+					at := rapid.IntRange(0, len(ticks)-1).Draw(rt, "tick")
+					old := ticks[at]
+					if len(ticks) == 1 || !old.TS.Before(day.Add(time.Duration(cut)*time.Minute)) {
+						continue
+					}
+					ticks = slices.Delete(ticks, at, at+1)
+					var corrected []dbtest.Tick
+					if rapid.Bool().Draw(rt, "corrected") {
+						better := old
+						better.Price += float64(rapid.IntRange(1, 5).Draw(rt, "correction"))
+						corrected = append(corrected, better)
+						ticks = append(ticks, better)
+					}
+					d.Undo(t, []dbtest.Tick{old}, corrected)
+					if bucket := old.TS.Truncate(time.Minute); first.IsZero() || bucket.Before(first) {
+						first = bucket
+					}
+				}
+				if !first.IsZero() {
+					evaluate(day.Add(time.Duration(cut)*time.Minute), &first)
 				}
 			}
 			if rapid.Bool().Draw(rt, "late") {

@@ -296,7 +296,7 @@ func TestAlertRevision(t *testing.T) {
 	}
 	sent, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if want := []string{
-		"retracted 130 AAA 1m: close 130 is above 110 (retracted: a late tick changed the bar)", "opened 111 AAA 1m: close 111 is above 110",
+		"retracted 130 AAA 1m: close 130 is above 110 (retracted: the bar has changed)", "opened 111 AAA 1m: close 111 is above 110",
 	}; err != nil || !slices.Equal(sent, want) {
 		t.Errorf("notifications %q, want %q (%v)", sent, want, err)
 	}

@@ -55,7 +55,7 @@ func (q *Queries) CandleBuckets(ctx context.Context, arg CandleBucketsParams) ([
 
 const candles = `-- name: Candles :many
 SELECT c.bucket::timestamptz AS bucket, c.open::float8 AS open, c.high::float8 AS high, c.low::float8 AS low,
-       c.close::float8 AS close, c.volume::float8 AS volume, vwap(c.notional, c.volume) AS vwap, c.trades::bigint AS trades
+       c.close::float8 AS close, c.volume::float8 AS volume, c.buy_volume::float8 AS buy_volume, vwap(c.notional, c.volume) AS vwap, c.trades::bigint AS trades
 FROM candles($1::text, $2::text, coalesce($3::timestamptz, 'infinity'),
              coalesce($4::timestamptz, 'infinity'), $5::int, $6::bigint) AS c
 `
@@ -70,19 +70,21 @@ type CandlesParams struct {
 }
 
 type CandlesRow struct {
-	Bucket time.Time
-	Open   float64
-	High   float64
-	Low    float64
-	Close  float64
-	Volume float64
-	Vwap   float64
-	Trades int64
+	Bucket    time.Time
+	Open      float64
+	High      float64
+	Low       float64
+	Close     float64
+	Volume    float64
+	BuyVolume float64
+	Vwap      float64
+	Trades    int64
 }
 
 // Bars of one symbol, oldest first: see the function candles in the database.
 // No from is the end of time, so that warmup counts back from the newest bar.
-// vwap is NULL where the volume is 0: read it raw, see CandleRows.
+// vwap is NULL where the volume is 0, buy_volume where no side is known: read them
+// raw, see CandleRows.
 func (q *Queries) Candles(ctx context.Context, arg CandlesParams) ([]CandlesRow, error) {
 	rows, err := q.db.Query(ctx, candles,
 		arg.Symbol,
@@ -106,6 +108,7 @@ func (q *Queries) Candles(ctx context.Context, arg CandlesParams) ([]CandlesRow,
 			&i.Low,
 			&i.Close,
 			&i.Volume,
+			&i.BuyVolume,
 			&i.Vwap,
 			&i.Trades,
 		); err != nil {

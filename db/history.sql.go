@@ -22,13 +22,52 @@ func (q *Queries) ColumnstoreInserts(ctx context.Context) (bool, error) {
 	return column_1, err
 }
 
+const feedsWithGaps = `-- name: FeedsWithGaps :many
+SELECT DISTINCT g.venue, g.symbol FROM feed_gaps g
+JOIN (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol) u ON g.symbol = u.symbol AND g.venue = u.venue
+WHERE g.closed_at IS NULL
+`
+
+type FeedsWithGapsParams struct {
+	Venues  []string
+	Symbols []string
+}
+
+type FeedsWithGapsRow struct {
+	Venue  string
+	Symbol string
+}
+
+// Which of these feeds have open gaps. Not a part of LockFeeds: a statement that
+// has waited for a lock does not see what the other transaction has recorded.
+func (q *Queries) FeedsWithGaps(ctx context.Context, arg FeedsWithGapsParams) ([]FeedsWithGapsRow, error) {
+	rows, err := q.db.Query(ctx, feedsWithGaps, arg.Venues, arg.Symbols)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FeedsWithGapsRow
+	for rows.Next() {
+		var i FeedsWithGapsRow
+		if err := rows.Scan(&i.Venue, &i.Symbol); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const handleDeadLetter = `-- name: HandleDeadLetter :execrows
-INSERT INTO dead_letters_handled (topic, partition, "offset", how) VALUES ($1, $2, $3, $4)
+INSERT INTO dead_letters_handled (topic, topic_id, partition, "offset", how) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
 `
 
 type HandleDeadLetterParams struct {
 	Topic     string
+	TopicID   string
 	Partition int32
 	AtOffset  int64
 	How       string
@@ -38,6 +77,7 @@ type HandleDeadLetterParams struct {
 func (q *Queries) HandleDeadLetter(ctx context.Context, arg HandleDeadLetterParams) (int64, error) {
 	result, err := q.db.Exec(ctx, handleDeadLetter,
 		arg.Topic,
+		arg.TopicID,
 		arg.Partition,
 		arg.AtOffset,
 		arg.How,
@@ -49,8 +89,13 @@ func (q *Queries) HandleDeadLetter(ctx context.Context, arg HandleDeadLetterPara
 }
 
 const handledDeadLetters = `-- name: HandledDeadLetters :many
-SELECT h.partition, h."offset", h.how FROM dead_letters_handled h WHERE h.topic = $1
+SELECT h.partition, h."offset", h.how FROM dead_letters_handled h WHERE h.topic = $1 AND h.topic_id = $2
 `
+
+type HandledDeadLettersParams struct {
+	Topic   string
+	TopicID string
+}
 
 type HandledDeadLettersRow struct {
 	Partition int32
@@ -58,8 +103,8 @@ type HandledDeadLettersRow struct {
 	How       string
 }
 
-func (q *Queries) HandledDeadLetters(ctx context.Context, topic string) ([]HandledDeadLettersRow, error) {
-	rows, err := q.db.Query(ctx, handledDeadLetters, topic)
+func (q *Queries) HandledDeadLetters(ctx context.Context, arg HandledDeadLettersParams) ([]HandledDeadLettersRow, error) {
+	rows, err := q.db.Query(ctx, handledDeadLetters, arg.Topic, arg.TopicID)
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +129,7 @@ SELECT u.venue, u.symbol, -1, u.ts, 0
 FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol, unnest($3::timestamptz[]) AS ts) u
 ORDER BY u.symbol, u.venue
 ON CONFLICT (symbol, venue) DO UPDATE SET updated_at = p.updated_at
-RETURNING p.venue, p.symbol, p.last_seq, p.last_ts, p.version,
-          EXISTS (SELECT FROM feed_gaps g WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL) AS gaps
+RETURNING p.venue, p.symbol, p.last_seq, p.last_ts, p.version
 `
 
 type LockFeedsParams struct {
@@ -100,7 +144,6 @@ type LockFeedsRow struct {
 	LastSeq int64
 	LastTs  time.Time
 	Version int64
-	Gaps    bool
 }
 
 // Locks these feeds against ingest until the transaction ends, and returns their
@@ -120,7 +163,6 @@ func (q *Queries) LockFeeds(ctx context.Context, arg LockFeedsParams) ([]LockFee
 			&i.LastSeq,
 			&i.LastTs,
 			&i.Version,
-			&i.Gaps,
 		); err != nil {
 			return nil, err
 		}
@@ -253,7 +295,8 @@ WITH given AS MATERIALIZED (
     SELECT 'correct', j.symbol, j.venue, j.seq, j.ts, j.price, j.size, nullif(j.side, 0), j.flags, $13
     FROM judged j WHERE j.fate = 'correct' ORDER BY j.at
 ), tops AS (
-    SELECT DISTINCT ON (f.venue, f.symbol) f.venue, f.symbol, f.ts, f.seq, first_value(f.ts) OVER (PARTITION BY f.venue, f.symbol ORDER BY f.ts) AS oldest
+    SELECT DISTINCT ON (f.venue, f.symbol) f.venue, f.symbol, f.ts, f.seq, first_value(f.ts) OVER (PARTITION BY f.venue, f.symbol ORDER BY f.ts) AS oldest,
+           count(*) OVER (PARTITION BY f.venue, f.symbol) AS n
     FROM fresh f ORDER BY f.venue, f.symbol, f.ts DESC, f.seq DESC
 ), runs AS (
     -- Ticks of the present run, or of a feed that has none. Seqs from 2^62 on stand
@@ -262,7 +305,7 @@ WITH given AS MATERIALIZED (
     WHERE f.seq < 4611686018427387904 AND (p.last_seq < 0 OR p.run_since IS NULL OR f.ts >= p.run_since) GROUP BY f.venue, f.symbol
 ), moved AS (
     UPDATE feed_positions p
-    SET last_seq = greatest(p.last_seq, r.seq), version = p.version + 1, updated_at = now(),
+    SET last_seq = greatest(p.last_seq, r.seq), version = p.version + t.n, updated_at = now(),
         last_ts = CASE WHEN p.version = 0 OR (t.ts, t.seq) > (p.last_ts, p.top_seq) THEN t.ts ELSE p.last_ts END,
         top_seq = CASE WHEN p.version = 0 OR (t.ts, t.seq) > (p.last_ts, p.top_seq) THEN t.seq ELSE p.top_seq END,
         run_since = CASE WHEN p.version = 0 THEN t.oldest ELSE p.run_since END
@@ -283,8 +326,9 @@ WITH given AS MATERIALIZED (
         WINDOW w AS (PARTITION BY g.venue, g.symbol ORDER BY g.seq)
     ) s
     WHERE s.seq > s.before + 1
+    RETURNING id
 )
-SELECT (SELECT count(*) FROM stored) AS stored, (SELECT count(*) FROM conflicting) AS conflicts,
+SELECT ARRAY(SELECT m.id FROM missed m)::bigint[] AS gaps, (SELECT count(*) FROM stored) AS stored, (SELECT count(*) FROM conflicting) AS conflicts,
        (SELECT count(*) FROM judged j WHERE j.fate = 'known') AS known, (SELECT count(*) FROM judged j WHERE j.fate = 'old') AS old,
        (SELECT count(*) FROM judged j WHERE j.fate = 'refuse') AS refused, (SELECT count(*) FROM judged j WHERE j.fate = 'correct') AS corrected
 `
@@ -306,6 +350,7 @@ type StoreHistoryParams struct {
 }
 
 type StoreHistoryRow struct {
+	Gaps      []int64
 	Stored    int64
 	Conflicts int64
 	Known     int64
@@ -337,6 +382,7 @@ func (q *Queries) StoreHistory(ctx context.Context, arg StoreHistoryParams) (Sto
 	)
 	var i StoreHistoryRow
 	err := row.Scan(
+		&i.Gaps,
 		&i.Stored,
 		&i.Conflicts,
 		&i.Known,

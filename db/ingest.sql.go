@@ -13,26 +13,26 @@ import (
 const advanceIngest = `-- name: AdvanceIngest :one
 WITH offsets AS (
     UPDATE ingest_offsets o SET next_offset = u.next_offset, updated_at = now()
-    FROM (SELECT unnest($2::int[]) AS partition, unnest($3::bigint[]) AS expected, unnest($4::bigint[]) AS next_offset) u
-    WHERE o.topic = $1 AND o.partition = u.partition AND o.next_offset = u.expected
+    FROM (SELECT unnest($2::int[]) AS partition, unnest($3::text[]) AS topic_id, unnest($4::bigint[]) AS expected, unnest($5::bigint[]) AS next_offset) u
+    WHERE o.topic = $1 AND o.partition = u.partition AND o.topic_id = u.topic_id AND o.next_offset = u.expected
     RETURNING 1
 ), moved AS (
     UPDATE feed_positions p SET last_seq = u.seq, last_ts = u.ts, top_seq = u.top, run_since = u.since, runs = u.runs, version = u.version, updated_at = now()
-    FROM (SELECT unnest($5::text[]) AS symbol, unnest($6::text[]) AS venue, unnest($7::bigint[]) AS expected, unnest($8::bigint[]) AS version,
-                 unnest($9::bigint[]) AS seq, unnest($10::timestamptz[]) AS ts, unnest($11::bigint[]) AS top, unnest($12::timestamptz[]) AS since, unnest($13::int[]) AS runs) u
+    FROM (SELECT unnest($6::text[]) AS symbol, unnest($7::text[]) AS venue, unnest($8::bigint[]) AS expected, unnest($9::bigint[]) AS version,
+                 unnest($10::bigint[]) AS seq, unnest($11::timestamptz[]) AS ts, unnest($12::bigint[]) AS top, unnest($13::timestamptz[]) AS since, unnest($14::int[]) AS runs) u
     WHERE p.symbol = u.symbol AND p.venue = u.venue AND p.version = u.expected
     RETURNING 1
 ), added AS (
     INSERT INTO feed_positions (symbol, venue, last_seq, last_ts, top_seq, run_since, runs, version)
     SELECT u.symbol, u.venue, u.seq, u.ts, u.top, u.since, u.runs, u.version
-    FROM (SELECT unnest($14::text[]) AS symbol, unnest($15::text[]) AS venue, unnest($16::bigint[]) AS version,
-                 unnest($17::bigint[]) AS seq, unnest($18::timestamptz[]) AS ts, unnest($19::bigint[]) AS top, unnest($20::timestamptz[]) AS since, unnest($21::int[]) AS runs) u
+    FROM (SELECT unnest($15::text[]) AS symbol, unnest($16::text[]) AS venue, unnest($17::bigint[]) AS version,
+                 unnest($18::bigint[]) AS seq, unnest($19::timestamptz[]) AS ts, unnest($20::bigint[]) AS top, unnest($21::timestamptz[]) AS since, unnest($22::int[]) AS runs) u
     ON CONFLICT (symbol, venue) DO NOTHING
     RETURNING 1
 ), counted AS (
     INSERT INTO ingest_activity AS a (minute, topic, partition, stored, duplicates, conflicts, changes, dead_letters, behind)
     SELECT date_trunc('minute', now()), $1, u.partition, u.stored, u.duplicates, u.conflicts, u.changes, u.dead_letters, u.behind
-    FROM (SELECT unnest($2::int[]) AS partition, unnest($22::bigint[]) AS stored, unnest($23::bigint[]) AS duplicates, unnest($24::bigint[]) AS conflicts, unnest($25::bigint[]) AS changes, unnest($26::bigint[]) AS dead_letters, unnest($27::bigint[]) AS behind) u
+    FROM (SELECT unnest($2::int[]) AS partition, unnest($23::bigint[]) AS stored, unnest($24::bigint[]) AS duplicates, unnest($25::bigint[]) AS conflicts, unnest($26::bigint[]) AS changes, unnest($27::bigint[]) AS dead_letters, unnest($28::bigint[]) AS behind) u
     ON CONFLICT (minute, topic, partition) DO UPDATE
     SET stored = a.stored + excluded.stored, duplicates = a.duplicates + excluded.duplicates,
         conflicts = a.conflicts + excluded.conflicts, changes = a.changes + excluded.changes,
@@ -46,6 +46,7 @@ SELECT (SELECT count(*) FROM offsets) AS offsets,
 type AdvanceIngestParams struct {
 	Topic            string
 	Partitions       []int32
+	TopicIds         []string
 	ExpectedOffsets  []int64
 	NextOffsets      []int64
 	Symbols          []string
@@ -86,6 +87,7 @@ func (q *Queries) AdvanceIngest(ctx context.Context, arg AdvanceIngestParams) (A
 	row := q.db.QueryRow(ctx, advanceIngest,
 		arg.Topic,
 		arg.Partitions,
+		arg.TopicIds,
 		arg.ExpectedOffsets,
 		arg.NextOffsets,
 		arg.Symbols,
@@ -117,10 +119,21 @@ func (q *Queries) AdvanceIngest(ctx context.Context, arg AdvanceIngestParams) (A
 	return i, err
 }
 
-const closeGapsAround = `-- name: CloseGapsAround :exec
-UPDATE feed_gaps g SET closed_at = now(), closed_by = 'restart'
-FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol, unnest($3::bigint[]) AS seq, unnest($4::bigint[]) AS last) u
-WHERE g.symbol = u.symbol AND g.venue = u.venue AND g.closed_at IS NULL AND g.from_seq <= u.seq AND g.to_seq >= u.seq AND g.to_seq < u.last
+const closeGapsAround = `-- name: CloseGapsAround :many
+WITH around AS (
+    SELECT DISTINCT ON (u.venue, u.symbol, u.seq) g.id, u.seq, u.ts
+    FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol, unnest($3::bigint[]) AS seq, unnest($4::bigint[]) AS last,
+                 unnest($5::timestamptz[]) AS ts) u
+    JOIN feed_gaps g ON g.symbol = u.symbol AND g.venue = u.venue AND g.closed_at IS NULL AND g.from_seq <= u.seq AND g.to_seq >= u.seq AND g.to_seq < u.last
+     AND u.ts <= g.after_ts + INTERVAL '1 hour'
+    ORDER BY u.venue, u.symbol, u.seq, g.id DESC
+), closed AS (
+    UPDATE feed_gaps g SET closed_at = now(), closed_by = 'restart' FROM around a WHERE g.id = a.id
+    RETURNING g.venue, g.symbol, g.before_ts, a.ts, g.missing * int8multirange(int8range(NULL, a.seq)) AS below
+)
+INSERT INTO feed_gaps (venue, symbol, from_seq, to_seq, before_ts, after_ts)
+SELECT c.venue, c.symbol, lower(r.part), upper(r.part) - 1, c.before_ts, c.ts FROM closed c CROSS JOIN LATERAL (SELECT unnest(c.below) AS part) r
+RETURNING id
 `
 
 type CloseGapsAroundParams struct {
@@ -128,18 +141,36 @@ type CloseGapsAroundParams struct {
 	Symbols []string
 	Seqs    []int64
 	Lasts   []int64
+	Tss     []time.Time
 }
 
-// A feed numbers again from seq on: the gap before the last seq of its old run, if
-// it holds the new one, was none.
-func (q *Queries) CloseGapsAround(ctx context.Context, arg CloseGapsAroundParams) error {
-	_, err := q.db.Exec(ctx, closeGapsAround,
+// A feed numbers again from seq on: the last gap that its old run jumped over, if
+// it holds the new seq, was none. What is missing of it below seq is, and becomes a
+// gap of its own. An old gap is not meant: the jump was just before.
+func (q *Queries) CloseGapsAround(ctx context.Context, arg CloseGapsAroundParams) ([]int64, error) {
+	rows, err := q.db.Query(ctx, closeGapsAround,
 		arg.Venues,
 		arg.Symbols,
 		arg.Seqs,
 		arg.Lasts,
+		arg.Tss,
 	)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const directCompress = `-- name: DirectCompress :one
@@ -162,6 +193,7 @@ func (q *Queries) DirectCompress(ctx context.Context) (float64, error) {
 }
 
 const feedPositions = `-- name: FeedPositions :many
+
 SELECT p.venue, p.symbol, p.last_seq, p.last_ts, p.top_seq, p.run_since, p.runs, p.version,
        EXISTS (SELECT FROM feed_gaps g WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL) AS gaps,
        coalesce(j.from_seq, -1)::bigint AS jump_from, coalesce(j.before_ts, p.last_ts)::timestamptz AS jump_before
@@ -195,6 +227,8 @@ type FeedPositionsRow struct {
 	JumpBefore time.Time
 }
 
+// Ingest: positions, and what moves them. Several unnest in one SELECT go in
+// step; sqlc does not know unnest with several arrays.
 func (q *Queries) FeedPositions(ctx context.Context, arg FeedPositionsParams) ([]FeedPositionsRow, error) {
 	rows, err := q.db.Query(ctx, feedPositions, arg.Symbols, arg.Venues)
 	if err != nil {
@@ -292,39 +326,35 @@ func (q *Queries) FillGaps(ctx context.Context, arg FillGapsParams) error {
 	return err
 }
 
-const ingestOffsets = `-- name: IngestOffsets :many
-SELECT partition, next_offset FROM ingest_offsets
-WHERE topic = $1 AND partition = ANY ($2::int[])
+const fillGapsFromStored = `-- name: FillGapsFromStored :exec
+WITH came AS (
+    SELECT g.id, range_agg(int8range(t.seq, t.seq, '[]')) AS seqs
+    FROM feed_gaps g CROSS JOIN LATERAL (
+        SELECT k.seq FROM ticks k
+        WHERE k.symbol = g.symbol AND k.venue = g.venue AND k.ts >= g.before_ts - INTERVAL '1 hour' AND k.ts <= g.after_ts AND k.seq BETWEEN g.from_seq AND g.to_seq
+        UNION ALL
+        SELECT k.seq FROM late_ticks k
+        WHERE k.symbol = g.symbol AND k.venue = g.venue AND k.ts >= g.before_ts - INTERVAL '1 hour' AND k.ts <= g.after_ts AND k.seq BETWEEN g.from_seq AND g.to_seq
+    ) t
+    WHERE g.id = ANY ($2::bigint[]) GROUP BY g.id
+)
+UPDATE feed_gaps g
+SET filled = g.filled + came.seqs,
+    closed_at = CASE WHEN g.missing <@ came.seqs THEN now() END,
+    closed_by = CASE WHEN g.missing <@ came.seqs THEN $1::text END
+FROM came WHERE g.id = came.id
 `
 
-type IngestOffsetsParams struct {
-	Topic      string
-	Partitions []int32
+type FillGapsFromStoredParams struct {
+	How string
+	Ids []int64
 }
 
-type IngestOffsetsRow struct {
-	Partition  int32
-	NextOffset int64
-}
-
-func (q *Queries) IngestOffsets(ctx context.Context, arg IngestOffsetsParams) ([]IngestOffsetsRow, error) {
-	rows, err := q.db.Query(ctx, ingestOffsets, arg.Topic, arg.Partitions)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []IngestOffsetsRow
-	for rows.Next() {
-		var i IngestOffsetsRow
-		if err := rows.Scan(&i.Partition, &i.NextOffset); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+// Ticks of new gaps that are stored already: they came before the run reached
+// them, with a trade time before it began.
+func (q *Queries) FillGapsFromStored(ctx context.Context, arg FillGapsFromStoredParams) error {
+	_, err := q.db.Exec(ctx, fillGapsFromStored, arg.How, arg.Ids)
+	return err
 }
 
 const insertConflicts = `-- name: InsertConflicts :exec
@@ -362,10 +392,11 @@ func (q *Queries) InsertConflicts(ctx context.Context, arg InsertConflictsParams
 	return err
 }
 
-const insertFeedGaps = `-- name: InsertFeedGaps :exec
+const insertFeedGaps = `-- name: InsertFeedGaps :many
 INSERT INTO feed_gaps (venue, symbol, from_seq, to_seq, before_ts, after_ts)
 SELECT u.venue, u.symbol, u.from_seq, u.to_seq, u.before_ts, u.after_ts
 FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol, unnest($3::bigint[]) AS from_seq, unnest($4::bigint[]) AS to_seq, unnest($5::timestamptz[]) AS before_ts, unnest($6::timestamptz[]) AS after_ts) u
+RETURNING id
 `
 
 type InsertFeedGapsParams struct {
@@ -377,8 +408,8 @@ type InsertFeedGapsParams struct {
 	AfterTss  []time.Time
 }
 
-func (q *Queries) InsertFeedGaps(ctx context.Context, arg InsertFeedGapsParams) error {
-	_, err := q.db.Exec(ctx, insertFeedGaps,
+func (q *Queries) InsertFeedGaps(ctx context.Context, arg InsertFeedGapsParams) ([]int64, error) {
+	rows, err := q.db.Query(ctx, insertFeedGaps,
 		arg.Venues,
 		arg.Symbols,
 		arg.FromSeqs,
@@ -386,29 +417,22 @@ func (q *Queries) InsertFeedGaps(ctx context.Context, arg InsertFeedGapsParams) 
 		arg.BeforeTss,
 		arg.AfterTss,
 	)
-	return err
-}
-
-const insertIngestOffsets = `-- name: InsertIngestOffsets :exec
-
-INSERT INTO ingest_offsets (topic, partition, next_offset)
-SELECT $1, u.partition, u.next_offset
-FROM (SELECT unnest($2::int[]) AS partition, unnest($3::bigint[]) AS next_offset) u
-ON CONFLICT (topic, partition) DO NOTHING
-`
-
-type InsertIngestOffsetsParams struct {
-	Topic       string
-	Partitions  []int32
-	NextOffsets []int64
-}
-
-// Ingest: positions, and what moves them. Several unnest in one SELECT go in
-// step; sqlc does not know unnest with several arrays.
-// Adds new partitions; known ones keep their offset.
-func (q *Queries) InsertIngestOffsets(ctx context.Context, arg InsertIngestOffsetsParams) error {
-	_, err := q.db.Exec(ctx, insertIngestOffsets, arg.Topic, arg.Partitions, arg.NextOffsets)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const insertTickChanges = `-- name: InsertTickChanges :exec
@@ -493,32 +517,6 @@ func (q *Queries) PricedInstruments(ctx context.Context) ([]PricedInstrumentsRow
 		return nil, err
 	}
 	return items, nil
-}
-
-const skipIngestOffset = `-- name: SkipIngestOffset :execrows
-UPDATE ingest_offsets SET next_offset = $3, updated_at = now()
-WHERE topic = $1 AND partition = $2 AND next_offset = $4
-`
-
-type SkipIngestOffsetParams struct {
-	Topic      string
-	Partition  int32
-	NextOffset int64
-	Expected   int64
-}
-
-// Skips records that the broker has deleted.
-func (q *Queries) SkipIngestOffset(ctx context.Context, arg SkipIngestOffsetParams) (int64, error) {
-	result, err := q.db.Exec(ctx, skipIngestOffset,
-		arg.Topic,
-		arg.Partition,
-		arg.NextOffset,
-		arg.Expected,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
 }
 
 const storedTicks = `-- name: StoredTicks :many

@@ -136,7 +136,8 @@ func (q *Queries) StreamAlerts(ctx context.Context, arg StreamAlertsParams) ([]S
 
 const streamBars = `-- name: StreamBars :many
 SELECT c.symbol::text AS symbol, u.bar::text AS bar, c.bucket::timestamptz AS bucket, c.open::float8 AS open, c.high::float8 AS high, c.low::float8 AS low,
-       c.close::float8 AS close, c.volume::float8 AS volume, c.notional::float8 AS notional, c.trades::bigint AS trades
+       c.close::float8 AS close, c.volume::float8 AS volume, coalesce(c.buy_volume, 'NaN')::float8 AS buy_volume, c.notional::float8 AS notional,
+       c.trades::bigint AS trades
 FROM (SELECT unnest($1::text[]) AS symbol, unnest($2::text[]) AS bar,
              unnest($3::timestamptz[]) AS from_bucket, unnest($4::timestamptz[]) AS to_bucket) u
 CROSS JOIN LATERAL candles(u.symbol, u.bar, u.from_bucket, u.to_bucket) AS c
@@ -152,19 +153,20 @@ type StreamBarsParams struct {
 }
 
 type StreamBarsRow struct {
-	Symbol   string
-	Bar      string
-	Bucket   time.Time
-	Open     float64
-	High     float64
-	Low      float64
-	Close    float64
-	Volume   float64
-	Notional float64
-	Trades   int64
+	Symbol    string
+	Bar       string
+	Bucket    time.Time
+	Open      float64
+	High      float64
+	Low       float64
+	Close     float64
+	Volume    float64
+	BuyVolume float64
+	Notional  float64
+	Trades    int64
 }
 
-// Bars by symbol, interval and start.
+// Bars by symbol, interval and start. buy_volume is NaN where no side is known.
 func (q *Queries) StreamBars(ctx context.Context, arg StreamBarsParams) ([]StreamBarsRow, error) {
 	rows, err := q.db.Query(ctx, streamBars,
 		arg.Symbols,
@@ -189,6 +191,7 @@ func (q *Queries) StreamBars(ctx context.Context, arg StreamBarsParams) ([]Strea
 			&i.Low,
 			&i.Close,
 			&i.Volume,
+			&i.BuyVolume,
 			&i.Notional,
 			&i.Trades,
 		); err != nil {
@@ -203,14 +206,15 @@ func (q *Queries) StreamBars(ctx context.Context, arg StreamBarsParams) ([]Strea
 }
 
 const streamFeeds = `-- name: StreamFeeds :many
-SELECT p.symbol, p.venue, p.last_seq, p.last_ts, p.updated_at FROM feed_positions p
+SELECT p.symbol, p.venue, p.last_ts, p.top_seq, p.version, p.updated_at FROM feed_positions p
 `
 
 type StreamFeedsRow struct {
 	Symbol    string
 	Venue     string
-	LastSeq   int64
 	LastTs    time.Time
+	TopSeq    int64
+	Version   int64
 	UpdatedAt time.Time
 }
 
@@ -227,9 +231,78 @@ func (q *Queries) StreamFeeds(ctx context.Context) ([]StreamFeedsRow, error) {
 		if err := rows.Scan(
 			&i.Symbol,
 			&i.Venue,
-			&i.LastSeq,
 			&i.LastTs,
+			&i.TopSeq,
+			&i.Version,
 			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const streamFormingBars = `-- name: StreamFormingBars :many
+SELECT c.symbol::text AS symbol, u.bar::text AS bar, c.bucket::timestamptz AS bucket, coalesce(c.open, 'NaN')::float8 AS open, coalesce(c.high, 'NaN')::float8 AS high,
+       coalesce(c.low, 'NaN')::float8 AS low, coalesce(c.close, 'NaN')::float8 AS close, c.volume::float8 AS volume,
+       coalesce(c.buy_volume, 'NaN')::float8 AS buy_volume, c.notional::float8 AS notional, c.trades::bigint AS trades
+FROM (SELECT unnest($1::text[]) AS symbol, unnest($2::text[]) AS bar,
+             unnest($3::timestamptz[]) AS from_bucket, unnest($4::timestamptz[]) AS to_bucket) u
+CROSS JOIN LATERAL _hypertick.raw_candles(u.symbol, u.bar, u.from_bucket, u.to_bucket) AS c
+`
+
+type StreamFormingBarsParams struct {
+	Symbols     []string
+	Bars        []string
+	FromBuckets []time.Time
+	ToBuckets   []time.Time
+}
+
+type StreamFormingBarsRow struct {
+	Symbol    string
+	Bar       string
+	Bucket    time.Time
+	Open      float64
+	High      float64
+	Low       float64
+	Close     float64
+	Volume    float64
+	BuyVolume float64
+	Notional  float64
+	Trades    int64
+}
+
+// The same for bars that ticks are added to: what no tick has moved is NaN.
+func (q *Queries) StreamFormingBars(ctx context.Context, arg StreamFormingBarsParams) ([]StreamFormingBarsRow, error) {
+	rows, err := q.db.Query(ctx, streamFormingBars,
+		arg.Symbols,
+		arg.Bars,
+		arg.FromBuckets,
+		arg.ToBuckets,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []StreamFormingBarsRow
+	for rows.Next() {
+		var i StreamFormingBarsRow
+		if err := rows.Scan(
+			&i.Symbol,
+			&i.Bar,
+			&i.Bucket,
+			&i.Open,
+			&i.High,
+			&i.Low,
+			&i.Close,
+			&i.Volume,
+			&i.BuyVolume,
+			&i.Notional,
+			&i.Trades,
 		); err != nil {
 			return nil, err
 		}
@@ -301,7 +374,7 @@ func (q *Queries) StreamPosition(ctx context.Context) (StreamPositionRow, error)
 }
 
 const streamRevisions = `-- name: StreamRevisions :many
-SELECT r.id, r.symbol, r."interval" AS bar, r.bucket, r.whole FROM bar_revisions r
+SELECT r.id, r.symbol, r."interval" AS bar, r.bucket, r.whole, r.undone FROM bar_revisions r
 WHERE r.id > $1 AND r.id <= $2
 ORDER BY r.id LIMIT $3::int
 `
@@ -318,6 +391,7 @@ type StreamRevisionsRow struct {
 	Bar    string
 	Bucket time.Time
 	Whole  bool
+	Undone bool
 }
 
 func (q *Queries) StreamRevisions(ctx context.Context, arg StreamRevisionsParams) ([]StreamRevisionsRow, error) {
@@ -335,6 +409,7 @@ func (q *Queries) StreamRevisions(ctx context.Context, arg StreamRevisionsParams
 			&i.Bar,
 			&i.Bucket,
 			&i.Whole,
+			&i.Undone,
 		); err != nil {
 			return nil, err
 		}
@@ -368,15 +443,15 @@ func (q *Queries) StreamStatus(ctx context.Context) (StreamStatusRow, error) {
 }
 
 const streamTicks = `-- name: StreamTicks :many
-SELECT u.symbol::text AS symbol, u.venue::text AS venue, t.ts, t.price, t.size, t.seq
+SELECT u.symbol::text AS symbol, u.venue::text AS venue, t.ts, t.price, t.size, t.seq, coalesce(t.side, 0)::smallint AS side, t.flags
 FROM (SELECT unnest($1::text[]) AS symbol, unnest($2::text[]) AS venue,
              unnest($3::timestamptz[]) AS from_ts, unnest($4::timestamptz[]) AS to_ts,
-             unnest($5::bigint[]) AS after_seq, unnest($6::bigint[]) AS last_seq) u
+             unnest($5::bigint[]) AS after_seq) u
 CROSS JOIN LATERAL (
-    SELECT k.ts, k.price, k.size, k.seq FROM ticks k
-    WHERE k.symbol = u.symbol AND k.ts >= u.from_ts AND k.ts <= u.to_ts AND k.ts >= $7 AND k.ts <= $8
-      AND k.venue = u.venue AND k.seq > u.after_seq AND k.seq <= u.last_seq
-    ORDER BY k.ts DESC, k.seq DESC LIMIT $9::int
+    SELECT k.ts, k.price, k.size, k.seq, k.side, k.flags FROM ticks k
+    WHERE k.symbol = u.symbol AND k.ts >= u.from_ts AND k.ts <= u.to_ts AND k.ts >= $6 AND k.ts <= $7
+      AND k.venue = u.venue AND (k.ts > u.from_ts OR k.seq > u.after_seq AND u.after_seq >= 0)
+    ORDER BY k.ts DESC, k.seq DESC LIMIT $8::int
 ) t
 `
 
@@ -386,7 +461,6 @@ type StreamTicksParams struct {
 	FromTss   []time.Time
 	ToTss     []time.Time
 	AfterSeqs []int64
-	LastSeqs  []int64
 	Oldest    time.Time
 	Newest    time.Time
 	MaxRows   int32
@@ -399,9 +473,11 @@ type StreamTicksRow struct {
 	Price  float64
 	Size   float64
 	Seq    int64
+	Side   int16
+	Flags  int32
 }
 
-// The newest ticks of each feed between two of its positions, newest first.
+// The newest ticks of each feed that are newer than a position of it, newest first.
 // oldest and newest bound all of them, so that the plan is made for few chunks.
 func (q *Queries) StreamTicks(ctx context.Context, arg StreamTicksParams) ([]StreamTicksRow, error) {
 	rows, err := q.db.Query(ctx, streamTicks,
@@ -410,7 +486,6 @@ func (q *Queries) StreamTicks(ctx context.Context, arg StreamTicksParams) ([]Str
 		arg.FromTss,
 		arg.ToTss,
 		arg.AfterSeqs,
-		arg.LastSeqs,
 		arg.Oldest,
 		arg.Newest,
 		arg.MaxRows,
@@ -429,6 +504,8 @@ func (q *Queries) StreamTicks(ctx context.Context, arg StreamTicksParams) ([]Str
 			&i.Price,
 			&i.Size,
 			&i.Seq,
+			&i.Side,
+			&i.Flags,
 		); err != nil {
 			return nil, err
 		}

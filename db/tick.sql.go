@@ -53,8 +53,8 @@ func (q *Queries) LastTicks(ctx context.Context, arg LastTicksParams) ([]LastTic
 }
 
 const ticksAfter = `-- name: TicksAfter :many
-SELECT t.ts, t.price, t.size, t.seq, t.venue FROM (
-    SELECT k.ts, k.price, k.size, k.seq, k.venue FROM ticks k
+SELECT t.ts, t.price, t.size, t.seq, t.venue, (CASE t.side WHEN 1 THEN 'buy' WHEN -1 THEN 'sell' END)::text AS side, t.flags FROM (
+    SELECT k.ts, k.price, k.size, k.seq, k.venue, k.side, k.flags FROM ticks k
     WHERE k.symbol = $1 AND k.ts >= $2 AND k.ts < $3
       AND (k.ts > $2 OR (k.seq, k.venue) > ($4::bigint, $5::text))
     ORDER BY k.ts, k.seq FETCH FIRST ($6::int) ROWS WITH TIES
@@ -77,6 +77,8 @@ type TicksAfterRow struct {
 	Size  float64
 	Seq   int64
 	Venue string
+	Side  string
+	Flags int32
 }
 
 // Oldest first, from (from_ts, after_seq, after_venue), exclusive, to to_ts, exclusive.
@@ -85,6 +87,7 @@ type TicksAfterRow struct {
 // a query may touch, and that alone takes 80 ms for 20 years of them. The index
 // and the columnstore give the order of (ts, seq), so LIMIT ends the read early;
 // venue in that order would sort a whole chunk, hence ties and a sort outside.
+// side is NULL where it is not known: read it raw, see TickRows.
 func (q *Queries) TicksAfter(ctx context.Context, arg TicksAfterParams) ([]TicksAfterRow, error) {
 	rows, err := q.db.Query(ctx, ticksAfter,
 		arg.Symbol,
@@ -107,6 +110,8 @@ func (q *Queries) TicksAfter(ctx context.Context, arg TicksAfterParams) ([]Ticks
 			&i.Size,
 			&i.Seq,
 			&i.Venue,
+			&i.Side,
+			&i.Flags,
 		); err != nil {
 			return nil, err
 		}
@@ -119,8 +124,8 @@ func (q *Queries) TicksAfter(ctx context.Context, arg TicksAfterParams) ([]Ticks
 }
 
 const ticksBefore = `-- name: TicksBefore :many
-SELECT t.ts, t.price, t.size, t.seq, t.venue FROM (
-    SELECT k.ts, k.price, k.size, k.seq, k.venue FROM ticks k
+SELECT t.ts, t.price, t.size, t.seq, t.venue, (CASE t.side WHEN 1 THEN 'buy' WHEN -1 THEN 'sell' END)::text AS side, t.flags FROM (
+    SELECT k.ts, k.price, k.size, k.seq, k.venue, k.side, k.flags FROM ticks k
     WHERE k.symbol = $1 AND k.ts >= $2 AND k.ts <= $3
       AND (k.ts < $3 OR (k.seq, k.venue) < ($4::bigint, $5::text))
     ORDER BY k.ts DESC, k.seq DESC FETCH FIRST ($6::int) ROWS WITH TIES
@@ -143,6 +148,8 @@ type TicksBeforeRow struct {
 	Size  float64
 	Seq   int64
 	Venue string
+	Side  string
+	Flags int32
 }
 
 // Newest first, from (to_ts, before_seq, before_venue), exclusive, back to from_ts, inclusive.
@@ -168,6 +175,8 @@ func (q *Queries) TicksBefore(ctx context.Context, arg TicksBeforeParams) ([]Tic
 			&i.Size,
 			&i.Seq,
 			&i.Venue,
+			&i.Side,
+			&i.Flags,
 		); err != nil {
 			return nil, err
 		}

@@ -24,8 +24,8 @@ const (
 
 // cuts are the sizes in bytes to which the value, the key, the reason and the
 // headers of a dead letter are truncated, one after the other, until its topic
-// accepts it.
-var cuts = [...]int{64 << 10, 1 << 10}
+// accepts it. The last one leaves its source alone, and the begin of the reason.
+var cuts = [...]int{64 << 10, 1 << 10, 0}
 
 // ClientOptions are the options that the client of a Publisher needs.
 func ClientOptions() []kgo.Opt {
@@ -154,7 +154,7 @@ func (d *DeadLetter) cut(most int) *DeadLetter {
 		c.Truncated = max(d.Truncated, int64(len(d.Value)))
 	}
 	c.Key = c.Key[:min(len(c.Key), most)]
-	c.Reason = c.Reason[:min(len(c.Reason), most)]
+	c.Reason = c.Reason[:min(len(c.Reason), max(most, 100))]
 	size := 0
 	for i, h := range c.Headers {
 		if size += len(h.Key) + len(h.Value); size > most {

@@ -40,6 +40,7 @@ type QueueConfig struct {
 type Queue struct {
 	cfg     QueueConfig
 	topic   string
+	topicID string // offsets count in this topic; set by identify
 	decoder *feed.Decoder
 }
 
@@ -59,7 +60,12 @@ func (q *Queue) Topic() string { return q.topic }
 // partition by partition, in the order of offsets. It stops when do returns an
 // error, and returns it.
 func (q *Queue) Each(ctx context.Context, f Filter, do func(*DeadLetter) error) error {
-	rows, err := db.New(q.cfg.Pool).HandledDeadLetters(ctx, q.topic)
+	if err := q.identify(ctx); errors.Is(err, feed.ErrNoTopic) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	rows, err := db.New(q.cfg.Pool).HandledDeadLetters(ctx, db.HandledDeadLettersParams{Topic: q.topic, TopicID: q.topicID})
 	if err != nil {
 		return fmt.Errorf("read handled dead letters: %w", err)
 	}
@@ -74,6 +80,22 @@ func (q *Queue) Each(ctx context.Context, f Filter, do func(*DeadLetter) error) 
 		}
 		return do(d)
 	})
+}
+
+// identify reads the ID of the topic: a topic that is recreated begins at offset 0
+// again, so an offset alone does not say which dead letter was handled.
+func (q *Queue) identify(ctx context.Context) error {
+	client, err := q.cfg.Security.Client(q.cfg.Brokers)
+	if err != nil {
+		return fmt.Errorf("create broker client: %w", err)
+	}
+	defer client.Close()
+	meta, err := feed.ReadTopicMetadata(ctx, client, q.topic)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", q.topic, err)
+	}
+	q.topicID = meta.ID
+	return nil
 }
 
 // ErrNotFound is returned for a position without a dead letter.
@@ -193,7 +215,9 @@ func (q *Queue) Discard(ctx context.Context, f Filter) (int, error) {
 
 // note marks a dead letter as handled, and reports whether it was not before.
 func (q *Queue) note(ctx context.Context, queries *db.Queries, d *DeadLetter, how Outcome) (bool, error) {
-	rows, err := queries.HandleDeadLetter(ctx, db.HandleDeadLetterParams{Topic: q.topic, Partition: d.Partition, AtOffset: d.Offset, How: string(how)})
+	rows, err := queries.HandleDeadLetter(ctx, db.HandleDeadLetterParams{
+		Topic: q.topic, TopicID: q.topicID, Partition: d.Partition, AtOffset: d.Offset, How: string(how),
+	})
 	if err != nil {
 		return false, fmt.Errorf("mark as %s: %w", how, err)
 	}

@@ -36,7 +36,7 @@ func store(ctx context.Context, q *db.Queries, t *feed.Tick, from Source) (bool,
 		return true, nil
 	}
 	// Ingest now waits for the lock, and all that it has stored is visible.
-	locked, err := q.LockFeeds(ctx, db.LockFeedsParams{Venues: []string{t.Venue}, Symbols: []string{t.Symbol}, Tss: []time.Time{at}})
+	_, err = q.LockFeeds(ctx, db.LockFeedsParams{Venues: []string{t.Venue}, Symbols: []string{t.Symbol}, Tss: []time.Time{at}})
 	if err != nil {
 		return false, fmt.Errorf("lock feed: %w", err)
 	}
@@ -58,13 +58,11 @@ func store(ctx context.Context, q *db.Queries, t *feed.Tick, from Source) (bool,
 	case done.Refused > 0:
 		return false, &feed.FieldError{Field: "seq", Want: "want a tick of its own, got one of the ts and seq of a stored one with another price or size"}
 	}
-	if locked[0].Gaps {
-		err := q.FillGaps(ctx, db.FillGapsParams{
-			Venues: []string{t.Venue}, Symbols: []string{t.Symbol}, Seqs: []int64{t.Seq}, Tss: []time.Time{at}, How: "stream",
-		})
-		if err != nil {
-			return false, fmt.Errorf("fill gaps: %w", err)
-		}
+	err = q.FillGaps(ctx, db.FillGapsParams{
+		Venues: []string{t.Venue}, Symbols: []string{t.Symbol}, Seqs: []int64{t.Seq}, Tss: []time.Time{at}, How: "stream",
+	})
+	if err != nil {
+		return false, fmt.Errorf("fill gaps: %w", err)
 	}
 	return done.Stored+done.Corrected > 0, nil
 }

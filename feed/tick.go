@@ -173,7 +173,8 @@ func printable(s string) bool {
 		return false
 	}
 	for _, r := range s {
-		if !unicode.IsPrint(r) {
+		// A lone surrogate in JSON is read as U+FFFD: several texts would be one.
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
 			return false
 		}
 	}

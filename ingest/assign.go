@@ -2,22 +2,13 @@ package ingest
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/hypertick/hypertick/db"
 )
-
-// errRecreated stops ingest: it cannot know which records are new.
-var errRecreated = errors.New("the topic ends before the position in the database")
 
 // adjust sets the offsets at which newly assigned partitions are read, from the
 // database.
@@ -26,30 +17,31 @@ func (m *member) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	if len(ids) == 0 {
 		return offsets, nil
 	}
-	var at map[int32]int64
+	var at map[int32]start
 	err := m.in.retry(ctx, "read offsets", func(ctx context.Context) (err error) {
 		at, err = m.in.locate(ctx, ids)
-		m.failing.Store(err != nil)
-		if errors.Is(err, errRecreated) {
-			return backoff.Permanent(err)
-		}
+		m.reading.note(err)
 		return err
 	})
 	if err != nil {
-		if errors.Is(err, errRecreated) {
-			m.fail(err)
-		}
 		return nil, err
 	}
+	next := make(map[int32]int64, len(at))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for id, next := range at {
-		m.parts[id] = &partition{id: id, next: next, lane: lane{newest: never}}
-		m.in.metrics.setNext(id, next)
-		offsets[m.in.cfg.Topic][id] = kgo.NewOffset().At(next)
+	for id, s := range at {
+		m.parts[id] = s.partition(id)
+		m.in.metrics.place(id, s.next, s.end)
+		offsets[m.in.cfg.Topic][id] = kgo.NewOffset().At(s.next)
+		next[id] = s.next
 	}
-	m.log.Info("partitions assigned", slog.Any("offsets", at))
+	m.log.Info("partitions assigned", slog.Any("offsets", next))
 	return offsets, nil
+}
+
+// partition returns the state of a partition that is read from s.
+func (s start) partition(id int32) *partition {
+	return &partition{id: id, topicID: s.id, next: s.next, lane: lane{newest: never}}
 }
 
 func (m *member) assigned(context.Context, *kgo.Client, map[string][]int32) {
@@ -87,6 +79,7 @@ func (m *member) drop(ids []int32) {
 		gone[id] = true
 		delete(m.parts, id)
 		delete(m.offsetGaps, id)
+		delete(m.fetchErrors, id)
 		m.in.metrics.dropPartition(id)
 	}
 	m.positions.evict(gone)
@@ -112,9 +105,9 @@ func (m *member) reset(ctx context.Context) error {
 		m.cl.PollRecords(ended, 1) // returns nothing, but blocks rebalances
 		err := m.seek(ctx)
 		m.cl.AllowRebalance()
-		m.failing.Store(err != nil)
-		if err == nil || errors.Is(err, errRecreated) {
-			return err
+		m.reading.note(err)
+		if err == nil {
+			return nil
 		}
 		d := wait.NextBackOff()
 		m.in.metrics.retries.Inc()
@@ -145,126 +138,15 @@ func (m *member) seek(ctx context.Context) error {
 	}
 	set := make(map[int32]kgo.EpochOffset, len(at))
 	m.mu.Lock()
-	for id, next := range at {
+	for id, s := range at {
 		if m.parts[id] != nil {
-			m.parts[id] = &partition{id: id, next: next, lane: lane{newest: never}}
-			set[id] = kgo.EpochOffset{Epoch: -1, Offset: next}
-			m.in.metrics.setNext(id, next)
+			m.parts[id] = s.partition(id)
+			set[id] = kgo.EpochOffset{Epoch: -1, Offset: s.next}
+			m.in.metrics.place(id, s.next, s.end)
 		}
 	}
 	m.mu.Unlock()
 	m.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{m.in.cfg.Topic: set})
 	m.resetNeeded.Store(false)
-	return nil
-}
-
-// locate returns the offsets at which to read the given partitions, and checks
-// that the broker still has them.
-func (in *Ingester) locate(ctx context.Context, ids []int32) (map[int32]int64, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	starts, ends, err := in.ends(ctx)
-	if err != nil {
-		return nil, err
-	}
-	begin := make([]int64, len(ids))
-	for i, id := range ids {
-		o, ok := starts.Lookup(in.cfg.Topic, id)
-		if !ok {
-			return nil, fmt.Errorf("partition %d: not listed by the broker", id)
-		}
-		begin[i] = o.Offset
-	}
-	if err := in.queries.InsertIngestOffsets(ctx, db.InsertIngestOffsetsParams{Topic: in.cfg.Topic, Partitions: ids, NextOffsets: begin}); err != nil {
-		return nil, fmt.Errorf("add offsets: %w", err)
-	}
-	rows, err := in.queries.IngestOffsets(ctx, db.IngestOffsetsParams{Topic: in.cfg.Topic, Partitions: ids})
-	if err != nil {
-		return nil, fmt.Errorf("read offsets: %w", err)
-	}
-	at := make(map[int32]int64, len(rows))
-	for _, r := range rows {
-		id, next := r.Partition, r.NextOffset
-		start, _ := starts.Lookup(in.cfg.Topic, id)
-		end, _ := ends.Lookup(in.cfg.Topic, id)
-		switch {
-		case next > end.Offset:
-			if err := in.confirmEnd(ctx, id, next); err != nil {
-				return nil, err
-			}
-		case next < start.Offset:
-			n, err := in.queries.SkipIngestOffset(ctx, db.SkipIngestOffsetParams{
-				Topic: in.cfg.Topic, Partition: id, NextOffset: start.Offset, Expected: next,
-			})
-			if err != nil {
-				return nil, fmt.Errorf("skip offsets: %w", err)
-			}
-			if n == 0 {
-				return nil, fmt.Errorf("partition %d: another member moved its offset", id)
-			}
-			in.metrics.lost.Add(float64(start.Offset - next))
-			in.log.Error("records deleted by the broker before they were ingested: raise the retention of the topic or ingest faster",
-				slog.Int("partition", int(id)), slog.Int64("from", next), slog.Int64("to", start.Offset-1))
-			next = start.Offset
-		}
-		at[id] = next
-		in.metrics.setEnd(id, end.Offset)
-	}
-	return at, nil
-}
-
-// confirmEnd waits until the end offset is at least next: a leader that was just
-// elected may report an older one at first.
-func (in *Ingester) confirmEnd(ctx context.Context, id int32, next int64) error {
-	var end int64
-	for range 10 {
-		_, ends, err := in.ends(ctx)
-		if err != nil {
-			return err
-		}
-		o, _ := ends.Lookup(in.cfg.Topic, id)
-		if end = o.Offset; next <= end {
-			return nil
-		}
-		select {
-		case <-time.After(300 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return fmt.Errorf("%w: partition %d of %s ends at offset %d, and the database has ingested it up to %d. Was the topic recreated? "+
-		"If so, ingest all of it with: DELETE FROM ingest_offsets WHERE topic = '%s'; ticks already stored are recognised by seq and not stored twice",
-		errRecreated, id, in.cfg.Topic, end, next, in.cfg.Topic)
-}
-
-func (in *Ingester) ends(ctx context.Context) (starts, ends kadm.ListedOffsets, err error) {
-	adm := kadm.NewClient(in.admin)
-	if starts, err = adm.ListStartOffsets(ctx, in.cfg.Topic); err == nil {
-		err = starts.Error()
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("list start offsets: %w", err)
-	}
-	if ends, err = adm.ListEndOffsets(ctx, in.cfg.Topic); err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("list end offsets: %w", err)
-	}
-	return starts, ends, nil
-}
-
-// readEnds updates the lag of partitions without new records.
-func (in *Ingester) readEnds(ctx context.Context) error {
-	ends, err := kadm.NewClient(in.admin).ListEndOffsets(ctx, in.cfg.Topic)
-	if err != nil {
-		return err
-	}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Err == nil {
-			in.metrics.setEnd(o.Partition, o.Offset)
-		}
-	})
 	return nil
 }

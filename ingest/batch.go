@@ -14,9 +14,10 @@ import (
 // reset creates a new one: records polled for an older one are dropped and
 // polled again.
 type partition struct {
-	id   int32
-	next int64 // the next offset, once all planned parts are committed
-	lane lane
+	id      int32
+	topicID string // of the topic that next counts in
+	next    int64  // the next offset, once all planned parts are committed
+	lane    lane
 }
 
 // delta is the change of one feed by one part.
@@ -123,7 +124,12 @@ type tick struct {
 	control bool      // a record of the broker's own
 }
 
+func (t *tick) isDead() bool { return t.pos == nil && !t.change && !t.control }
+
 func (b *batch) reset() {
+	for _, p := range b.parts {
+		clear(p.dead) // frees their records
+	}
 	b.spare = append(b.spare, b.parts...)
 	b.parts, b.groups = b.parts[:0], nil
 	for i := range b.chunks {
@@ -243,7 +249,7 @@ func (pl *planner) planChunk(b *batch, c *chunk, border int64, first uint64) (sh
 	dead := c.dead
 	for i := range c.ticks {
 		t, offset := &c.ticks[i], c.records[i].Offset
-		isDead := t.pos == nil && !t.change && !t.control
+		isDead := t.isDead()
 		if offset < c.partition.next {
 			if isDead {
 				dead = dead[1:]
@@ -295,12 +301,13 @@ func (pl *planner) planChunk(b *batch, c *chunk, border int64, first uint64) (sh
 			shared = shared || pos.part >= first && pos.home != c.partition.id
 			pos.part, pos.delta = p.id, len(p.deltas)
 			p.deltas = append(p.deltas, delta{
-				pos: pos, stored: pos.stored, expected: pos.version, version: pos.version + 1,
+				pos: pos, stored: pos.stored, expected: pos.version,
 				oldest: noRow, newest: never, least: noRow, most: -1,
 			})
-			pos.version++
 		}
 		d := &p.deltas[pos.delta]
+		pos.version++
+		d.version = pos.version
 		pos.home = c.partition.id
 		if tooOld {
 			pos.pass(&t.Tick, d)

@@ -99,8 +99,8 @@ func TestChangesOfHistory(t *testing.T) {
 	r.produce(dated, correct(k[61], 7, 8))
 	r.ingested(nil)
 	r.applyChanges()
-	if got := r.text("SELECT string_agg(state || ': ' || left(detail, 44), ', ' ORDER BY id) FROM tick_changes WHERE id > 4"); got != strings.Repeat(", refused: the tick is older than the retention horizon,", 2)[2:] {
-		t.Errorf("behind the horizon: %s", got)
+	if got := r.text("SELECT string_agg(state || ': ' || left(detail, 44), ', ' ORDER BY id) FROM tick_changes WHERE id > 4"); got != strings.Repeat(", refused: the tick is older than the retention horizon", 2)[2:] {
+		t.Errorf("older than the horizon: %s", got)
 	}
 	r.want("journal", "SELECT count(*) FROM ticks_undone", "4")
 }

@@ -192,7 +192,7 @@ func (w *writer) copy(ctx context.Context, tx pgx.Tx, sql string, want int, part
 func (w *writer) collect(parts []*part) {
 	a := &w.args
 	*a = db.AdvanceIngestParams{
-		Topic: w.in.cfg.Topic, Partitions: a.Partitions[:0], ExpectedOffsets: a.ExpectedOffsets[:0], NextOffsets: a.NextOffsets[:0],
+		Topic: w.in.cfg.Topic, Partitions: a.Partitions[:0], TopicIds: a.TopicIds[:0], ExpectedOffsets: a.ExpectedOffsets[:0], NextOffsets: a.NextOffsets[:0],
 		Stored: a.Stored[:0], Duplicates: a.Duplicates[:0], Conflicts: a.Conflicts[:0], Changes: a.Changes[:0],
 		DeadLetters: a.DeadLetters[:0], Behind: a.Behind[:0],
 		Symbols: a.Symbols[:0], Venues: a.Venues[:0], ExpectedVersions: a.ExpectedVersions[:0], Versions: a.Versions[:0],
@@ -208,6 +208,7 @@ func (w *writer) collect(parts []*part) {
 			a.NextOffsets[n-1] = p.to
 		} else {
 			a.Partitions = append(a.Partitions, p.partition.id)
+			a.TopicIds = append(a.TopicIds, p.partition.topicID)
 			a.ExpectedOffsets = append(a.ExpectedOffsets, p.from)
 			a.NextOffsets = append(a.NextOffsets, p.to)
 			a.Stored, a.Duplicates = append(a.Stored, 0), append(a.Duplicates, 0)

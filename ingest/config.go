@@ -16,6 +16,8 @@ const (
 	DefaultGroup     = "hypertick-ingest"
 	DefaultMaxBatch  = 20_000
 	DefaultLateAfter = 5 * time.Minute
+	DefaultNewFeeds  = 20_000
+	DefaultMaxFeeds  = 200_000
 )
 
 // Config configures an Ingester.
@@ -41,6 +43,10 @@ type Config struct {
 	// LateAfter is how much older than the newest tick of its partition a tick
 	// may be before it goes to the late lane, default DefaultLateAfter.
 	LateAfter time.Duration
+	// NewFeeds is how many feeds may be new in a minute, and MaxFeeds how many
+	// there may be. The records of feeds above them become dead letters. Defaults
+	// DefaultNewFeeds and DefaultMaxFeeds.
+	NewFeeds, MaxFeeds int
 	// Workers is the number of group members in this process. Each has a share
 	// of the partitions. Default 1.
 	Workers int
@@ -74,6 +80,10 @@ func (c *Config) check() error {
 		return &ConfigError{"max batch", fmt.Sprintf("want at least 1, got %d", c.MaxBatch)}
 	case c.LateAfter < 0:
 		return &ConfigError{"late after", fmt.Sprintf("want more than 0, got %v", c.LateAfter)}
+	case c.NewFeeds < 0:
+		return &ConfigError{"new feeds", fmt.Sprintf("want at least 1, got %d", c.NewFeeds)}
+	case c.MaxFeeds < 0:
+		return &ConfigError{"max feeds", fmt.Sprintf("want at least 1, got %d", c.MaxFeeds)}
 	case c.Workers < 0:
 		return &ConfigError{"workers", fmt.Sprintf("want at least 1, got %d", c.Workers)}
 	}
@@ -96,6 +106,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.LateAfter == 0 {
 		c.LateAfter = DefaultLateAfter
+	}
+	if c.NewFeeds == 0 {
+		c.NewFeeds = DefaultNewFeeds
+	}
+	if c.MaxFeeds == 0 {
+		c.MaxFeeds = DefaultMaxFeeds
 	}
 	if c.Workers == 0 {
 		c.Workers = 1

@@ -44,7 +44,7 @@ func conflictError(other stored) error {
 // has acknowledged all: only then may their offsets be committed. If ingest dies
 // in between they are published again, so the dead-letter topic has each at
 // least once.
-func (in *Ingester) publishDeadLetters(ctx, writing context.Context, b *batch) error {
+func (m *member) publishDeadLetters(ctx, writing context.Context, b *batch) error {
 	var dead []*deadletter.DeadLetter
 	for _, p := range b.parts {
 		for i := range p.dead {
@@ -54,11 +54,12 @@ func (in *Ingester) publishDeadLetters(ctx, writing context.Context, b *batch) e
 	if len(dead) == 0 {
 		return nil
 	}
-	return in.retry(ctx, "publish dead letters", func(context.Context) error {
+	return m.in.retry(ctx, "publish dead letters", func(context.Context) error {
 		attempt, cancel := context.WithTimeout(writing, 30*time.Second)
 		defer cancel()
 		var err error
-		dead, err = in.deadLetters.Publish(attempt, dead)
+		dead, err = m.in.deadLetters.Publish(attempt, dead)
+		m.writing.note(err)
 		return err
 	})
 }

@@ -137,7 +137,7 @@ func (r *rig) consume(topic string, n int) []*kgo.Record {
 // block ingest.
 func TestDeadLetterTopic(t *testing.T) {
 	r := newRig(t)
-	if err := r.broker.DeleteTopic(feed.DeadLetterTopic(feed.Topic)); err != nil {
+	if err := r.fake().DeleteTopic(feed.DeadLetterTopic(feed.Topic)); err != nil {
 		t.Fatal(err)
 	}
 	big := &kgo.Record{Topic: feed.Topic, Partition: 0, Value: bytes.Repeat([]byte("x"), 900_000)}

@@ -2,13 +2,11 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -138,51 +136,6 @@ func TestRebalances(t *testing.T) {
 	r.wantStored(ticks)
 }
 
-func TestTopicMadeAnew(t *testing.T) {
-	r := newRig(t)
-	if _, err := r.db.Pool.Exec(r.ctx, "INSERT INTO ingest_offsets VALUES ($1, 2, 1000)", feed.Topic); err != nil {
-		t.Fatal(err)
-	}
-	x := r.start(nil)
-	err := <-x.done
-	x.done <- nil
-	if !errors.Is(err, errRecreated) {
-		t.Fatalf("got %v", err)
-	}
-	t.Log(err)
-}
-
-func TestRetentionOvertakes(t *testing.T) {
-	r := newRig(t)
-	ticks := series(1, 100, 1)
-	recs := make([]feed.Tick, 0, len(ticks))
-	recs = append(recs, ticks...)
-	for i := range recs {
-		rec := record(recs[i])
-		rec.Partition = 1
-		r.produceRecords(rec)
-	}
-	var offsets kadm.Offsets
-	offsets.AddOffset(feed.Topic, 1, 50, -1)
-	res, err := kadm.NewClient(r.client).DeleteRecords(r.ctx, offsets)
-	if err == nil {
-		err = res.Error()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.db.Pool.Exec(r.ctx, "INSERT INTO ingest_offsets VALUES ($1, 1, 10)", feed.Topic); err != nil {
-		t.Fatal(err)
-	}
-	x := r.start(nil)
-	r.untilIngested()
-	x.stop()
-	r.wantStored(ticks[50:])
-	if got := x.metric("lost_records_total"); got != 40 {
-		t.Errorf("lost_records_total: %v", got)
-	}
-}
-
 // A server that crashes may lose transactions it has confirmed: their rows and
 // positions together.
 func TestForgottenCommits(t *testing.T) {
@@ -218,16 +171,16 @@ func TestStopWhileDown(t *testing.T) {
 		x := r.start(nil)
 		r.produce(series(2, 10, 1)...)
 		r.untilIngested()
-		r.broker.Close()
+		r.fake().Close()
 		x.stop()
 	})
 	t.Run("broker, with a dead letter in flight", func(t *testing.T) {
 		r := newRig(t)
-		r.broker.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: feed.DeadLetterTopic(feed.Topic), Err: kerr.TopicAuthorizationFailed, Count: -1})
+		r.fake().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: feed.DeadLetterTopic(feed.Topic), Err: kerr.TopicAuthorizationFailed, Count: -1})
 		x := r.start(nil)
 		r.produceRecords(&kgo.Record{Topic: feed.Topic, Partition: 0, Value: []byte("bad")})
 		wait.Until(t, "it cannot be produced", func() bool { return x.metric("retries_total") > 0 })
-		r.broker.Close()
+		r.fake().Close()
 		x.stop()
 	})
 	t.Run("database", func(t *testing.T) {

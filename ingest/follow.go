@@ -25,12 +25,18 @@ func (f *follow) collect(topic string, parts []*part, deltas []delta) {
 	*f = follow{}
 	for i := range deltas {
 		d := &deltas[i]
-		d.opened = slices.DeleteFunc(d.opened, func(g gap) bool {
-			return slices.ContainsFunc(d.restarts, func(r restart) bool { return g.from <= r.from && r.from <= g.to && g.to < r.last })
-		})
+		for j := range d.opened {
+			for _, x := range d.restarts { // as CloseGapsAround does
+				if g := &d.opened[j]; g.from <= x.from && x.from <= g.to && g.to < x.last {
+					g.to, g.after = x.from-1, x.ts
+				}
+			}
+		}
+		d.opened = slices.DeleteFunc(d.opened, func(g gap) bool { return g.from > g.to })
 		for _, r := range d.restarts {
 			f.restarts.Venues, f.restarts.Symbols = append(f.restarts.Venues, r.venue), append(f.restarts.Symbols, r.symbol)
 			f.restarts.Seqs, f.restarts.Lasts = append(f.restarts.Seqs, r.from), append(f.restarts.Lasts, r.last)
+			f.restarts.Tss = append(f.restarts.Tss, fromMicros(r.ts))
 		}
 		for _, g := range subtract(d) {
 			f.gaps.Venues, f.gaps.Symbols = append(f.gaps.Venues, g.venue), append(f.gaps.Symbols, g.symbol)
@@ -101,17 +107,32 @@ func subtract(d *delta) []gap {
 	return left
 }
 
+// checkedGaps is the most gaps of a transaction that are compared with what is
+// stored.
+const checkedGaps = 100
+
 // write writes restarts before gaps: the gap that a restart opens is not the one
 // that it closes.
 func (f *follow) write(ctx context.Context, q *db.Queries) error {
+	var ids []int64
 	if len(f.restarts.Venues) > 0 {
-		if err := q.CloseGapsAround(ctx, f.restarts); err != nil {
+		left, err := q.CloseGapsAround(ctx, f.restarts)
+		if err != nil {
 			return fmt.Errorf("close gaps: %w", err)
 		}
+		ids = append(ids, left...)
 	}
 	if len(f.gaps.Venues) > 0 {
-		if err := q.InsertFeedGaps(ctx, f.gaps); err != nil {
+		opened, err := q.InsertFeedGaps(ctx, f.gaps)
+		if err != nil {
 			return fmt.Errorf("record gaps: %w", err)
+		}
+		ids = append(ids, opened...)
+	}
+	// A venue that jumps with every tick should be set as not contiguous.
+	if len(ids) > 0 && len(ids) <= checkedGaps {
+		if err := q.FillGapsFromStored(ctx, db.FillGapsFromStoredParams{Ids: ids, How: "stream"}); err != nil {
+			return fmt.Errorf("fill gaps with stored ticks: %w", err)
 		}
 	}
 	if len(f.filled.Venues) > 0 {

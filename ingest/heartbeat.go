@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hypertick/hypertick/db"
 )
@@ -21,7 +22,11 @@ func (in *Ingester) heartbeat(ctx context.Context) {
 		in.metrics.mu.Lock()
 		members, parts := len(in.metrics.members), len(in.metrics.parts)
 		in.metrics.mu.Unlock()
-		return fmt.Sprintf("%d members, %d partitions, %d records behind", members, parts, in.Lag()), nil
+		detail := fmt.Sprintf("%d members, %d partitions, %d records behind", members, parts, in.Lag())
+		if n := in.admission.recent(in.cfg.Now()); n > 0 {
+			detail += fmt.Sprintf(", %d records of new feeds above the bounds refused: see --new-feeds and --max-feeds", n)
+		}
+		return detail, nil
 	})
 }
 
@@ -34,21 +39,50 @@ func (in *Ingester) flowing() error {
 	if len(members) == 0 {
 		return errors.New("starting")
 	}
+	if err := in.topicErr(); err != nil {
+		return err
+	}
 	assigned := 0
 	for _, m := range members {
-		m.mu.Lock()
-		joined, parts := m.joined, len(m.parts)
-		m.mu.Unlock()
-		assigned += parts
-		switch {
-		case !joined:
-			return errors.New("broker: not a member of the consumer group yet")
-		case m.failing.Load():
-			return errors.New("the last batch could not be written, retrying")
+		parts, err := m.flowing()
+		if err != nil {
+			return err
 		}
+		assigned += parts
 	}
 	if assigned == 0 {
 		return errors.New("broker: no partition is assigned")
 	}
+	if id, behind, since := in.metrics.stalled(stalledAfter); behind > 0 {
+		return fmt.Errorf("partition %d has not advanced for %v, and %d records wait", id, since.Round(time.Second), behind)
+	}
 	return nil
+}
+
+// flowing returns how many partitions the member reads, or what prevents it.
+func (m *member) flowing() (parts int, err error) {
+	m.mu.Lock()
+	joined, parts := m.joined, len(m.parts)
+	// The client fetches again within seconds: what has not come again has gone.
+	failure, failed := fetchFailure{}, int32(-1)
+	for id, f := range m.fetchErrors {
+		if m.in.cfg.Now().Sub(f.at) < 15*time.Second {
+			failure, failed = f, id
+		}
+	}
+	m.mu.Unlock()
+	switch {
+	case m.writing.last() != nil:
+		return 0, fmt.Errorf("the last batch could not be written, retrying: %w", m.writing.last())
+	case m.reading.last() != nil:
+		if errors.Is(m.reading.last(), errElsewhere) {
+			return 0, fmt.Errorf("topic: %w", m.reading.last())
+		}
+		return 0, fmt.Errorf("offsets or positions could not be read, retrying: %w", m.reading.last())
+	case !joined:
+		return 0, errors.New("broker: not a member of the consumer group yet")
+	case failed >= 0:
+		return 0, fmt.Errorf("broker: partition %d: %w", failed, failure.err)
+	}
+	return parts, nil
 }

@@ -36,7 +36,7 @@ func TestHeartbeat(t *testing.T) {
 	}
 	await("/alive", "ok", "1 members, 4 partitions")
 	await("broker ", "ok", "as ingest sees it")
-	r.broker.Close()
+	r.fake().Close()
 	await("/alive", "failed", "broker: ")
 	await("broker ", "failed", "broker: ")
 	in.cancel()

@@ -35,8 +35,8 @@ type position struct {
 
 // jump is the last gap of a run, while it may turn out to be none.
 type jump struct {
-	gap  gap
-	came []arrival // ticks in a row that are newer and yet fall into it
+	gap   gap
+	below int // ticks in a row that are newer and yet fall into it
 }
 
 // arrival is a tick of a feed that may fill a gap.
@@ -47,6 +47,7 @@ type restart struct {
 	feedKey
 	from int64 // the first seq of the new run
 	last int64 // the last of the run before
+	ts   int64 // at which the new run began
 }
 
 // above reports whether no tick of ts and seq can be stored yet.
@@ -110,19 +111,12 @@ func (p *position) follow(t *feed.Tick, contiguous bool, d *delta) {
 		}
 		p.seq = t.Seq
 	case t.Seq < p.seq && p.stored && t.TS > p.ts:
-		g, came := p.jump.gap, p.jump.came
-		inside := g.from > 0 && g.from <= t.Seq && t.Seq <= g.to
-		if inside && len(came)+1 < jumpTicks && g.to-g.from < jumpWidth {
-			p.jump.came = append(came, arrival{t.Seq, t.TS})
+		g := p.jump.gap
+		if p.jump.below++; g.from > 0 && g.from <= t.Seq && t.Seq <= g.to && p.jump.below < jumpTicks && g.to-g.from < jumpWidth {
 			d.filled = append(d.filled, arrival{t.Seq, t.TS})
 			return
 		}
-		d.restarts = append(d.restarts, restart{p.feedKey, t.Seq, p.seq})
-		if inside && t.Seq > g.from {
-			// What is missing before it is a gap of its own.
-			d.opened = append(d.opened, gap{p.feedKey, g.from, t.Seq - 1, g.before, t.TS})
-			d.filled = append(d.filled, came...)
-		}
+		d.restarts = append(d.restarts, restart{p.feedKey, t.Seq, p.seq, t.TS})
 		p.seq, p.since = t.Seq, t.TS
 		p.runs++
 		p.jump = jump{}

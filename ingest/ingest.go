@@ -11,6 +11,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
@@ -29,6 +30,11 @@ type Ingester struct {
 	admin       *kgo.Client // publishes dead letters and lists offsets
 	deadLetters *deadletter.Publisher
 
+	topic     topicState
+	nudge     chan struct{} // watch looks at the topic at once
+	admission *admission
+	unpacker  *unpacker
+
 	newest      atomic.Int64 // newest trade time known
 	horizon     atomic.Int64 // retention horizon: older ticks are dead letters
 	settings    atomic.Pointer[db.FeedSettings]
@@ -42,12 +48,16 @@ func New(cfg Config) (*Ingester, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	in := &Ingester{cfg: cfg, log: cfg.Log.With(slog.String("topic", cfg.Topic)), queries: db.New(cfg.Pool)}
+	in := &Ingester{cfg: cfg, log: cfg.Log.With(slog.String("topic", cfg.Topic)), queries: db.New(cfg.Pool), nudge: make(chan struct{}, 1)}
+	in.topic.adopted, in.topic.distrusted = make(map[int32]string), make(map[int32]bool)
+	in.admission = newAdmission(cfg.NewFeeds, cfg.MaxFeeds)
 	in.newest.Store(never)
 	in.settings.Store(new(db.FeedSettings))
 	in.metrics = newMetrics(in)
+	in.unpacker = newUnpacker(new(memory))
 
-	admin, err := cfg.Security.Client(cfg.Brokers, append(deadletter.ClientOptions(), kgo.ClientID("hypertick-ingest"))...)
+	admin, err := cfg.Security.Client(cfg.Brokers, append(deadletter.ClientOptions(), kgo.ClientID("hypertick-ingest"),
+		kgo.MetadataMinAge(250*time.Millisecond))...)
 	if err != nil {
 		return nil, fmt.Errorf("create broker client: %w", err)
 	}

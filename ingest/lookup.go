@@ -81,7 +81,7 @@ func (m *member) lookUp(ctx context.Context, b *batch) error {
 		m.in.metrics.lookups.Add(float64(len(keys)))
 		err := m.in.retry(ctx, "look up ticks", func(ctx context.Context) error {
 			rows, err := m.in.queries.StoredTicks(ctx, arg)
-			m.failing.Store(err != nil)
+			m.reading.note(err)
 			if err != nil {
 				return err
 			}

@@ -2,8 +2,11 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +22,9 @@ const (
 	drainFor = 5 * time.Second
 	// stopFor is how long a stopping member may still write.
 	stopFor = 3 * time.Second
+	// maxFetch is how many bytes of a partition are fetched at once, as the
+	// producer compressed them. One batch is fetched whatever its size.
+	maxFetch = 1 << 20
 )
 
 // member is one member of the consumer group. One goroutine polls, decodes and
@@ -26,9 +32,10 @@ const (
 // the batches after it are dropped and the member resumes from the offsets in
 // the database.
 type member struct {
-	in  *Ingester
-	log *slog.Logger
-	cl  *kgo.Client
+	in       *Ingester
+	log      *slog.Logger
+	cl       *kgo.Client
+	instance string // static member ID, empty for none
 
 	mu        sync.Mutex // guards the fields that rebalance callbacks also use
 	parts     map[int32]*partition
@@ -40,9 +47,15 @@ type member struct {
 
 	epoch       atomic.Uint64 // incremented by each reset; batches of an older epoch are dropped
 	resetNeeded atomic.Bool   // offsets and positions must be read from the database again
-	failing     atomic.Bool   // the last attempt at a required operation failed
+	renewNeeded atomic.Bool   // the topic was recreated: it is read with a new client
+	limit       atomic.Int64  // records of a poll, fewer than MaxBatch while a refused one is looked for; 0: MaxBatch
+	reading     trouble       // the last attempt to read from the database failed
+	writing     trouble       // the last attempt to write a batch or its dead letters failed
 	resets      atomic.Int64  // since the last commit
 	offsetGaps  map[int32]int64
+	fetchErrors map[int32]fetchFailure // by partition, until records come
+	refused     map[offsetOf]error     // records that the database refuses
+	suspects    map[int32]error        // partitions to be inspected
 	fatal       chan error
 
 	groupOffsets     map[int32]kgo.EpochOffset // to be committed to the group next
@@ -57,7 +70,8 @@ func newMember(in *Ingester, n int) (*member, error) {
 	m := &member{
 		in: in, log: in.log.With(slog.Int("worker", n)),
 		parts: make(map[int32]*partition), positions: newPositions(), decoder: feed.NewDecoder(),
-		offsetGaps: make(map[int32]int64), groupOffsets: make(map[int32]kgo.EpochOffset), fatal: make(chan error, 1),
+		offsetGaps: make(map[int32]int64), fetchErrors: make(map[int32]fetchFailure), refused: make(map[offsetOf]error), suspects: make(map[int32]error),
+		groupOffsets: make(map[int32]kgo.EpochOffset), fatal: make(chan error, 1),
 		// One batch is being written, one is queued, one is being planned.
 		work: make(chan *batch, 1), free: make(chan *batch, 3),
 	}
@@ -65,6 +79,16 @@ func newMember(in *Ingester, n int) (*member, error) {
 	for range cap(m.free) {
 		m.free <- new(batch)
 	}
+	m.instance = in.cfg.Instance
+	if m.instance != "" {
+		m.instance = fmt.Sprintf("%s-%d", in.cfg.Instance, n)
+	}
+	return m, m.connect()
+}
+
+// connect creates the client with which the member reads the topic.
+func (m *member) connect() error {
+	in := m.in
 	opts := []kgo.Opt{
 		kgo.ClientID("hypertick-ingest"),
 		kgo.ConsumerGroup(in.cfg.Group),
@@ -81,21 +105,53 @@ func newMember(in *Ingester, n int) (*member, error) {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),   // without them, each would be a gap in the offsets
 		kgo.FetchMaxBytes(4 << 20), // of compressed records: memory is bounded by a multiple of it
-		kgo.FetchMaxPartitionBytes(1 << 20),
+		kgo.FetchMaxPartitionBytes(maxFetch),
+		kgo.WithDecompressor(in.unpacker),
+		kgo.MetadataMaxAge(10 * time.Second), // new partitions are read within it
 		kgo.FetchMaxWait(500 * time.Millisecond),
 	}
 	if len(in.cfg.Hooks) > 0 {
 		opts = append(opts, kgo.WithHooks(in.cfg.Hooks...))
 	}
-	if in.cfg.Instance != "" {
-		opts = append(opts, kgo.InstanceID(fmt.Sprintf("%s-%d", in.cfg.Instance, n)))
+	if m.instance != "" {
+		opts = append(opts, kgo.InstanceID(m.instance))
 	}
 	cl, err := in.cfg.Security.Client(in.cfg.Brokers, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("create broker client: %w", err)
+		return fmt.Errorf("create broker client: %w", err)
 	}
 	m.cl = cl
-	return m, nil
+	return nil
+}
+
+// leave leaves the group and closes the client.
+func (m *member) leave() {
+	m.cl.AllowRebalance()
+	leave, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := m.cl.LeaveGroupContext(leave); err != nil {
+		m.log.Debug("failed to leave the consumer group", slog.Any("error", err))
+	}
+	m.cl.CloseAllowingRebalance()
+}
+
+// renew reads the topic with a new client: the old one fetches by the ID of the
+// topic that it knew first.
+func (m *member) renew(ctx context.Context) error {
+	if m.flight.wait(ctx) != nil {
+		return nil // ctx has ended, and ends the loop
+	}
+	m.leave()
+	m.mu.Lock()
+	ids := slices.Collect(maps.Keys(m.parts))
+	m.joined = false
+	m.epoch.Add(1)
+	m.positions = newPositions()
+	clear(m.groupOffsets)
+	m.mu.Unlock()
+	m.drop(ids)
+	m.resetNeeded.Store(false)
+	return m.connect()
 }
 
 func (m *member) run(ctx context.Context) error {
@@ -113,13 +169,7 @@ func (m *member) run(ctx context.Context) error {
 	<-done
 	unhook()
 	stop()
-	m.cl.AllowRebalance()
-	leave, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if lerr := m.cl.LeaveGroupContext(leave); lerr != nil {
-		m.log.Debug("failed to leave the consumer group", slog.Any("error", lerr))
-	}
-	m.cl.CloseAllowingRebalance()
+	m.leave()
 	return err
 }
 
@@ -136,6 +186,13 @@ func (m *member) poll(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
+		if m.renewNeeded.Swap(false) {
+			m.free <- b
+			if err := m.renew(ctx); err != nil {
+				return err
+			}
+			continue
+		}
 		if m.resetNeeded.Load() {
 			m.free <- b
 			if err := m.reset(ctx); err != nil {
@@ -144,12 +201,17 @@ func (m *member) poll(ctx context.Context) error {
 			continue
 		}
 		fetches := m.pollOnce(ctx)
-		unknown := m.take(b, fetches)
+		unknown, failed, gaps := m.take(b, fetches)
+		m.fill(ctx, b, gaps)
+		if len(failed) > 0 && !m.wait(ctx, failed) {
+			m.skip(b, m.inspect(ctx, failed))
+		}
 		if len(unknown) > 0 {
 			m.cl.AllowRebalance()
 			if m.learn(ctx, unknown) != nil {
 				continue // ctx has ended
 			}
+			m.admit(b, unknown)
 		}
 		if m.lookUp(ctx, b) != nil {
 			continue // ctx has ended
@@ -172,10 +234,40 @@ func (m *member) pollOnce(ctx context.Context) kgo.Fetches {
 	m.mu.Lock()
 	m.wake = cancel
 	m.mu.Unlock()
-	if m.resetNeeded.Load() || len(m.fatal) > 0 {
+	if m.resetNeeded.Load() || m.renewNeeded.Load() || len(m.fatal) > 0 {
 		cancel()
 	}
-	return m.cl.PollRecords(ctx, m.in.cfg.MaxBatch)
+	most := m.in.cfg.MaxBatch
+	if n := int(m.limit.Load()); n > 0 {
+		most = n
+	}
+	return m.cl.PollRecords(ctx, most)
+}
+
+// fetchFailure is an error of a partition, and when it came.
+type fetchFailure struct {
+	at  time.Time
+	err error
+}
+
+// trouble is the error of the last attempt at an operation that is retried for
+// as long as it fails.
+type trouble struct{ err atomic.Pointer[error] }
+
+// note notes the outcome of an attempt. That a batch is fenced is no trouble.
+func (t *trouble) note(err error) {
+	if err == nil || errors.Is(err, errFenced) || errors.Is(err, context.Canceled) {
+		t.err.Store(nil)
+		return
+	}
+	t.err.Store(&err)
+}
+
+func (t *trouble) last() error {
+	if err := t.err.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // interrupt cancels the current poll.
@@ -214,6 +306,12 @@ func (f *flight) add() {
 	f.mu.Lock()
 	f.n++
 	f.mu.Unlock()
+}
+
+func (f *flight) busy() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.n > 0
 }
 
 func (f *flight) done() {

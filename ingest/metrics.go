@@ -15,6 +15,7 @@ type metrics struct {
 	rows, late, batches, bytes, dups, gaps, lost prometheus.Counter
 	conflicts, changes, restarts, lookups        prometheus.Counter
 	fenced, retries, fetchErrors                 prometheus.Counter
+	topicRestarts, refused                       prometheus.Counter
 	dead                                         *prometheus.CounterVec
 	seconds                                      prometheus.Histogram
 	lag                                          *prometheus.GaugeVec
@@ -24,7 +25,14 @@ type metrics struct {
 	parts   map[int32]*progress
 }
 
-type progress struct{ next, end int64 }
+type progress struct {
+	next, end int64
+	// at is when next moved last, or when the first of the records came that wait.
+	at time.Time
+}
+
+// behind returns how many records wait.
+func (p *progress) behind() int64 { return max(0, p.end-p.next) }
 
 func newMetrics(in *Ingester) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry(), parts: make(map[int32]*progress)}
@@ -47,6 +55,8 @@ func newMetrics(in *Ingester) *metrics {
 	m.fenced = counter("fenced_total", "Batches rolled back because another member had moved the positions.")
 	m.retries = counter("retries_total", "Attempts that failed and were retried.")
 	m.fetchErrors = counter("fetch_errors_total", "Errors returned by the broker to fetches.")
+	m.topicRestarts = counter("restarted_partitions_total", "Partitions read from their start again: the topic was recreated, or ended before the offset in the database.")
+	m.refused = counter("refused_feed_records_total", "Records of new feeds above the bounds, published to the dead-letter topic.")
 	m.dead = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "hypertick", Subsystem: "ingest", Name: "dead_letters_total", Help: "Records published to the dead-letter topic, by invalid field.",
 	}, []string{"field"})
@@ -65,7 +75,15 @@ func newMetrics(in *Ingester) *metrics {
 		}
 		return -1
 	})
-	m.registry.MustRegister(m.dead, m.seconds, m.lag, age,
+	topicLag := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "hypertick", Subsystem: "ingest", Name: "topic_lag_records",
+		Help: "Records of all partitions of the topic that no process has ingested yet, within the last five seconds.",
+	}, func() float64 {
+		in.topic.mu.Lock()
+		defer in.topic.mu.Unlock()
+		return float64(in.topic.lag)
+	})
+	m.registry.MustRegister(m.dead, m.seconds, m.lag, age, topicLag,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -102,12 +120,13 @@ func (m *metrics) advance(id int32, next int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if p := m.parts[id]; p != nil {
-		p.next = next
-		m.lag.WithLabelValues(strconv.Itoa(int(id))).Set(float64(max(0, p.end-p.next)))
+		p.next, p.at = next, time.Now()
+		m.lag.WithLabelValues(strconv.Itoa(int(id))).Set(float64(p.behind()))
 	}
 }
 
-func (m *metrics) setNext(id int32, next int64) {
+// place sets where a partition is read from, and where it ends.
+func (m *metrics) place(id int32, next, end int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.parts[id]
@@ -115,8 +134,8 @@ func (m *metrics) setNext(id int32, next int64) {
 		p = new(progress)
 		m.parts[id] = p
 	}
-	p.next = next
-	m.lag.WithLabelValues(strconv.Itoa(int(id))).Set(float64(max(0, p.end-p.next)))
+	p.next, p.end, p.at = next, end, time.Now()
+	m.lag.WithLabelValues(strconv.Itoa(int(id))).Set(float64(p.behind()))
 }
 
 // setEnd ignores partitions that are not assigned to this process.
@@ -124,8 +143,11 @@ func (m *metrics) setEnd(id int32, end int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if p := m.parts[id]; p != nil {
+		if p.behind() == 0 {
+			p.at = time.Now()
+		}
 		p.end = max(end, p.end)
-		m.lag.WithLabelValues(strconv.Itoa(int(id))).Set(float64(max(0, p.end-p.next)))
+		m.lag.WithLabelValues(strconv.Itoa(int(id))).Set(float64(p.behind()))
 	}
 }
 
@@ -140,6 +162,31 @@ func (m *metrics) behind(id int32, next int64) int64 {
 	return 0
 }
 
+// stalled returns a partition that has had records for a while without
+// advancing, and how many.
+func (m *metrics) stalled(after time.Duration) (id int32, behind int64, since time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for p, x := range m.parts {
+		if d := time.Since(x.at); x.behind() > 0 && d > after && d > since {
+			id, behind, since = p, x.behind(), d
+		}
+	}
+	return id, behind, since
+}
+
+// allStalled returns all such partitions.
+func (m *metrics) allStalled(after time.Duration) (ids []int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for p, x := range m.parts {
+		if x.behind() > 0 && time.Since(x.at) > after {
+			ids = append(ids, p)
+		}
+	}
+	return ids
+}
+
 // Lag returns the number of records that are not ingested yet in the assigned
 // partitions, as of the last fetch; -1 while none is assigned.
 func (in *Ingester) Lag() int64 {
@@ -151,7 +198,7 @@ func (in *Ingester) Lag() int64 {
 	}
 	var lag int64
 	for _, p := range m.parts {
-		lag += max(0, p.end-p.next)
+		lag += p.behind()
 	}
 	return lag
 }

@@ -48,18 +48,43 @@ func newRig(t testing.TB) *rig {
 	t.Helper()
 	ctx := wait.Context(t, 3*time.Minute)
 	r := &rig{t: t, ctx: ctx, db: dbtest.New(t)}
+	if brokers := os.Getenv("HYPERTICK_TEST_BROKERS"); brokers != "" {
+		r.brokers = strings.Split(brokers, ",")
+		r.reconnect()
+		r.emptyTopics()
+		return r
+	}
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(testPartitions, feed.Topic), kfake.SeedTopics(1, feed.DeadLetterTopic(feed.Topic)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
 	r.broker, r.brokers = c, c.ListenAddrs()
-	r.client, err = kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.RecordPartitioner(partitioner{}.build()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.client.Close)
+	r.reconnect()
 	return r
+}
+
+// fake skips a test that needs the fake broker.
+func (r *rig) fake() *kfake.Cluster {
+	r.t.Helper()
+	if r.broker == nil {
+		r.t.Skip("needs the fake broker")
+	}
+	return r.broker
+}
+
+// emptyTopics makes the topics of a server as they are in a new fake broker.
+func (r *rig) emptyTopics() {
+	r.t.Helper()
+	adm := kadm.NewClient(r.client)
+	for topic, partitions := range map[string]int32{feed.Topic: testPartitions, feed.DeadLetterTopic(feed.Topic): 1} {
+		_, _ = adm.DeleteTopic(r.ctx, topic)
+		wait.Until(r.t, topic+" is created", func() bool {
+			_, err := adm.CreateTopic(r.ctx, partitions, 1, nil, topic)
+			return err == nil
+		})
+	}
+	r.reconnect()
 }
 
 // partitioner uses the partition that a test sets; -1 partitions by key.

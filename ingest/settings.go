@@ -17,6 +17,9 @@ func (in *Ingester) prepare(ctx context.Context) error {
 		if us := head.UnixMicro(); us > 0 {
 			in.raiseNewest(us)
 		}
+		if err := in.readFeeds(ctx); err != nil {
+			return err
+		}
 		if err := in.readHorizon(ctx); err != nil {
 			return err
 		}

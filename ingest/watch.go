@@ -7,28 +7,45 @@ import (
 	"time"
 )
 
-// watch reads settings again, and the lag of partitions without new records,
-// until ctx ends.
+// watch looks at the topic and reads settings again, until ctx ends. It looks
+// once a second while something is wrong with the topic.
 func (in *Ingester) watch(ctx context.Context) {
-	tick := time.NewTicker(5 * time.Second)
+	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for n := 1; ; n++ {
+	for n := 0; ; n++ {
+		step, cancel := context.WithTimeout(ctx, 30*time.Second)
+		if n%10 == 9 {
+			in.note("read retention horizon", in.readHorizon(step))
+		}
+		if n%60 == 59 {
+			in.note("read settings", in.readSettings(step))
+			in.note("read columnstore policy", in.readCompressAge(step))
+			in.note("count feeds", in.readFeeds(step))
+		}
+		bad := in.topicErr()
+		if n%5 == 0 || bad != nil {
+			in.noteTopic(bad, in.readTopic(step))
+			in.note("reach the brokers", in.reach(step))
+		}
+		in.suspect()
+		if n%3600 == 0 {
+			in.note("remove ends of topics", in.forgetEnds(step))
+		}
+		cancel()
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-in.nudge:
+			n = n/5*5 + 4 // the next step looks at the topic
 		}
-		step, cancel := context.WithTimeout(ctx, 30*time.Second)
-		if n%2 == 0 {
-			in.note("read retention horizon", in.readHorizon(step))
-		}
-		if n%12 == 0 {
-			in.note("read settings", in.readSettings(step))
-			in.note("read columnstore policy", in.readCompressAge(step))
-		}
-		in.note("list end offsets", in.readEnds(step))
-		in.note("reach the brokers", in.reach(step))
-		cancel()
+	}
+}
+
+// noteTopic logs what is wrong with the topic when that changes.
+func (in *Ingester) noteTopic(before, err error) {
+	if err != nil && (before == nil || before.Error() != err.Error()) {
+		in.note("read the topic", err)
 	}
 }
 

@@ -9,32 +9,44 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/feed"
 )
 
+// maxValue bounds the bytes of a message: decoded, a large one may take many times
+// as much memory.
+const maxValue = 64 << 10
+
 // take decodes the polled records into b and returns the feeds whose position
-// is not cached.
-func (m *member) take(b *batch, fetches kgo.Fetches) []feedKey {
+// is not cached, the partitions whose next batch has to be inspected, and the
+// offsets that are left out.
+func (m *member) take(b *batch, fetches kgo.Fetches) (unknown []feedKey, failed map[int32]error, gaps []gapOf) {
 	now, settings := m.in.cfg.Now(), m.in.settings.Load()
 	b.epoch = m.epoch.Load()
-	var unknown []feedKey
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	fetches.EachPartition(func(fp kgo.FetchTopicPartition) {
-		if fp.Err != nil {
-			m.fetchError(fp.Partition, fp.Err)
+		if fp.Err != nil && m.fetchError(fp.Partition, fp.Err) {
+			if failed == nil {
+				failed = make(map[int32]error)
+			}
+			failed[fp.Partition] = fp.Err
 		}
 		p := m.parts[fp.Partition]
 		if p == nil || len(fp.Records) == 0 {
 			return
 		}
 		m.in.metrics.setEnd(fp.Partition, fp.HighWatermark)
+		delete(m.fetchErrors, fp.Partition)
 		c := b.addChunk(p)
+		want := p.next
 		for _, r := range fp.Records {
+			if r.Offset > want {
+				gaps = append(gaps, gapOf{p, want, r.Offset - 1})
+			}
+			want = max(want, r.Offset+1)
 			c.records = append(c.records, r)
 			c.ticks = append(c.ticks, tick{})
 			t := &c.ticks[len(c.ticks)-1]
@@ -43,8 +55,12 @@ func (m *member) take(b *batch, fetches kgo.Fetches) []feedKey {
 			case r.Attrs.IsControl():
 				t.control = true
 				continue
+			case len(m.refused) > 0 && m.refused[offsetOf{r.Partition, r.Offset}] != nil:
+				err = m.refused[offsetOf{r.Partition, r.Offset}]
 			case r.Value == nil:
 				err = errNoValue
+			case len(r.Value) > maxValue:
+				err = &feed.FieldError{Field: "value", Want: fmt.Sprintf("want at most %d bytes, got %d", maxValue, len(r.Value))}
 			default:
 				if err = m.decoder.DecodeValid(r.Value, &t.Tick, now); err == nil {
 					err = t.CheckPrice(t.Price > 0 || settings.NonPositive(t.Symbol, t.Venue))
@@ -67,29 +83,16 @@ func (m *member) take(b *batch, fetches kgo.Fetches) []feedKey {
 			}
 		}
 	})
-	return unknown
-}
-
-func (m *member) fetchError(id int32, err error) {
-	log := m.log.With(slog.Int("partition", int(id)), slog.Any("error", err))
-	var lost *kgo.ErrDataLoss
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed):
-	case errors.Is(err, kerr.FencedInstanceID):
-		select {
-		case m.fatal <- fmt.Errorf("another process runs as instance %q of group %q: give each its own instance name: %w",
-			m.in.cfg.Instance, m.in.cfg.Group, err):
-		default:
+	for id, err := range m.suspects {
+		if failed == nil {
+			failed = make(map[int32]error)
 		}
-	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &lost):
-		log.Error("offset out of range at the broker, reading offsets from the database")
-		m.resetNeeded.Store(true)
-	case errors.Is(err, kerr.UnknownTopicOrPartition):
-		log.Warn("topic does not exist yet, waiting")
-	default:
-		m.in.metrics.fetchErrors.Inc()
-		log.Warn("fetch failed, retrying")
+		if failed[id] == nil && m.parts[id] != nil {
+			failed[id] = err
+		}
 	}
+	clear(m.suspects)
+	return unknown, failed, gaps
 }
 
 // learn reads feed positions from the database into the cache.
@@ -100,7 +103,7 @@ func (m *member) learn(ctx context.Context, unknown []feedKey) error {
 	}
 	return m.in.retry(ctx, "read feed positions", func(ctx context.Context) error {
 		rows, err := m.in.queries.FeedPositions(ctx, arg)
-		m.failing.Store(err != nil)
+		m.reading.note(err)
 		if err != nil {
 			return err
 		}
@@ -181,7 +184,7 @@ func (m *member) write(ctx, writing context.Context) {
 }
 
 func (m *member) store(ctx, writing context.Context, w *writer, b *batch) {
-	if err := m.in.publishDeadLetters(ctx, writing, b); err != nil {
+	if err := m.publishDeadLetters(ctx, writing, b); err != nil {
 		m.requestReset() // ctx has ended: no later batch may be written either
 		return
 	}
@@ -196,13 +199,16 @@ func (m *member) store(ctx, writing context.Context, w *writer, b *batch) {
 			attempt, cancel := context.WithTimeout(writing, 60*time.Second)
 			defer cancel()
 			err := w.commit(attempt, parts)
-			m.failing.Store(err != nil && !errors.Is(err, errFenced))
-			if errors.Is(err, errFenced) {
+			m.writing.note(err)
+			if errors.Is(err, errFenced) || refusal(err) != nil {
 				return backoff.Permanent(err)
 			}
 			return err
 		})
 		if err != nil {
+			if why := refusal(err); why != nil {
+				m.narrow(b, why)
+			}
 			if errors.Is(err, errFenced) {
 				m.in.metrics.fenced.Inc()
 				m.log.Info("batch fenced, reading positions again", slog.Any("error", err))
@@ -211,6 +217,7 @@ func (m *member) store(ctx, writing context.Context, w *writer, b *batch) {
 			return
 		}
 		m.resets.Store(0)
+		m.widen()
 		m.in.metrics.committed(parts, time.Since(begin))
 		m.commitGroupOffsets(parts)
 	}

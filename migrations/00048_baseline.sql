@@ -354,6 +354,7 @@ CREATE TABLE ingest_offsets (
     partition   int         NOT NULL,
     next_offset bigint      NOT NULL,
     updated_at  timestamptz NOT NULL DEFAULT now(),
+    topic_id    text        NOT NULL DEFAULT '',
     PRIMARY KEY (topic, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE ingest_offsets IS
@@ -362,8 +363,11 @@ COMMENT ON COLUMN ingest_offsets.topic IS 'Topic of the broker.';
 COMMENT ON COLUMN ingest_offsets.partition IS 'Partition of the topic.';
 COMMENT ON COLUMN ingest_offsets.next_offset IS 'Every record below it is stored, dead-lettered or was a duplicate.';
 COMMENT ON COLUMN ingest_offsets.updated_at IS 'When it last moved.';
+COMMENT ON COLUMN ingest_offsets.topic_id IS
+    'ID of the topic that next_offset counts in, as kafka-topics --describe prints it. A topic that is recreated, or one '
+    'of that name in another cluster, has another ID. Empty: not known, because the broker has no IDs.';
 GRANT SELECT ON ingest_offsets TO hypertick_reader;
-GRANT SELECT, INSERT, UPDATE ON ingest_offsets TO hypertick_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_offsets TO hypertick_writer;
 
 -- A tick lexicographically above (last_ts, top_seq) cannot be stored yet, and is
 -- new without a look. Whoever stores ticks of a feed raises version in the same
@@ -395,7 +399,8 @@ COMMENT ON COLUMN feed_positions.top_seq IS 'At least the highest seq stored wit
 -- +goose StatementEnd
 COMMENT ON COLUMN feed_positions.run_since IS 'Trade time at which the present run began. NULL: not known.';
 COMMENT ON COLUMN feed_positions.runs IS 'Number of runs so far: how often seq began again, plus one.';
-COMMENT ON COLUMN feed_positions.version IS 'Rises whenever ticks of the feed are stored.';
+COMMENT ON COLUMN feed_positions.version IS
+    'Rises by one for each tick of the feed that is stored, whatever its ts and seq.';
 COMMENT ON COLUMN feed_positions.updated_at IS 'When a tick of the feed was last stored.';
 GRANT SELECT ON feed_positions TO hypertick_reader;
 GRANT SELECT, INSERT, UPDATE ON feed_positions TO hypertick_writer;
@@ -461,6 +466,73 @@ COMMENT ON COLUMN trade_conditions.code IS 'The code, as in the conditions of a 
 COMMENT ON COLUMN trade_conditions.flags IS 'Sum of trade_flags.flag. Those of several conditions are added together.';
 COMMENT ON COLUMN trade_conditions.title IS 'What the condition is called.';
 GRANT SELECT ON trade_conditions TO hypertick_reader, hypertick_writer;
+
+-- The rules of the US tapes for the consolidated market, as published: Consolidated
+-- Tape Association, CTS Output Specification, and UTP Plan, UTP Data Feed Services
+-- Specification, in each the table of sale conditions and what they update; where a
+-- table says "last, unless others have", a trade does not close a bar. The lists of
+-- dxFeed (docs.dxfeed.com/misc/dxFeed_TimeAndSale_Sale_Conditions.htm), Interactive
+-- Brokers (Trade Conditions, CTS and UTDF) and Polygon (v3/reference/conditions,
+-- update_rules.consolidated) say the same. B is an average price on the CTA tapes and
+-- a bunched trade on the UTP tape: alone it counts as the former, which moves no price.
+-- +goose StatementBegin
+INSERT INTO trade_conditions (code, flags, title) VALUES
+    ('@', 0,   'Regular sale'),
+    ('A', 0,   'Acquisition'),
+    ('B', 7,   'Average price trade (CTA); bunched trade (UTP: see utp:B)'),
+    ('C', 7,   'Cash sale, same-day clearing'),
+    ('D', 0,   'Distribution'),
+    ('E', 0,   'Automatic execution (CTA)'),
+    ('F', 0,   'Intermarket sweep'),
+    ('G', 5,   'Bunched sold trade, reported late'),
+    ('H', 7,   'Price variation trade'),
+    ('I', 135, 'Odd lot trade'),
+    ('K', 0,   'Rule 127 (NYSE) or rule 155 (NYSE American)'),
+    ('L', 0,   'Sold last, reported late but in sequence'),
+    ('M', 15,  'Market center official close: a price, no trade'),
+    ('N', 7,   'Next day clearing'),
+    ('O', 16,  'Opening trade'),
+    ('P', 5,   'Prior reference price'),
+    ('Q', 15,  'Market center official open: a price, no trade'),
+    ('R', 7,   'Seller'),
+    ('S', 0,   'Split trade'),
+    ('T', 71,  'Form T: extended hours'),
+    ('U', 71,  'Extended hours, sold out of sequence'),
+    ('V', 7,   'Contingent trade'),
+    ('W', 7,   'Average price trade (UTP)'),
+    ('X', 0,   'Cross trade'),
+    ('Y', 0,   'Yellow flag'),
+    ('Z', 5,   'Sold out of sequence'),
+    ('1', 0,   'Stopped stock, regular trade'),
+    ('2', 0,   'Stopped stock, sold last'),
+    ('3', 5,   'Stopped stock, sold out of sequence'),
+    ('4', 5,   'Derivatively priced'),
+    ('5', 0,   'Reopening trade'),
+    ('6', 32,  'Closing trade'),
+    ('7', 7,   'Qualified contingent trade'),
+    ('8', 0,   'Trade-through exempt'),
+    ('9', 9,   'Corrected consolidated close: its volume has been counted');
+-- +goose StatementEnd
+
+-- The same under names, for feeds without these codes.
+INSERT INTO trade_conditions (code, flags, title)
+SELECT named.code, c.flags, c.title
+FROM (VALUES ('regular', '@'), ('acquisition', 'A'), ('average_price', 'W'), ('cash', 'C'), ('distribution', 'D'),
+             ('automatic_execution', 'E'), ('intermarket_sweep', 'F'), ('bunched_sold', 'G'),
+             ('price_variation', 'H'), ('odd_lot', 'I'), ('sold_last', 'L'), ('official_close', 'M'),
+             ('next_day', 'N'), ('opening', 'O'), ('prior_reference_price', 'P'), ('official_open', 'Q'),
+             ('seller', 'R'), ('split', 'S'), ('form_t', 'T'), ('extended_hours', 'T'),
+             ('extended_hours_out_of_sequence', 'U'), ('contingent', 'V'), ('cross', 'X'),
+             ('out_of_sequence', 'Z'), ('stopped', '1'), ('derivatively_priced', '4'), ('reopening', '5'),
+             ('closing', '6'), ('qualified_contingent', '7'), ('trade_through_exempt', '8'),
+             ('corrected_close', '9'), ('cta:B', 'W'), ('utp:B', 'A')) named(code, of)
+JOIN trade_conditions c ON c.code = named.of;
+UPDATE trade_conditions SET title = 'Bunched trade (UTP)' WHERE code = 'utp:B';
+INSERT INTO trade_conditions (code, flags, title) VALUES ('bunched', 0, 'Bunched trade');
+
+-- And what a trade does not move, for whoever has rules of their own.
+INSERT INTO trade_conditions (code, flags, title)
+SELECT f.name, f.flag, f.meaning FROM trade_flags f WHERE f.flag IN (1, 2, 4, 8, 64);
 
 -- A gap is open while something of it is missing: a tick that falls into it closes
 -- its part, in the transaction that stores it.
@@ -542,7 +614,8 @@ CREATE TABLE dead_letters_handled (
     "offset"  bigint      NOT NULL,
     how       text        NOT NULL CHECK (how IN ('stored', 'known', 'discarded')),
     at        timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (topic, partition, "offset")
+    topic_id  text        NOT NULL DEFAULT '',
+    PRIMARY KEY (topic, topic_id, partition, "offset")
 );
 COMMENT ON TABLE dead_letters_handled IS 'Dead letters that have been handled.';
 COMMENT ON COLUMN dead_letters_handled.topic IS 'Topic of the dead letters.';
@@ -551,6 +624,8 @@ COMMENT ON COLUMN dead_letters_handled."offset" IS 'Offset of the dead letter.';
 COMMENT ON COLUMN dead_letters_handled.how IS
     'stored: its tick is in ticks now. known: its tick was stored before. discarded: an operator discarded it.';
 COMMENT ON COLUMN dead_letters_handled.at IS 'When it was handled.';
+COMMENT ON COLUMN dead_letters_handled.topic_id IS
+    'ID of the topic: a topic that is recreated begins at offset 0 again. Empty: not known.';
 GRANT SELECT ON dead_letters_handled TO hypertick_reader;
 GRANT SELECT, INSERT ON dead_letters_handled TO hypertick_writer;
 
@@ -588,6 +663,109 @@ COMMENT ON COLUMN ingest_activity.behind IS 'Records of the partition still to r
 COMMENT ON INDEX ingest_activity_key IS 'One row for a partition and minute.';
 GRANT SELECT ON ingest_activity TO hypertick_reader;
 GRANT SELECT, INSERT, UPDATE ON ingest_activity TO hypertick_writer;
+
+-- 03_topics.sql ---------------------------------------------------------------
+
+-- What ingest knows of the topic at the broker: where it begins and ends, whether
+-- it is still the topic that the offsets count in, and what could not be read.
+CREATE TABLE topic_ends (
+    topic         text        NOT NULL,
+    topic_id      text        NOT NULL,
+    partition     int         NOT NULL,
+    start_offset  bigint      NOT NULL,
+    end_offset    bigint      NOT NULL,
+    next_offset   bigint,
+    listed_at     timestamptz NOT NULL,
+    waiting_since timestamptz,
+    PRIMARY KEY (topic, topic_id, partition)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE topic_ends IS
+    'Offsets of every partition at the broker, as ingest listed them last, within five seconds. The lag is measured from '
+    'it, also of partitions that no ingest has read yet.';
+COMMENT ON COLUMN topic_ends.topic IS 'Topic of the broker.';
+COMMENT ON COLUMN topic_ends.topic_id IS 'See ingest_offsets.topic_id.';
+COMMENT ON COLUMN topic_ends.partition IS 'Partition of the topic.';
+COMMENT ON COLUMN topic_ends.start_offset IS 'Offset of the oldest record that the broker keeps.';
+COMMENT ON COLUMN topic_ends.end_offset IS 'Offset of the next record to be produced.';
+COMMENT ON COLUMN topic_ends.next_offset IS 'Offset of ingest at that time. NULL: ingest had none.';
+COMMENT ON COLUMN topic_ends.listed_at IS 'When the broker was asked.';
+COMMENT ON COLUMN topic_ends.waiting_since IS
+    'Since when records wait and the offset of ingest does not move. NULL: no record waits.';
+GRANT SELECT ON topic_ends TO hypertick_reader;
+GRANT SELECT, INSERT, UPDATE, DELETE ON topic_ends TO hypertick_writer;
+CREATE TABLE lost_ranges (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    topic       text        NOT NULL,
+    topic_id    text        NOT NULL,
+    partition   int         NOT NULL,
+    from_offset bigint      NOT NULL,
+    to_offset   bigint      NOT NULL CHECK (to_offset >= from_offset),
+    reason      text        NOT NULL CHECK (reason IN ('trimmed', 'recreated')),
+    noticed_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX lost_ranges_noticed_at_idx ON lost_ranges (noticed_at DESC);
+COMMENT ON TABLE lost_ranges IS 'Records that the broker deleted before they were ingested.';
+COMMENT ON COLUMN lost_ranges.id IS 'Number of the range.';
+COMMENT ON COLUMN lost_ranges.topic IS 'Topic of the broker.';
+COMMENT ON COLUMN lost_ranges.topic_id IS 'See ingest_offsets.topic_id.';
+COMMENT ON COLUMN lost_ranges.partition IS 'Partition of the topic.';
+COMMENT ON COLUMN lost_ranges.from_offset IS 'First offset that was lost.';
+COMMENT ON COLUMN lost_ranges.to_offset IS 'Last offset that was lost, as far as it is known.';
+COMMENT ON COLUMN lost_ranges.reason IS
+    'trimmed: the retention of the topic deleted them. recreated: the topic was deleted with them.';
+COMMENT ON COLUMN lost_ranges.noticed_at IS 'When ingest noticed it.';
+COMMENT ON INDEX lost_ranges_noticed_at_idx IS 'Serves the newest ranges.';
+GRANT SELECT ON lost_ranges TO hypertick_reader;
+GRANT SELECT, INSERT ON lost_ranges TO hypertick_writer;
+CREATE TABLE topic_changes (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    topic        text        NOT NULL,
+    partition    int         NOT NULL,
+    old_topic_id text        NOT NULL,
+    topic_id     text        NOT NULL,
+    old_offset   bigint      NOT NULL,
+    next_offset  bigint      NOT NULL,
+    reason       text        NOT NULL CHECK (reason IN ('recreated', 'truncated')),
+    noticed_at   timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX topic_changes_noticed_at_idx ON topic_changes (noticed_at DESC);
+COMMENT ON TABLE topic_changes IS
+    'Partitions that ingest reads from their start again, because their records are not those that its offset counted. '
+    'Ticks that are stored already are recognised.';
+COMMENT ON COLUMN topic_changes.id IS 'Number of the change.';
+COMMENT ON COLUMN topic_changes.topic IS 'Topic of the broker.';
+COMMENT ON COLUMN topic_changes.partition IS 'Partition of the topic.';
+COMMENT ON COLUMN topic_changes.old_topic_id IS 'ID of the topic before, see ingest_offsets.topic_id.';
+COMMENT ON COLUMN topic_changes.topic_id IS 'ID of the topic now.';
+COMMENT ON COLUMN topic_changes.old_offset IS 'Offset of ingest before.';
+COMMENT ON COLUMN topic_changes.next_offset IS 'Offset of ingest from then on.';
+COMMENT ON COLUMN topic_changes.reason IS
+    'recreated: it has another ID. truncated: it ended before the offset of ingest.';
+COMMENT ON COLUMN topic_changes.noticed_at IS 'When ingest noticed it.';
+COMMENT ON INDEX topic_changes_noticed_at_idx IS 'Serves the newest changes.';
+GRANT SELECT ON topic_changes TO hypertick_reader;
+GRANT SELECT, INSERT ON topic_changes TO hypertick_writer;
+
+-- Each partition once: of the topic's last ID that was listed.
+CREATE VIEW topic_lag AS
+SELECT e.topic, e.topic_id, e.partition, e.start_offset, e.end_offset, o.next_offset,
+       greatest(0, e.end_offset - greatest(e.start_offset, coalesce(o.next_offset, 0))) AS lag,
+       e.waiting_since, e.listed_at
+FROM topic_ends e
+JOIN (SELECT DISTINCT ON (n.topic) n.topic, n.topic_id FROM topic_ends n
+      ORDER BY n.topic, n.listed_at DESC, n.topic_id) n ON n.topic = e.topic AND n.topic_id = e.topic_id
+LEFT JOIN ingest_offsets o ON o.topic = e.topic AND o.partition = e.partition AND o.topic_id = e.topic_id;
+COMMENT ON VIEW topic_lag IS 'How many records of each partition are not ingested yet.';
+COMMENT ON COLUMN topic_lag.topic IS 'Topic of the broker.';
+COMMENT ON COLUMN topic_lag.topic_id IS 'See ingest_offsets.topic_id.';
+COMMENT ON COLUMN topic_lag.partition IS 'Partition of the topic.';
+COMMENT ON COLUMN topic_lag.start_offset IS 'See topic_ends.start_offset.';
+COMMENT ON COLUMN topic_lag.end_offset IS 'See topic_ends.end_offset.';
+COMMENT ON COLUMN topic_lag.next_offset IS 'Offset of ingest now. NULL: it has not begun.';
+COMMENT ON COLUMN topic_lag.lag IS 'Records that wait.';
+COMMENT ON COLUMN topic_lag.waiting_since IS 'See topic_ends.waiting_since.';
+COMMENT ON COLUMN topic_lag.listed_at IS 'See topic_ends.listed_at.';
+GRANT SELECT ON topic_lag TO hypertick_reader, hypertick_writer;
 
 -- 04_states.sql ---------------------------------------------------------------
 
@@ -780,7 +958,8 @@ CREATE AGGREGATE indicator.rollup(indicator.rsi_state)
 COMMENT ON AGGREGATE indicator.rollup(indicator.rsi_state) IS
     'Joins states of contiguous blocks: rollup(state ORDER BY bucket). States of different periods are an error.';
 -- +goose StatementBegin
-CREATE FUNCTION indicator.rsi(state indicator.rsi_state, gain float8, loss float8) RETURNS float8
+CREATE FUNCTION indicator.rsi(state indicator.rsi_state, gain float8, loss float8, flat float8 DEFAULT 0)
+RETURNS float8
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
@@ -789,15 +968,15 @@ DECLARE
     l CONSTANT float8 := CASE WHEN loss < 1e-150 THEN 0 ELSE a * loss END + (state).l;
 BEGIN
     IF g + l < 1e-150 THEN
-        RETURN 0;
+        RETURN flat;
     END IF;
     RETURN 100 * (g / (g + l));
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION indicator.rsi(indicator.rsi_state, float8, float8) IS
-    'The RSI after the bars of the state, when mean gain and mean loss at its first bar were these. Flat prices: 0, '
-    'as TA-Lib has it.';
+COMMENT ON FUNCTION indicator.rsi(indicator.rsi_state, float8, float8, float8) IS
+    'The RSI after the bars of the state, when mean gain and mean loss at its first bar were these. Flat prices: '
+    'flat, which is 0 unless given, as TA-Lib has it.';
 CREATE FUNCTION indicator.rsi(state indicator.rsi_state) RETURNS float8
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN indicator.rsi(state, 0, 0);
@@ -1388,6 +1567,11 @@ COMMENT ON FUNCTION _hypertick.bars_per_year(text) IS 'Bars of the interval in 3
 -- sortable bytes of both. Bytes of a bucket's own timestamps sort as the
 -- timestamps do, since a bucket of ticks never straddles the year 2000, where
 -- their sign changes.
+--
+-- A trade moves what its flags let it move (see trade_flags). What no trade of a
+-- bucket moves is NULL here, so that every level is exact: the volume of a minute of
+-- odd lots counts in its hour, and its open is no hour's open. Whoever reads bars
+-- reads _hypertick.shown_columns() of these.
 -- +goose StatementBegin
 CREATE FUNCTION _hypertick.candle_columns(relation text, width interval) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -1396,21 +1580,24 @@ AS $$
     SELECT CASE WHEN relation = 'ticks' THEN format($q$
             symbol,
             public.time_bucket(%1$L::interval, ts) AS bucket,
-            public.first(price, timestamptz_send(ts) || int8send(seq)) AS open,
-            max(price) AS high,
-            min(price) AS low,
-            public.last(price, timestamptz_send(ts) || int8send(seq)) AS close,
-            sum(size) AS volume,
-            sum(price * size) AS notional,
+            public.first(price, timestamptz_send(ts) || int8send(seq)) FILTER (WHERE flags & 1 = 0) AS open,
+            max(price) FILTER (WHERE flags & 2 = 0) AS high,
+            min(price) FILTER (WHERE flags & 2 = 0) AS low,
+            public.last(price, timestamptz_send(ts) || int8send(seq)) FILTER (WHERE flags & 4 = 0) AS close,
+            coalesce(sum(size) FILTER (WHERE flags & 8 = 0), 0) AS volume,
+            sum(CASE side WHEN 1 THEN size ELSE 0 END)
+                FILTER (WHERE side IS NOT NULL AND flags & 8 = 0) AS buy_volume,
+            coalesce(sum(price * size) FILTER (WHERE flags & 8 = 0), 0) AS notional,
             count(*) AS trades$q$, width)
         ELSE format($q$
             symbol,
             public.time_bucket(%1$L::interval, bucket) AS bucket,
-            public.first(open, bucket) AS open,
+            public.first(open, bucket) FILTER (WHERE open IS NOT NULL) AS open,
             max(high) AS high,
             min(low) AS low,
-            public.last(close, bucket) AS close,
+            public.last(close, bucket) FILTER (WHERE close IS NOT NULL) AS close,
             sum(volume) AS volume,
+            sum(buy_volume) AS buy_volume,
             sum(notional) AS notional,
             sum(trades)::bigint AS trades$q$, width)
         END
@@ -1418,6 +1605,15 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION _hypertick.candle_columns(text, interval) IS
     'SQL text: the columns of candles of a width, made from ticks or from shorter candles.';
+
+-- Not to be applied twice: a wider bar is made of what is stored.
+CREATE FUNCTION _hypertick.shown_columns() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'c.symbol, c.bucket, coalesce(c.open, c.close) AS open, greatest(c.high, c.open, c.close) AS high, '
+    'least(c.low, c.open, c.close) AS low, c.close, c.volume, c.buy_volume, c.notional, c.trades';
+COMMENT ON FUNCTION _hypertick.shown_columns() IS
+    'SQL text: the columns of bars as readers get them, of candles c whose close is not NULL: a bar that no trade '
+    'opens opens where it closes, and open and close lie between low and high.';
 
 -- Every batch of a refresh has a cost of its own that grows with the number of
 -- chunks: by default a sparse history of years takes hours.
@@ -1451,18 +1647,21 @@ BEGIN
         CASE source WHEN 'ticks' THEN 'ts' ELSE 'bucket' END);
     EXECUTE format('CREATE INDEX %I ON public.%I (symbol, bucket DESC)', relation || '_symbol_bucket_idx', relation);
     EXECUTE format('COMMENT ON VIEW public.%I IS %L', relation, format(
-        'Candles of %s, kept by TimescaleDB from %s, the forming one included.', spec."interval", source));
+        'Candles of %s, kept by TimescaleDB from %s, the forming one included. candles() shows them as bars.',
+        spec."interval", source));
     EXECUTE (SELECT string_agg(format('COMMENT ON COLUMN public.%I.%I IS %L', relation, c.name, c.text), '; ')
              FROM (VALUES
                         ('symbol', 'See ticks.symbol.'),
                         ('bucket', 'Start of the candle, UTC.'),
-                        ('open', 'First price, by ts and then seq.'),
-                        ('high', 'Highest price.'),
-                        ('low', 'Lowest price.'),
-                        ('close', 'Last price, by ts and then seq.'),
+                        ('open', 'First price, by ts and then seq, of the ticks that open a bar. NULL: none does.'),
+                        ('high', 'Highest price of those that move high and low. NULL: none does.'),
+                        ('low', 'Lowest price of the same.'),
+                        ('close', 'Last price, by ts and then seq, of those that close a bar. NULL: none does, '
+                                  'and candles() does not show the bar.'),
                         ('volume', 'Sum of sizes.'),
+                        ('buy_volume', 'The part of volume whose buyer began the trade. NULL: no side is known.'),
                         ('notional', 'Sum of price times size; see vwap().'),
-                        ('trades', 'Number of ticks.')) c(name, text));
+                        ('trades', 'Number of all ticks.')) c(name, text));
     EXECUTE format('GRANT SELECT ON public.%I TO hypertick_reader, hypertick_writer', relation);
 
     -- start_offset NULL: no late tick is out of reach, and a run with nothing
@@ -1495,7 +1694,8 @@ DECLARE
     relation CONSTANT text := 'blocks_' || spec."interval";
     source   CONSTANT text := 'candles_' || spec."interval";
     states   CONSTANT text := (
-        SELECT string_agg(format('(_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).%I AS %I',
+        SELECT string_agg(format('(_hypertick.block_agg(greatest(high, open, close), least(low, open, close), close, '
+                                 'volume ORDER BY bucket)).%I AS %I',
                                  a.attname, CASE a.attname WHEN 'n' THEN 'bars' ELSE a.attname END),
                           E',\n' ORDER BY a.attnum)
         FROM pg_attribute a WHERE a.attrelid = '_hypertick.block'::regclass);
@@ -1510,6 +1710,7 @@ BEGIN
                array_agg(close ORDER BY bucket) AS closes,
                array_agg(volume ORDER BY bucket) AS volumes
         FROM public.%5$I
+        WHERE close IS NOT NULL
         GROUP BY symbol, public.time_bucket(%3$L::interval, bucket)
         WITH NO DATA$q$,
         relation, spec.chunk, spec.block_width, states, source);
@@ -1680,7 +1881,8 @@ REVOKE EXECUTE ON FUNCTION
     _hypertick.interval_width(text), _hypertick.months(interval), _hypertick.divides(interval, interval),
     _hypertick.interval_names(), _hypertick.find_interval(text), _hypertick.bucket_end(timestamptz, interval),
     _hypertick.bucket_from(timestamptz, interval), _hypertick.block_width(text), _hypertick.bars_per_year(text),
-    _hypertick.candle_columns(text, interval), _hypertick.refresh_batch(interval, interval),
+    _hypertick.candle_columns(text, interval), _hypertick.shown_columns(),
+    _hypertick.refresh_batch(interval, interval),
     _hypertick.make_candles(intervals), _hypertick.make_blocks(intervals),
     add_interval(text, interval), remove_interval(text)
 FROM PUBLIC;
@@ -1688,7 +1890,7 @@ GRANT EXECUTE ON FUNCTION
     _hypertick.interval_width(text), _hypertick.months(interval), _hypertick.divides(interval, interval),
     _hypertick.interval_names(), _hypertick.find_interval(text), _hypertick.bucket_end(timestamptz, interval),
     _hypertick.bucket_from(timestamptz, interval), _hypertick.block_width(text), _hypertick.bars_per_year(text),
-    _hypertick.candle_columns(text, interval)
+    _hypertick.candle_columns(text, interval), _hypertick.shown_columns()
 TO hypertick_reader, hypertick_writer, hypertick_operator;
 
 -- 07_retention.sql ------------------------------------------------------------
@@ -1838,23 +2040,37 @@ SELECT add_job('_hypertick.follow_retention', INTERVAL '1 hour', fixed_schedule 
 -- Candles: one real-time continuous aggregate for each materialised interval
 -- (see 06_intervals.sql), and the one way SQL reads bars of any interval.
 CREATE TYPE candle AS (
-    symbol   text COLLATE "C",
-    bucket   timestamptz,
-    open     float8,
-    high     float8,
-    low      float8,
-    close    float8,
-    volume   float8,
-    notional float8,
-    trades   bigint
+    symbol     text COLLATE "C",
+    bucket     timestamptz,
+    open       float8,
+    high       float8,
+    low        float8,
+    close      float8,
+    volume     float8,
+    buy_volume float8,
+    notional   float8,
+    trades     bigint
 );
-COMMENT ON TYPE candle IS 'A bar: a row of candles() and of candles_<interval>.';
+COMMENT ON TYPE candle IS
+    'A bar: a row of candles(), and of candles_<interval>, where open, high, low and close may be NULL.';
 CREATE FUNCTION vwap(notional float8, volume float8) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN volume > 0 THEN notional / volume END;
 COMMENT ON FUNCTION vwap(float8, float8) IS 'Volume-weighted average price of a candle. NULL where the volume is 0.';
 REVOKE EXECUTE ON FUNCTION vwap(float8, float8) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vwap(float8, float8) TO hypertick_reader, hypertick_writer, hypertick_operator;
+-- +goose StatementBegin
+CREATE FUNCTION _hypertick.rolled_up(bars _hypertick.interval_source, at text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('SELECT %s FROM (SELECT %s FROM public.%I WHERE symbol = $1 AND %I >= $2 AND %4$I < $3 '
+                  'GROUP BY 1, 2) c WHERE c.close IS NOT NULL',
+        _hypertick.shown_columns(), _hypertick.candle_columns(bars.relation, bars.width), bars.relation, at)
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.rolled_up(_hypertick.interval_source, text) IS
+    'SQL text: the bars of symbol $1 from $2 to before $3, made of what is stored.';
 
 -- Bars that are not stored are made in windows of time, each as wide as the bars
 -- asked for would be if the symbol traded in every one, so that the newest bars
@@ -1868,9 +2084,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     at     CONSTANT text := CASE bars.relation WHEN 'ticks' THEN 'ts' ELSE 'bucket' END;
-    made   CONSTANT text := format(
-        'SELECT %s FROM public.%I WHERE symbol = $1 AND %I >= $2 AND %3$I < $3 GROUP BY 1, 2 ORDER BY 2 LIMIT $4',
-        _hypertick.candle_columns(bars.relation, bars.width), bars.relation, at);
+    made   CONSTANT text := _hypertick.rolled_up(bars, at) || ' ORDER BY 2 LIMIT $4';
     next   CONSTANT text := format(
         'SELECT %2$I FROM public.%1$I WHERE symbol = $1 AND %2$I >= $2 AND %2$I < $3 ORDER BY %2$I LIMIT 1',
         bars.relation, at);
@@ -1911,9 +2125,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     at     CONSTANT text := CASE bars.relation WHEN 'ticks' THEN 'ts' ELSE 'bucket' END;
-    made   CONSTANT text := format(
-        'SELECT %s FROM public.%I WHERE symbol = $1 AND %I >= $2 AND %3$I < $3 GROUP BY 1, 2 ORDER BY 2 DESC LIMIT $4',
-        _hypertick.candle_columns(bars.relation, bars.width), bars.relation, at);
+    made   CONSTANT text := _hypertick.rolled_up(bars, at) || ' ORDER BY 2 DESC LIMIT $4';
     last   CONSTANT text := format(
         'SELECT %2$I FROM public.%1$I WHERE symbol = $1 AND %2$I < $2 ORDER BY %2$I DESC LIMIT 1', bars.relation, at);
     behind timestamptz := _hypertick.bucket_from(until, bars.width);
@@ -1951,21 +2163,31 @@ AS $make$
 DECLARE
     before text;
     after  text;
+    raw    text;
     stored text[];
 BEGIN
     SELECT string_agg(format($q$WHEN %L THEN
-            FOR bar IN SELECT c.* FROM public.%I c
+            FOR bar IN SELECT %s FROM public.%I c
                        WHERE c.symbol = candles.symbol AND c.bucket < "from" AND c.bucket < "to"
+                         AND c.close IS NOT NULL
                        ORDER BY c.bucket DESC LIMIT warmup LOOP
                 bars := bars || bar;
-            END LOOP;$q$, i."interval", 'candles_' || i."interval"), E'\n        ' ORDER BY i.width),
-           string_agg(format($q$WHEN %L THEN
-            RETURN QUERY SELECT c.* FROM public.%I c
-                         WHERE c.symbol = candles.symbol AND c.bucket >= "from" AND c.bucket < "to"
-                         ORDER BY c.bucket LIMIT max_bars;$q$, i."interval", 'candles_' || i."interval"),
+            END LOOP;$q$, i."interval", _hypertick.shown_columns(), 'candles_' || i."interval"),
                E'\n        ' ORDER BY i.width),
+           string_agg(format($q$WHEN %L THEN
+            RETURN QUERY SELECT %s FROM public.%I c
+                         WHERE c.symbol = candles.symbol AND c.bucket >= "from" AND c.bucket < "to"
+                           AND c.close IS NOT NULL
+                         ORDER BY c.bucket LIMIT max_bars;$q$,
+                             i."interval", _hypertick.shown_columns(), 'candles_' || i."interval"),
+               E'\n        ' ORDER BY i.width),
+           string_agg(format($q$WHEN %L THEN
+        RETURN QUERY SELECT c.* FROM public.%I c
+                     WHERE c.symbol = raw_candles.symbol AND c.bucket >= "from" AND c.bucket < "to";$q$,
+                             i."interval", 'candles_' || i."interval"),
+               E'\n    ' ORDER BY i.width),
            array_agg(i."interval" ORDER BY i.width)
-    INTO before, after, stored
+    INTO before, after, raw, stored
     FROM public.intervals i WHERE i.materialized;
 
     EXECUTE format($function$
@@ -2021,19 +2243,48 @@ BEGIN
 END
 $$
 $function$, stored, before, after);
+
+    EXECUTE format($function$
+CREATE OR REPLACE FUNCTION _hypertick.raw_candles(
+    symbol text, "interval" text, "from" timestamptz, "to" timestamptz)
+RETURNS SETOF public.candle
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    made_of _hypertick.interval_source;
+BEGIN
+    CASE "interval"
+    %s
+    ELSE
+        made_of := _hypertick.find_interval("interval");
+        RETURN QUERY EXECUTE format(
+            'SELECT %%s FROM public.%%I WHERE symbol = $1 AND %%I >= $2 AND %%3$I < $3 GROUP BY 1, 2',
+            _hypertick.candle_columns(made_of.relation, made_of.width), made_of.relation,
+            CASE made_of.relation WHEN 'ticks' THEN 'ts' ELSE 'bucket' END)
+            USING symbol, _hypertick.bucket_from("from", made_of.width), _hypertick.bucket_from("to", made_of.width);
+    END CASE;
+END
+$$
+$function$, raw);
 END
 $make$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION _hypertick.make_candles_function() IS
-    'Creates candles(), through which SQL reads bars, for the intervals there are.';
+    'Creates candles(), through which SQL reads bars, and raw_candles(), for the intervals there are.';
 REVOKE EXECUTE ON FUNCTION _hypertick.make_candles_function() FROM PUBLIC;
 SELECT add_interval(i."interval") FROM intervals i WHERE i.kind = 'core' ORDER BY i.width;
 -- +goose StatementBegin
 COMMENT ON FUNCTION candles(text, text, timestamptz, timestamptz, int, bigint) IS
     'Bars of one symbol, oldest first, with "from" <= bucket < "to". interval is one of the table intervals, or any '
     'number of s, m, h, d, w, mo or y such as 90m. warmup adds up to that many bars before "from"; max_bars bounds '
-    'those from "from" on. The newest 500: candles(symbol, interval, ''infinity'', warmup => 500).';
+    'those from "from" on. The newest 500: candles(symbol, interval, ''infinity'', warmup => 500). There is a bar '
+    'where a trade moves the close; what the trades of other times count in is the wider bars.';
 -- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.raw_candles(text, text, timestamptz, timestamptz) IS
+    'Bars as they are stored or made, in no order: open, high, low or close is NULL where no trade moved it. Whoever '
+    'adds ticks to a bar needs these.';
 
 -- Only blocks older than the newest of any symbol are final (see 05_blocks.sql).
 -- +goose StatementBegin
@@ -2044,25 +2295,30 @@ COMMENT ON FUNCTION _hypertick.blocks_before(text, text, timestamptz, bigint, bi
 -- +goose StatementEnd
 REVOKE EXECUTE ON FUNCTION
     candles(text, text, timestamptz, timestamptz, int, bigint),
+    _hypertick.raw_candles(text, text, timestamptz, timestamptz),
     _hypertick.blocks_before(text, text, timestamptz, bigint, bigint),
+    _hypertick.rolled_up(_hypertick.interval_source, text),
     _hypertick.roll_up(_hypertick.interval_source, text, timestamptz, timestamptz, bigint),
     _hypertick.roll_up_before(_hypertick.interval_source, text, timestamptz, bigint)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     candles(text, text, timestamptz, timestamptz, int, bigint),
+    _hypertick.raw_candles(text, text, timestamptz, timestamptz),
     _hypertick.blocks_before(text, text, timestamptz, bigint, bigint),
+    _hypertick.rolled_up(_hypertick.interval_source, text),
     _hypertick.roll_up(_hypertick.interval_source, text, timestamptz, timestamptz, bigint),
     _hypertick.roll_up_before(_hypertick.interval_source, text, timestamptz, bigint)
 TO hypertick_reader, hypertick_writer, hypertick_operator;
 
 -- 09_late_ticks.sql -----------------------------------------------------------
 
--- Late ticks: how they get into ticks, and which closed bars they change.
+-- Late ticks: how they get into ticks, and which bars they change. Ticks that are
+-- cancelled or corrected change bars the same way (see 09_tick_changes.sql).
 --
 -- Whoever shows bars wants to read just those again that changed (GET
 -- /v1/stream follows them). Three steps, because a late tick shows in a bar only
 -- once the continuous aggregates have been refreshed:
---   late_arrivals      ingest, and the job below it, note where late ticks went;
+--   late_arrivals      ingest, and the jobs, note where ticks came late or went;
 --   awaited_revisions  the bars they belong to, until each level shows them;
 --   bar_revisions      the result, in the order in which it could be seen.
 -- Ticks in order cost nothing here: only what comes after its minute is noted.
@@ -2094,15 +2350,17 @@ CREATE TABLE _hypertick.awaited_revisions (
     "interval" text             NOT NULL,
     bucket     timestamptz      NOT NULL,
     whole      boolean          NOT NULL,
+    undone     boolean          NOT NULL DEFAULT false,
     since      timestamptz      NOT NULL DEFAULT now(),
     PRIMARY KEY (symbol, "interval", bucket)
 );
 COMMENT ON TABLE _hypertick.awaited_revisions IS
-    'Closed bars that late ticks belong to and that do not show them yet.';
+    'Bars that late ticks belong to, or that ticks were taken out of, and that do not show it yet.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN _hypertick.awaited_revisions."interval" IS 'Interval of the bar.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.bucket IS 'Start of the bar.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.whole IS 'See bar_revisions.whole.';
+COMMENT ON COLUMN _hypertick.awaited_revisions.undone IS 'See bar_revisions.undone.';
 COMMENT ON COLUMN _hypertick.awaited_revisions.since IS 'When the job first listed it.';
 GRANT SELECT ON _hypertick.awaited_revisions TO hypertick_reader;
 CREATE TABLE bar_revisions (
@@ -2111,12 +2369,13 @@ CREATE TABLE bar_revisions (
     "interval" text             NOT NULL,
     bucket     timestamptz      NOT NULL,
     whole      boolean          NOT NULL DEFAULT false,
+    undone     boolean          NOT NULL DEFAULT false,
     at         timestamptz      NOT NULL DEFAULT now()
 );
 CREATE INDEX bar_revisions_at_idx ON bar_revisions (at);
 COMMENT ON TABLE bar_revisions IS
-    'Closed bars of the materialised intervals that late ticks have changed, listed when the change can be read. '
-    'Kept for a day.';
+    'Closed bars of the materialised intervals that have changed, by late ticks or because ticks were cancelled or '
+    'corrected, listed when the change can be read. Kept for a day.';
 COMMENT ON COLUMN bar_revisions.id IS
     'Rises in the order in which revisions become visible: a reader that has seen id n has seen all below.';
 COMMENT ON COLUMN bar_revisions.symbol IS 'See ticks.symbol.';
@@ -2125,6 +2384,9 @@ COMMENT ON COLUMN bar_revisions."interval" IS
 COMMENT ON COLUMN bar_revisions.bucket IS 'Start of the bar, UTC.';
 COMMENT ON COLUMN bar_revisions.whole IS
     'More than a day of the symbol changed at once, a backfill: its other bars are not listed.';
+COMMENT ON COLUMN bar_revisions.undone IS
+    'Ticks of it were cancelled or corrected: it, or shorter bars in it, may be gone. Such a bar is listed even '
+    'before it closes.';
 COMMENT ON COLUMN bar_revisions.at IS 'When it was listed.';
 COMMENT ON INDEX bar_revisions_at_idx IS 'Finds what is older than a day.';
 GRANT SELECT ON bar_revisions TO hypertick_reader, hypertick_writer;
@@ -2186,9 +2448,31 @@ REVOKE EXECUTE ON PROCEDURE _hypertick.move_late_ticks(int, jsonb) FROM PUBLIC;
 SELECT add_job('_hypertick.move_late_ticks', INTERVAL '5 seconds',
     config => '{"max_gap": "5 minutes", "max_rows": 50000}', fixed_schedule => false);
 -- +goose StatementBegin
+CREATE FUNCTION _hypertick.same_bar(a candle, b candle) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- Sums differ in their last digits by the order of what they add up. Where
+    -- prices are below 0 a notional may be small while what it adds up is not.
+    SELECT (a.trades, a.open, a.high, a.low, a.close) IS NOT DISTINCT FROM (b.trades, b.open, b.high, b.low, b.close)
+       AND bool_and(s.x IS NOT DISTINCT FROM s.y
+                    OR coalesce(abs(s.x - s.y) <= (1e-12 + 2e-16 * a.trades) * s.size, false))
+    FROM (VALUES (a.volume, b.volume, b.volume),
+                 (a.buy_volume, b.buy_volume, b.volume),
+                 (a.notional, b.notional,
+                  greatest(abs(b.notional), b.volume * abs(b.high), b.volume * abs(b.low)))) s(x, y, size)
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.same_bar(candle, candle) IS
+    'Whether two bars are the same: count and prices as they are, sums up to rounding. A bar that is all NULL is one '
+    'that does not exist.';
+REVOKE EXECUTE ON FUNCTION _hypertick.same_bar(candle, candle) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION _hypertick.same_bar(candle, candle) TO hypertick_reader, hypertick_writer;
+-- +goose StatementBegin
 CREATE PROCEDURE _hypertick.note_revisions(job_id int, config jsonb)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
     -- A bar closes when its end has passed by some seconds: what comes before
@@ -2214,66 +2498,91 @@ BEGIN
     ), touched AS (
         -- The rows say from where to where a batch reached, the ticks which
         -- minutes it touched.
-        SELECT t.symbol, k.start, t.at, false AS whole
+        SELECT t.symbol, k.start, t.at, false AS whole, t.undone
         FROM taken t
         JOIN feeds f ON f.symbol = t.symbol AND NOT f.whole
         CROSS JOIN LATERAL (
             SELECT DISTINCT public.time_bucket(grain, tick.ts) AS start
             FROM public.ticks tick
-            WHERE tick.symbol = t.symbol AND tick.ts >= t.oldest AND tick.ts <= t.newest
+            WHERE NOT t.undone AND tick.symbol = t.symbol AND tick.ts >= t.oldest AND tick.ts <= t.newest
               AND tick.venue = t.venue AND tick.seq > t.after_seq AND tick.seq <= t.last_seq
+            UNION ALL
+            SELECT g.start
+            FROM generate_series(public.time_bucket(grain, t.oldest), t.newest, grain) g(start)
+            WHERE t.undone
         ) k
         UNION ALL
-        SELECT t.symbol, public.time_bucket(grain, min(t.oldest)), max(t.at), true
+        SELECT t.symbol, public.time_bucket(grain, min(t.oldest)), max(t.at), true, bool_or(t.undone)
         FROM taken t JOIN feeds f ON f.symbol = t.symbol AND f.whole
         GROUP BY t.symbol
     ), bars AS (
-        SELECT k.symbol, i."interval", public.time_bucket(i.width, k.start) AS bucket, bool_or(k.whole) AS whole
+        -- A forming bar is made of ticks as they come. Whoever made it so must be
+        -- told when one of them is gone.
+        SELECT k.symbol, i."interval", public.time_bucket(i.width, k.start) AS bucket, bool_or(k.whole) AS whole,
+               bool_or(k.undone) AS undone
         FROM touched k CROSS JOIN public.intervals i
         WHERE i.materialized
-          AND _hypertick.bucket_end(public.time_bucket(i.width, k.start), i.width) <= k.at - grace
+          AND (k.undone OR _hypertick.bucket_end(public.time_bucket(i.width, k.start), i.width) <= k.at - grace)
           AND (NOT k.whole OR i."interval" = coarse)
         GROUP BY 1, 2, 3
     )
-    INSERT INTO _hypertick.awaited_revisions AS awaited (symbol, "interval", bucket, whole)
-    SELECT b.symbol, b."interval", b.bucket, b.whole FROM bars b
-    ON CONFLICT (symbol, "interval", bucket) DO UPDATE SET whole = awaited.whole OR excluded.whole;
+    INSERT INTO _hypertick.awaited_revisions AS awaited (symbol, "interval", bucket, whole, undone)
+    SELECT b.symbol, b."interval", b.bucket, b.whole, b.undone FROM bars b
+    ON CONFLICT (symbol, "interval", bucket) DO UPDATE
+    SET whole = awaited.whole OR excluded.whole, undone = awaited.undone OR excluded.undone;
 
-    -- A bar shows its late ticks when it counts as many as what it is built
-    -- from, and that in turn is awaited no more. Single ticks are never deleted, so
-    -- the numbers cannot agree by chance.
-    FOR level IN SELECT i.* FROM public.intervals i WHERE i.materialized ORDER BY i.width LOOP
-        WITH shown AS (
-            SELECT w.symbol, w.bucket
-            FROM (SELECT a.*, _hypertick.bucket_end(a.bucket, level.width) AS until
-                  FROM _hypertick.awaited_revisions a WHERE a."interval" = level."interval"
-                  ORDER BY a.since LIMIT 5000) w
-            WHERE NOT EXISTS (
-                    SELECT FROM _hypertick.awaited_revisions below
-                    WHERE below.symbol = w.symbol AND below."interval" = level.source
-                      AND below.bucket >= w.bucket AND below.bucket < w.until)
-              AND (SELECT sum(c.trades) FROM public.candles(w.symbol, level."interval", w.bucket, w.until) c)
-                = CASE WHEN level.source IS NULL OR w.whole
-                    THEN (SELECT count(*) FROM public.ticks k
-                          WHERE k.symbol = w.symbol AND k.ts >= w.bucket AND k.ts < w.until)
-                    ELSE (SELECT sum(c.trades) FROM public.candles(w.symbol, level.source, w.bucket, w.until) c) END
-        ), done AS (
-            DELETE FROM _hypertick.awaited_revisions w USING shown s
-            WHERE w."interval" = level."interval" AND w.symbol = s.symbol AND w.bucket = s.bucket
-            RETURNING w.symbol, w.bucket, w.whole
-        )
-        INSERT INTO public.bar_revisions (symbol, "interval", bucket, whole)
-        SELECT d.symbol, level."interval", d.bucket, d.whole FROM done d ORDER BY d.bucket, d.symbol;
+    -- A bar shows what happened to its ticks when it is what its source makes of it
+    -- (nothing at all, where they are gone), and that in turn is awaited no more.
+    FOR level IN
+        SELECT i."interval", i.width, i.source, whole.whole,
+               CASE WHEN whole.whole OR i.source IS NULL THEN 'ticks' ELSE 'candles_' || i.source END AS made_of
+        FROM public.intervals i CROSS JOIN (VALUES (false), (true)) whole(whole)
+        WHERE i.materialized
+          AND EXISTS (SELECT FROM _hypertick.awaited_revisions a
+                      WHERE a."interval" = i."interval" AND a.whole = whole.whole)
+        ORDER BY i.width
+    LOOP
+        EXECUTE format($q$
+            WITH waiting AS MATERIALIZED (
+                SELECT a.symbol, a.bucket, _hypertick.bucket_end(a.bucket, $3) AS until
+                FROM _hypertick.awaited_revisions a WHERE a."interval" = $1 AND a.whole = $4
+                ORDER BY a.since LIMIT 5000
+            ), shown AS (
+                SELECT w.symbol, w.bucket
+                FROM waiting w
+                LEFT JOIN LATERAL (
+                    SELECT c.* FROM public.%1$I c WHERE c.symbol = w.symbol AND c.bucket = w.bucket
+                ) bar ON true
+                LEFT JOIN LATERAL (
+                    SELECT %2$s FROM public.%3$I
+                    WHERE symbol = w.symbol AND %4$I >= w.bucket AND %4$I < w.until GROUP BY 1, 2
+                ) made ON true
+                WHERE NOT EXISTS (
+                        SELECT FROM _hypertick.awaited_revisions below
+                        WHERE below.symbol = w.symbol AND below."interval" = $2
+                          AND below.bucket >= w.bucket AND below.bucket < w.until)
+                  AND _hypertick.same_bar(ROW(bar.*)::public.candle, ROW(made.*)::public.candle)
+            ), done AS (
+                DELETE FROM _hypertick.awaited_revisions w USING shown s
+                WHERE w."interval" = $1 AND w.symbol = s.symbol AND w.bucket = s.bucket
+                RETURNING w.symbol, w.bucket, w.whole, w.undone
+            )
+            INSERT INTO public.bar_revisions (symbol, "interval", bucket, whole, undone)
+            SELECT d.symbol, $1, d.bucket, d.whole, d.undone FROM done d ORDER BY d.bucket, d.symbol$q$,
+            'candles_' || level."interval", _hypertick.candle_columns(level.made_of, level.width), level.made_of,
+            CASE level.made_of WHEN 'ticks' THEN 'ts' ELSE 'bucket' END)
+        USING level."interval", level.source, level.width, level.whole;
     END LOOP;
 
-    -- Where retention has dropped the ticks the numbers never agree.
+    -- Where retention has dropped the ticks they never agree.
     DELETE FROM _hypertick.awaited_revisions w WHERE w.since < now() - INTERVAL '1 hour';
     DELETE FROM public.bar_revisions r WHERE r.at < now() - keep;
 END
 $$;
 -- +goose StatementEnd
 COMMENT ON PROCEDURE _hypertick.note_revisions(int, jsonb) IS
-    'Job: lists closed bars that late ticks have changed in bar_revisions. config: grace, keep, flood.';
+    'Job: lists bars that late, cancelled or corrected ticks have changed in bar_revisions. config: grace, keep, '
+    'flood.';
 REVOKE EXECUTE ON PROCEDURE _hypertick.note_revisions(int, jsonb) FROM PUBLIC;
 SELECT add_job('_hypertick.note_revisions', INTERVAL '5 seconds',
     config => '{"grace": "2 seconds", "keep": "25 hours", "flood": "1 day"}', fixed_schedule => false);
@@ -2703,6 +3012,32 @@ TO hypertick_reader, hypertick_writer;
 -- the block states before it, or as many warm-up bars as the recurrence needs to
 -- forget what came before (to 1e-13). Where history begins within those, the
 -- values are TA-Lib's from its first defined one on.
+--
+-- Flat prices: PostgreSQL's deviation of equal values is not 0 but some 1e-17, and
+-- means of equal values differ in their last digits. Where all values of a window are
+-- equal the deviation is 0 here, and averages as near as rounding are equal.
+CREATE FUNCTION _hypertick.change(close float8, before float8) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN close > 0 AND before > 0 THEN close / before - 1 END;
+COMMENT ON FUNCTION _hypertick.change(float8, float8) IS
+    'Change of a price as a fraction. NULL where a price is not above 0: a fraction of it says nothing.';
+CREATE FUNCTION _hypertick.log_return(close float8, before float8) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN close > 0 AND before > 0 THEN ln(close / before) END;
+COMMENT ON FUNCTION _hypertick.log_return(float8, float8) IS
+    'Logarithm of the quotient of two prices, which keeps digits that a difference of logarithms would lose. NULL '
+    'where one is not above 0.';
+CREATE FUNCTION _hypertick.side(a float8, b float8) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN abs(a - b) <= 1e-12 * greatest(abs(a), abs(b)) THEN 0 ELSE sign(a - b) END;
+COMMENT ON FUNCTION _hypertick.side(float8, float8) IS
+    '1 where an average is above another, -1 where below, 0 where they differ by no more than rounding.';
+GRANT EXECUTE ON FUNCTION
+    _hypertick.change(float8, float8), _hypertick.log_return(float8, float8), _hypertick.side(float8, float8)
+TO hypertick_reader, hypertick_writer, hypertick_operator;
+REVOKE EXECUTE ON FUNCTION
+    _hypertick.change(float8, float8), _hypertick.log_return(float8, float8), _hypertick.side(float8, float8)
+FROM PUBLIC;
 -- +goose StatementBegin
 CREATE FUNCTION indicator.sma(
     symbol text, "interval" text, "from" timestamptz, "to" timestamptz, period int DEFAULT 20)
@@ -2926,18 +3261,24 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT w.bucket, v.series, v.value
     FROM (
-        SELECT c.bucket, c.close, avg(c.close) OVER win AS middle,
-               deviations * stddev_pop(c.close) OVER win AS width, count(*) OVER win AS n
-        FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
-             _hypertick.in_range('deviations', deviations, 0.1, 10) AS deviations_ok,
-             public.candles(symbol, "interval", "from", "to", warmup => period - 1) c
-        WINDOW win AS (ORDER BY c.bucket ROWS BETWEEN period - 1 PRECEDING AND CURRENT ROW)
+        SELECT b.bucket, b.close, avg(b.close) OVER win AS middle,
+               CASE WHEN count(*) FILTER (WHERE b.moved) OVER inside > 0
+                    THEN deviations * stddev_pop(b.close) OVER win ELSE 0 END AS width,
+               count(*) OVER win AS n
+        FROM (
+            SELECT c.bucket, c.close, c.close <> lag(c.close) OVER (ORDER BY c.bucket) AS moved
+            FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
+                 _hypertick.in_range('deviations', deviations, 0.1, 10) AS deviations_ok,
+                 public.candles(symbol, "interval", "from", "to", warmup => period - 1) c
+        ) b
+        WINDOW win AS (ORDER BY b.bucket ROWS BETWEEN period - 1 PRECEDING AND CURRENT ROW),
+               inside AS (ORDER BY b.bucket ROWS BETWEEN period - 2 PRECEDING AND CURRENT ROW)
     ) w, LATERAL (VALUES
         (1, 'upper', w.middle + w.width),
         (2, 'middle', w.middle),
         (3, 'lower', w.middle - w.width),
         (4, 'percent_b', (w.close - w.middle + w.width) / nullif(2 * w.width, 0)),
-        (5, 'bandwidth', 2 * w.width / w.middle)) v(i, series, value)
+        (5, 'bandwidth', CASE WHEN w.middle > 0 THEN 2 * w.width / w.middle END)) v(i, series, value)
     WHERE w.n = period AND w.bucket >= "from" AND v.value IS NOT NULL
     ORDER BY w.bucket, v.i
 $$;
@@ -2945,8 +3286,8 @@ $$;
 COMMENT ON FUNCTION indicator.bollinger(text, text, timestamptz, timestamptz, int, float8) IS
 'Bollinger bands
 Mean of the last period closes, and bands at a number of their population standard deviations. First defined on
-bar period - 1. Flat prices: the bands meet, bandwidth is 0, percent_b has no value. Warm-up: period - 1 bars.
-Profile: TA-Lib BBANDS (SMA).
+bar period - 1. Flat prices: the bands meet, bandwidth is 0, percent_b has no value. No bandwidth where the middle
+is not above 0. Warm-up: period - 1 bars. Profile: TA-Lib BBANDS (SMA).
 @param period 2..500 Bars averaged.
 @param deviations 0.1..10 Standard deviations from the middle to a band.
 @series upper Upper band.
@@ -2964,7 +3305,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT x.bucket, v.series, v.value
     FROM (
-        SELECT w.*, lag(w.fast_value > w.slow_value) OVER (ORDER BY w.bucket) AS was_above
+        SELECT w.*, _hypertick.side(w.fast_value, w.slow_value) AS side,
+               lag(_hypertick.side(w.fast_value, w.slow_value)) OVER (ORDER BY w.bucket) AS side_before
         FROM (
             SELECT c.bucket,
                    avg(c.close) OVER fast_win AS fast_value,
@@ -2980,8 +3322,8 @@ AS $$
     ) x, LATERAL (VALUES
         (1, 'fast', x.fast_value),
         (2, 'slow', x.slow_value),
-        (3, 'cross', CASE WHEN x.fast_value > x.slow_value AND NOT x.was_above THEN 1.0
-                          WHEN x.fast_value <= x.slow_value AND x.was_above THEN -1.0
+        (3, 'cross', CASE WHEN x.side > 0 AND x.side_before <= 0 THEN 1.0
+                          WHEN x.side < 0 AND x.side_before >= 0 THEN -1.0
                           ELSE 0.0 END)) v(i, series, value)
     WHERE x.bucket >= "from"
     ORDER BY x.bucket, v.i
@@ -2990,8 +3332,8 @@ $$;
 COMMENT ON FUNCTION indicator.trend(text, text, timestamptz, timestamptz, int, int) IS
 'Trend by two averages
 A fast and a slow simple average, and where they cross: 1 on a golden cross (fast rises above slow), -1 on a death
-cross, else 0. First defined on bar slow - 1. Flat prices: both are the price, no cross. Warm-up: slow bars.
-Source: the plain definition.
+cross (it falls below), else 0. First defined on bar slow - 1. Flat prices: both are the price, no cross. Warm-up: slow
+bars. Source: the plain definition.
 @param fast 1..499 Period of the fast average.
 @param slow 2..500 Period of the slow average, above fast.
 @series fast Fast average.
@@ -3011,7 +3353,7 @@ FROM PUBLIC;
 -- Momentum, range and direction.
 -- +goose StatementBegin
 CREATE FUNCTION indicator.rsi(
-    symbol text, "interval" text, "from" timestamptz, "to" timestamptz, period int DEFAULT 14)
+    symbol text, "interval" text, "from" timestamptz, "to" timestamptz, period int DEFAULT 14, flat float8 DEFAULT 0)
 RETURNS SETOF indicator.point
 LANGUAGE plpgsql STABLE ROWS 500
 SET search_path = pg_catalog, pg_temp
@@ -3021,6 +3363,7 @@ DECLARE
     past record;
 BEGIN
     PERFORM _hypertick.in_range('period', period, 2, 500);
+    PERFORM _hypertick.in_range('flat', flat, 0, 100);
     need := _hypertick.forget(1 - 1.0::float8 / period) + 1;
     IF period = 14 THEN
         SELECT indicator.rollup(block.rsi_14 ORDER BY block.bucket) AS state,
@@ -3035,7 +3378,7 @@ BEGIN
             SELECT w.bucket, 'rsi', w.value
             FROM (
                 SELECT bar.bucket, indicator.rsi(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
-                                                 (past.state).g, (past.state).l) AS value
+                                                 (past.state).g, (past.state).l, flat) AS value
                 FROM (
                     SELECT NULL::timestamptz AS bucket, (past.state).last AS close, 0::bigint AS i
                     UNION ALL
@@ -3062,7 +3405,7 @@ BEGIN
     SELECT w.bucket, 'rsi', w.value
     FROM (
         SELECT bar.bucket, indicator.rsi(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
-                                         seed.gain, seed.loss) AS value
+                                         seed.gain, seed.loss, flat) AS value
         FROM bars bar, seed
         WHERE bar.i > period
     ) w
@@ -3072,13 +3415,14 @@ END
 $$;
 -- +goose StatementEnd
 -- +goose StatementBegin
-COMMENT ON FUNCTION indicator.rsi(text, text, timestamptz, timestamptz, int) IS
+COMMENT ON FUNCTION indicator.rsi(text, text, timestamptz, timestamptz, int, float8) IS
 'Relative strength index
 100 * mean gain / (mean gain + mean loss) of the closes, with Wilder''s means (weight 1/period), seeded with the
-plain means of the first period changes, on bar period. Flat prices: 0, as TA-Lib has it (TradingView: 100). Period
-14 reads block states; others need 30 * period warm-up bars. Profile: TA-Lib RSI. Source: J. Welles Wilder, New
-Concepts in Technical Trading Systems, 1978.
+plain means of the first period changes, on bar period. Flat prices, which neither gain nor lose: flat, which is 0
+unless given, as TA-Lib has it (TradingView: 100). Period 14 reads block states; others need 30 * period warm-up
+bars. Profile: TA-Lib RSI. Source: J. Welles Wilder, New Concepts in Technical Trading Systems, 1978.
 @param period 2..500 Bars; the newest change weighs 1/period.
+@param flat 0..100 Value where the price has not moved; 50 is neither high nor low.
 @series rsi 0 to 100; below 30 is often read as oversold, above 70 as overbought.';
 -- +goose StatementEnd
 -- +goose StatementBegin
@@ -3198,7 +3542,8 @@ BEGIN
                 plus_sum := CASE WHEN plus_sum < 1e-150 THEN 0 ELSE plus_sum * keep END;
                 minus_sum := CASE WHEN minus_sum < 1e-150 THEN 0 ELSE minus_sum * keep END;
             END IF;
-            range_sum := range_sum + greatest(bar.high, prev_close) - least(bar.low, prev_close);
+            -- In this order: the sum is of prices' differences, and keeps their digits.
+            range_sum := range_sum + (greatest(bar.high, prev_close) - least(bar.low, prev_close));
             IF up > 0 AND up > down THEN
                 plus_sum := plus_sum + up;
             ELSIF down > 0 AND down > up THEN
@@ -3304,24 +3649,24 @@ RETURNS SETOF indicator.point
 LANGUAGE sql STABLE ROWS 500
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT w.bucket, 'roc', 100 * (w.close / w.before - 1)
+    SELECT w.bucket, 'roc', 100 * _hypertick.change(w.close, w.before)
     FROM (
         SELECT c.bucket, c.close, lag(c.close, period) OVER (ORDER BY c.bucket) AS before
         FROM _hypertick.in_range('period', period, 1, 500) AS period_ok,
              public.candles(symbol, "interval", "from", "to", warmup => period) c
     ) w
-    WHERE w.before IS NOT NULL AND w.bucket >= "from"
+    WHERE _hypertick.change(w.close, w.before) IS NOT NULL AND w.bucket >= "from"
     ORDER BY w.bucket
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION indicator.roc(text, text, timestamptz, timestamptz, int) IS
 'Rate of change
-Change of the close over period bars, in percent. First defined on bar period. Flat prices: 0. Warm-up: period
-bars. Profile: TA-Lib ROC.
+Change of the close over period bars, in percent. First defined on bar period. Flat prices: 0. No value where
+one of the two is not above 0. Warm-up: period bars. Profile: TA-Lib ROC.
 @param period 1..500 Bars between the two closes.
 @series roc Percent.';
 REVOKE EXECUTE ON FUNCTION
-    indicator.rsi(text, text, timestamptz, timestamptz, int),
+    indicator.rsi(text, text, timestamptz, timestamptz, int, float8),
     indicator.atr(text, text, timestamptz, timestamptz, int),
     indicator.adx(text, text, timestamptz, timestamptz, int),
     indicator.stochastic(text, text, timestamptz, timestamptz, int, int, int),
@@ -3446,7 +3791,7 @@ AS $$
     FROM (
         SELECT x.bucket, stddev_samp(x.change) OVER win AS sd, count(x.change) OVER win AS n
         FROM (
-            SELECT c.bucket, ln(c.close / lag(c.close) OVER (ORDER BY c.bucket)) AS change
+            SELECT c.bucket, _hypertick.log_return(c.close, lag(c.close) OVER (ORDER BY c.bucket)) AS change
             FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
                  _hypertick.in_range('per_year', per_year, 0, 1000000) AS per_year_ok,
                  public.candles(symbol, "interval", "from", "to", warmup => period) c
@@ -3461,8 +3806,8 @@ $$;
 COMMENT ON FUNCTION indicator.volatility(text, text, timestamptz, timestamptz, int, float8) IS
 'Volatility, annualised
 Sample standard deviation of the last period log returns, times the square root of the number of bars in a year.
-First defined on bar period. Flat prices: 0. Warm-up: period bars. Source: J. Hull, Options, Futures and Other
-Derivatives (historical volatility).
+First defined on bar period. Flat prices: 0. No value where one of the closes is not above 0. Warm-up: period bars.
+Source: J. Hull, Options, Futures and Other Derivatives (historical volatility).
 @param period 2..500 Returns.
 @param per_year 0..1000000 Bars in a year; 0 is every bar of 365 days (for daily bars of an exchange use 252).
 @series volatility A fraction: 0.2 is 20 % a year.';
@@ -3479,13 +3824,14 @@ AS $$
         SELECT x.bucket, x.change, avg(x.change) OVER win AS mean, stddev_samp(x.change) OVER win AS sd,
                count(x.change) OVER win AS n
         FROM (
-            SELECT c.bucket, ln(c.close / lag(c.close) OVER (ORDER BY c.bucket)) AS change
+            SELECT c.bucket, _hypertick.log_return(c.close, lag(c.close) OVER (ORDER BY c.bucket)) AS change
             FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
                  public.candles(symbol, "interval", "from", "to", warmup => period + 1) c
         ) x
         WINDOW win AS (ORDER BY x.bucket ROWS BETWEEN period PRECEDING AND 1 PRECEDING)
     ) w
-    WHERE w.n = period AND w.sd > 0 AND w.bucket >= "from"
+    -- A return is known to some 2e-16: a smaller deviation is nothing but rounding.
+    WHERE w.n = period AND w.sd > 1e-15 AND w.change IS NOT NULL AND w.bucket >= "from"
     ORDER BY w.bucket
 $$;
 -- +goose StatementEnd
@@ -3494,7 +3840,7 @@ COMMENT ON FUNCTION indicator.zscore(text, text, timestamptz, timestamptz, int) 
 'Anomaly of the return
 The bar''s log return less the mean of the period returns before it, over their sample standard deviation. The bar
 itself is not among them, so that a jump does not hide itself. First defined on bar period + 1. Flat prices: no
-value. Warm-up: period + 1 bars. Source: the plain definition.
+value, and none where one of the closes is not above 0. Warm-up: period + 1 bars. Source: the plain definition.
 @param period 2..500 Returns to compare with.
 @series zscore Standard deviations; beyond 3 or -3 is unusual.';
 -- +goose StatementEnd
@@ -3507,11 +3853,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT w.bucket, v.series, v.value
     FROM (
-        SELECT c.bucket, c.volume, avg(c.volume) OVER win AS mean, stddev_samp(c.volume) OVER win AS sd,
+        SELECT b.bucket, b.volume, avg(b.volume) OVER win AS mean,
+               CASE WHEN count(*) FILTER (WHERE b.moved) OVER inside > 0 THEN stddev_samp(b.volume) OVER win END AS sd,
                count(*) OVER win AS n
-        FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
-             public.candles(symbol, "interval", "from", "to", warmup => period) c
-        WINDOW win AS (ORDER BY c.bucket ROWS BETWEEN period PRECEDING AND 1 PRECEDING)
+        FROM (
+            SELECT c.bucket, c.volume, c.volume <> lag(c.volume) OVER (ORDER BY c.bucket) AS moved
+            FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
+                 public.candles(symbol, "interval", "from", "to", warmup => period) c
+        ) b
+        WINDOW win AS (ORDER BY b.bucket ROWS BETWEEN period PRECEDING AND 1 PRECEDING),
+               inside AS (ORDER BY b.bucket ROWS BETWEEN period - 1 PRECEDING AND 1 PRECEDING)
     ) w, LATERAL (VALUES
         (1, 'ratio', w.volume / nullif(w.mean, 0)),
         (2, 'zscore', (w.volume - w.mean) / nullif(w.sd, 0))) v(i, series, value)
@@ -3742,17 +4093,20 @@ BEGIN
                ARRAY[%8$s] AS returns
         FROM seeded s OFFSET 0
     ), spread AS (
-        SELECT v.*, sqrt((%9$s) / 20) AS sd_20, (%10$s) / 20 AS mean_return FROM valued v OFFSET 0
+        SELECT v.*, CASE WHEN v.close = ALL (v.closes[v.m - 19:v.m]) THEN 0 ELSE sqrt((%9$s) / 20) END AS sd_20,
+               (%10$s) / 20 AS mean_return
+        FROM valued v OFFSET 0
     )
-    SELECT v.symbol, v.bucket, v.close, v.close / v.close_before - 1, v.close / coalesce(d.before, d.block_before) - 1,
+    SELECT v.symbol, v.bucket, v.close, _hypertick.change(v.close, v.close_before),
+           _hypertick.change(v.close, coalesce(d.before, d.block_before)),
            v.sma_20, v.sma_50, CASE WHEN v.n >= 200 THEN v.sma_200 END,
            v.ema_12, v.ema_26, CASE WHEN v.n >= 34 THEN v.macd_fast - v.ema_26 END,
            CASE WHEN v.n < 15 THEN NULL WHEN v.gain + v.loss < 1e-150 THEN 0
                 ELSE 100 * (v.gain / (v.gain + v.loss)) END,
            CASE WHEN v.n >= 15 THEN v.atr END,
            (v.close - v.sma_20 + 2 * v.sd_20) / nullif(4 * v.sd_20, 0),
-           (v.returns[1] - v.mean_return) / nullif(sqrt((%11$s) / 19), 0), v.ratio,
-           CASE WHEN v.n >= 200 THEN sign(v.sma_50 - v.sma_200) END
+           CASE WHEN sqrt((%11$s) / 19) > 1e-15 THEN (v.returns[1] - v.mean_return) / sqrt((%11$s) / 19) END, v.ratio,
+           CASE WHEN v.n >= 200 THEN _hypertick.side(v.sma_50, v.sma_200) END
     FROM spread v LEFT JOIN days d ON d.symbol = v.symbol
     ORDER BY v.symbol
     $q$,
@@ -3765,7 +4119,7 @@ BEGIN
         relation, format(roll, 'SELECT f.* FROM far f'), "interval",
         _hypertick.series('s.closes[s.m - %s]', 0, 19), _hypertick.series('s.closes[s.m - %s]', 20, 49),
         _hypertick.series('s.volumes[s.mv - %s]', 1, 20),
-        _hypertick.series('ln(s.closes[s.m - %s] / s.closes[s.m - %s - 1])', 0, 20, ', '),
+        _hypertick.series('_hypertick.log_return(s.closes[s.m - %s], s.closes[s.m - %s - 1])', 0, 20, ', '),
         _hypertick.series('(v.closes[v.m - %s] - v.sma_20) ^ 2', 0, 19), _hypertick.series('v.returns[%s]', 2, 21),
         _hypertick.series('(v.returns[%s] - v.mean_return) ^ 2', 2, 21), made, asked)
     USING since, enough, today, since_closes, since_volumes;
@@ -3799,22 +4153,23 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     WITH bars AS (
         SELECT s.symbol, c.bucket, c.close, c.volume, row_number() OVER w AS i,
-               ln(c.close / lag(c.close) OVER w) AS change
+               _hypertick.log_return(c.close, lag(c.close) OVER w) AS change
         FROM (SELECT DISTINCT p.symbol FROM public.feed_positions p
               WHERE market.symbols IS NULL OR p.symbol = ANY (market.symbols)) s,
              LATERAL public.candles(s.symbol, market."interval", market."from", market."to", warmup => 50) c
         WINDOW w AS (PARTITION BY s.symbol ORDER BY c.bucket)
     ), sums AS (
         SELECT b.*, sum(b.close) OVER w AS closes, sum(b.volume) OVER w AS volumes,
-               sum(b.change) OVER w AS changes, sum(b.change * b.change) OVER w AS squares
+               sum(b.change) OVER w AS changes, sum(b.change * b.change) OVER w AS squares,
+               count(b.change) OVER w AS known
         FROM bars b
         WINDOW w AS (PARTITION BY b.symbol ORDER BY b.bucket ROWS UNBOUNDED PRECEDING)
     ), stats AS (
         SELECT s.symbol, s.bucket, s.close, s.change, s.volume,
                CASE WHEN s.i >= 50 THEN (s.closes - lag(s.closes, 50, 0) OVER w) / 50 END AS sma_50,
                CASE WHEN s.i > 20 THEN (lag(s.volumes) OVER w - lag(s.volumes, 21, 0) OVER w) / 20 END AS volume_mean,
-               CASE WHEN s.i > 21 THEN (lag(s.changes) OVER w - coalesce(lag(s.changes, 21) OVER w, 0)) / 20 END
-                   AS mean,
+               CASE WHEN s.i > 21 AND lag(s.known) OVER w - lag(s.known, 21) OVER w = 20
+                    THEN (lag(s.changes) OVER w - coalesce(lag(s.changes, 21) OVER w, 0)) / 20 END AS mean,
                CASE WHEN s.i > 21 THEN (lag(s.squares) OVER w - coalesce(lag(s.squares, 21) OVER w, 0)) / 20 END
                    AS square_mean
         FROM sums s
@@ -3879,21 +4234,24 @@ BEGIN
         UNION ALL SELECT 'zscore', p.value FROM indicator.zscore(symbol, "interval", bar.bucket, 'infinity') p
         UNION ALL SELECT 'volume_ratio', p.value
                   FROM indicator.volume_spike(symbol, "interval", bar.bucket, 'infinity') p WHERE p.series = 'ratio'
-        UNION ALL SELECT 'trend', sign(sum(CASE p.series WHEN 'fast' THEN p.value ELSE -p.value END))
+        UNION ALL SELECT 'trend', _hypertick.side(max(p.value) FILTER (WHERE p.series = 'fast'),
+                                                  max(p.value) FILTER (WHERE p.series = 'slow'))
                   FROM indicator.trend(symbol, "interval", bar.bucket, 'infinity') p
                   WHERE p.series IN ('fast', 'slow') HAVING count(*) = 2
     ) found USING (name);
     RETURN jsonb_build_object(
         'symbol', symbol,
         'tick', CASE WHEN tick.ts IS NOT NULL THEN jsonb_build_object(
-            'ts', tick.ts, 'price', tick.price, 'size', tick.size, 'seq', tick.seq, 'venue', tick.venue) END,
+            'ts', tick.ts, 'price', tick.price, 'size', tick.size, 'seq', tick.seq, 'venue', tick.venue,
+            'side', CASE tick.side WHEN 1 THEN 'buy' WHEN -1 THEN 'sell' END, 'flags', tick.flags) END,
         'candle', jsonb_build_object(
             'bucket', bar.bucket, 'open', bar.open, 'high', bar.high, 'low', bar.low, 'close', bar.close,
-            'volume', bar.volume, 'vwap', public.vwap(bar.notional, bar.volume), 'trades', bar.trades),
+            'volume', bar.volume, 'buy_volume', bar.buy_volume, 'vwap', public.vwap(bar.notional, bar.volume),
+            'trades', bar.trades),
         'day', jsonb_build_object(
             'bucket', today.bucket, 'open', today.open, 'high', today.high, 'low', today.low, 'close', today.close,
             'volume', today.volume, 'previous_close', yesterday.close, 'change', today.close - yesterday.close,
-            'change_fraction', today.close / nullif(yesterday.close, 0) - 1),
+            'change_fraction', _hypertick.change(today.close, yesterday.close)),
         'indicators', indicators);
 END
 $$;
@@ -4096,13 +4454,17 @@ BEGIN
                    _hypertick.bucket_end(coalesce(s.bucket, e.bucket), %2$L::interval) AS until,
                    CASE WHEN s.symbol IS NOT NULL THEN to_jsonb(s) END AS stored,
                    CASE WHEN e.symbol IS NOT NULL THEN to_jsonb(e) END AS expected
-            FROM (SELECT m.symbol, m.bucket, m.open, m.high, m.low, m.close, m.volume, m.notional, m.trades
+            FROM (SELECT m.symbol, m.bucket, m.open, m.high, m.low, m.close, m.volume,
+                         m.buy_volume, m.notional, m.trades
                   FROM %3$s m WHERE m.bucket >= %4$L AND m.bucket < %5$L AND ($3 IS NULL OR m.symbol = $3)) s
             FULL JOIN (SELECT x.* FROM %6$I x WHERE x.bucket >= %4$L AND x.bucket < %5$L) e
                 ON e.symbol = s.symbol AND e.bucket = s.bucket
             WHERE NOT coalesce(
-                s.open = e.open AND s.high = e.high AND s.low = e.low AND s.close = e.close AND s.trades = e.trades
+                (s.open, s.high, s.low, s.close) IS NOT DISTINCT FROM (e.open, e.high, e.low, e.close)
+                AND s.trades = e.trades
                 AND (s.volume = e.volume OR abs(s.volume - e.volume) <= 1e-9 * abs(e.volume))
+                AND (s.buy_volume IS NOT DISTINCT FROM e.buy_volume
+                     OR abs(s.buy_volume - e.buy_volume) <= 1e-9 * abs(e.buy_volume))
                 AND (s.notional = e.notional OR abs(s.notional - e.notional) <= 1e-9 * abs(e.notional)), false)
             UNION ALL
             SELECT %1$L, m.symbol, m.bucket, _hypertick.bucket_end(m.bucket, %2$L::interval),
@@ -4179,8 +4541,11 @@ BEGIN
                        _hypertick.block_agg(c.high, c.low, c.close, c.volume ORDER BY c.bucket) AS b,
                        max(c.bucket) AS last_bucket, array_agg(c.close ORDER BY c.bucket) AS closes,
                        array_agg(c.volume ORDER BY c.bucket) AS volumes
-                FROM %2$s c
-                WHERE c.bucket >= $2 AND c.bucket < $3 AND ($4 IS NULL OR c.symbol = $4)
+                FROM (
+                    SELECT %6$s FROM %2$s c
+                    WHERE c.bucket >= $2 AND c.bucket < $3 AND ($4 IS NULL OR c.symbol = $4)
+                      AND c.close IS NOT NULL
+                ) c
                 GROUP BY 1, 2
             ) g
         ), waiting AS MATERIALIZED (
@@ -4208,7 +4573,7 @@ BEGIN
         WHERE (d.stored_part IS NOT NULL OR d.expected_part IS NOT NULL) AND (p.waits = 0 OR p.noted)
         UNION ALL
         SELECT $5, NULL, NULL, NULL, NULL, NULL, count(*) FROM made$q$,
-        made, source, names, level.stored, _hypertick.verify_pending())
+        made, source, names, level.stored, _hypertick.verify_pending(), _hypertick.shown_columns())
     USING level.width, first, last, symbol COLLATE "C", level.relation;
 END
 $$;
@@ -5222,8 +5587,8 @@ COMMENT ON COLUMN alert.events.value IS 'Value of the series; for changes, rises
 COMMENT ON COLUMN alert.events.threshold IS 'What it was compared with.';
 COMMENT ON COLUMN alert.events.message IS 'One sentence about it.';
 COMMENT ON COLUMN alert.events.state IS
-    'firing, resolved, or retracted: a late tick changed the bar and the condition does not hold on it.';
-COMMENT ON COLUMN alert.events.late IS 'Found on a bar that had been looked at before, after a late tick changed it.';
+    'firing, resolved, or retracted: the bar has changed, or is gone, and the condition does not hold on it.';
+COMMENT ON COLUMN alert.events.late IS 'Found on a bar that had been looked at before, after it changed.';
 COMMENT ON COLUMN alert.events.revision IS 'How often late ticks changed it.';
 COMMENT ON COLUMN alert.events.changed IS 'When it last changed.';
 COMMENT ON COLUMN alert.events.change_id IS
@@ -5525,7 +5890,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN indicator = 'sma' AND params @> '{"period": 1}' THEN 'close'
                 ELSE indicator
-                     || coalesce(' (' || (SELECT string_agg(p.value, ', ') FROM jsonb_each_text(params) p) || ')', '')
+                     || coalesce(' (' || (
+                            SELECT string_agg(CASE WHEN p.key IN ('period', 'fast', 'slow', 'signal', 'deviations')
+                                                   THEN p.value ELSE p.key || ' ' || p.value END, ', ')
+                            FROM jsonb_each_text(params) p) || ')', '')
                      || CASE WHEN series = indicator THEN '' ELSE ' ' || series END END
 $$;
 -- +goose StatementEnd
@@ -5575,7 +5943,7 @@ BEGIN
                'resolved', last.resolved, 'value', last.value, 'threshold', last.threshold, 'count', n,
                'message', last.message
                    || CASE kind WHEN 'resolved' THEN ' (over)'
-                                WHEN 'retracted' THEN ' (retracted: a late tick changed the bar)'
+                                WHEN 'retracted' THEN ' (retracted: the bar has changed)'
                                 ELSE '' END
                    || CASE WHEN n > 1
                           THEN format(' (%s times since %s UTC)', n,
@@ -6009,10 +6377,11 @@ TO hypertick_reader;
 INSERT INTO alert.rules
     (name, description, "interval", indicator, params, series, condition, threshold, upper, bars, cooldown, severity)
 VALUES
+    -- Of a price that has not moved the RSI says nothing, whatever TA-Lib's value is.
     ('rsi-above-70', 'RSI 14 says overbought.',
-     '5m', 'rsi', '{}', 'rsi', 'above', 70, NULL, 1, '30 minutes', 'info'),
+     '5m', 'rsi', '{"flat": 50}', 'rsi', 'above', 70, NULL, 1, '30 minutes', 'info'),
     ('rsi-below-30', 'RSI 14 says oversold.',
-     '5m', 'rsi', '{}', 'rsi', 'below', 30, NULL, 1, '30 minutes', 'info'),
+     '5m', 'rsi', '{"flat": 50}', 'rsi', 'below', 30, NULL, 1, '30 minutes', 'info'),
     ('golden-cross', 'The average of 50 bars crossed above that of 200.',
      '15m', 'trend', '{}', 'cross', 'above', 0, NULL, 1, '0', 'warning'),
     ('death-cross', 'The average of 50 bars crossed below that of 200.',
@@ -6219,6 +6588,14 @@ INSERT INTO pipeline_advice (component, condition, state, above, action) VALUES
      'Start it, or check its address and credentials; producers and ingest retry by themselves.'),
     ('topic', 'backlog', 'warning', 10000,
      'Ingest works off a backlog. If it never ends: more workers, or more ingests.'),
+    ('topic', 'stuck', 'failed', 30,
+     'See the log of ingest. A partition that no ingest reads needs one more ingest or worker.'),
+    ('topic', 'lost', 'warning', 86400,
+     'Table lost_ranges shows them. Raise the retention of the topic, or ingest faster.'),
+    ('topic', 'recreated', 'warning', 3600,
+     'Nothing: ticks that are stored already are recognised. Table topic_changes shows which partitions.'),
+    ('ingest', 'topic', 'failed', NULL,
+     'Create the topic, or check the brokers and --topic; ingest reads it when it is there.'),
     ('ingest', 'none', 'failed', NULL, 'Start one: hypertick ingest.'),
     ('ingest', 'gone', 'failed', NULL, 'Start it: hypertick ingest resumes where it stopped.'),
     ('ingest', 'replaced', 'warning', NULL,
@@ -6260,6 +6637,48 @@ GRANT EXECUTE ON FUNCTION
     _hypertick.pipeline_limit(text, text), _hypertick.seconds_since(timestamptz)
 TO hypertick_reader, hypertick_writer, hypertick_operator;
 
+-- A value outside the constraints of ticks can be there only if somebody has
+-- dropped one. It makes every refresh of its bucket fail, for all symbols.
+-- +goose StatementBegin
+CREATE FUNCTION bad_ticks("from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
+RETURNS TABLE (ts timestamptz, symbol text, venue text, seq bigint, price float8, size float8, problem text)
+LANGUAGE sql STABLE ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT t.ts, t.symbol, t.venue, t.seq, t.price, t.size,
+           CASE WHEN NOT (t.price = 0 OR abs(t.price) BETWEEN 1e-15 AND 1e15) THEN 'price ' || t.price
+                WHEN NOT (t.size = 0 OR t.size BETWEEN 1e-15 AND 1e15) THEN 'size ' || t.size
+                ELSE 'symbol of ' || octet_length(t.symbol) || ' bytes' END
+    FROM public.ticks t
+    WHERE t.ts >= bad_ticks."from" AND t.ts < bad_ticks."to"
+      AND NOT ((t.price = 0 OR abs(t.price) BETWEEN 1e-15 AND 1e15)
+               AND (t.size = 0 OR t.size BETWEEN 1e-15 AND 1e15) AND octet_length(t.symbol) BETWEEN 1 AND 64)
+    ORDER BY t.ts
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION bad_ticks(timestamptz, timestamptz) IS
+    'Ticks that the constraints of ticks would refuse. They make refreshes fail. It reads all ticks of the range.';
+REVOKE EXECUTE ON FUNCTION bad_ticks(timestamptz, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION bad_ticks(timestamptz, timestamptz)
+TO hypertick_reader, hypertick_writer, hypertick_operator;
+-- +goose StatementBegin
+CREATE FUNCTION _hypertick.blame(job_error text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat('tick ', b.venue, ' ', b.symbol, ' seq ', b.seq, ' is out of bounds (', b.problem,
+                  '); remove it: hypertick tick cancel ', b.venue, ' ', b.symbol, ' ', b.seq)
+    FROM public.bad_ticks(now() - INTERVAL '7 days') b
+    -- Other errors are not worth reading a week of ticks.
+    WHERE job_error ~* 'out of range|overflow|underflow|infinity|nan'
+    LIMIT 1
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.blame(text) IS
+    'The tick of the last week that makes a job fail with an arithmetic error, and how to remove it. NULL: there is none.';
+REVOKE EXECUTE ON FUNCTION _hypertick.blame(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION _hypertick.blame(text) TO hypertick_reader, hypertick_writer, hypertick_operator;
+
 -- Parts ----------------------------------------------------------------------
 -- Each view gives place and rank (where the part is listed), component, part,
 -- condition (NULL: ok), seconds, detail and error.
@@ -6285,6 +6704,7 @@ UNION ALL
 SELECT CASE a.component WHEN 'ingest' THEN 20 ELSE 70 END, 0, a.component, a.instance,
        CASE WHEN a.gone AND a.others THEN 'replaced' WHEN a.gone THEN 'gone'
             WHEN a.component = 'ingest' AND a.error LIKE 'broker%' THEN 'broker'
+            WHEN a.component = 'ingest' AND a.error LIKE 'topic%' THEN 'topic'
             WHEN a.error IS NOT NULL THEN 'error' END,
        a.age, CASE WHEN a.gone THEN 'last heartbeat ' || round(a.age::numeric) || ' s ago' ELSE a.detail END, a.error
 FROM alive a
@@ -6297,20 +6717,50 @@ UNION ALL
 SELECT 70, 0, 'notify', '', NULL, NULL, 'no notifier runs', NULL
 WHERE NOT EXISTS (SELECT FROM alive a WHERE a.component = 'notify');
 COMMENT ON VIEW _hypertick.pipeline_processes IS 'Parts of pipeline: the broker, ingests and notifiers.';
+-- +goose StatementBegin
 CREATE VIEW _hypertick.pipeline_stream AS
-SELECT 16 AS place, 0::float8 AS rank, 'topic' AS component, t.topic AS part,
-       CASE WHEN t.behind > _hypertick.pipeline_limit('topic', 'backlog') THEN 'backlog' END AS condition,
-       NULL::float8 AS seconds,
-       concat(t.partitions, ' partitions, ', t.read, ' records ingested, lag ', t.behind) AS detail,
-       NULL AS error
-FROM (
+WITH topics AS (
     SELECT o.topic, count(*) AS partitions, sum(o.next_offset) AS read,
+           -- What the last batches saw, until ingest has listed the ends.
            coalesce(sum((
                SELECT x.behind FROM public.ingest_activity x
                WHERE x.topic = o.topic AND x.partition = o.partition AND x.minute > now() - INTERVAL '10 minutes'
                ORDER BY x.minute DESC LIMIT 1)), 0) AS behind
     FROM public.ingest_offsets o GROUP BY o.topic
-) t
+), ends AS (
+    SELECT l.topic, count(*) AS partitions, sum(l.lag) AS lag, coalesce(sum(l.next_offset), 0) AS read,
+           max(l.listed_at) AS listed_at,
+           (array_agg(l.partition ORDER BY l.waiting_since, l.partition) FILTER (WHERE l.lag > 0))[1] AS slowest,
+           min(l.waiting_since) FILTER (WHERE l.lag > 0) AS waiting_since
+    FROM public.topic_lag l GROUP BY l.topic
+), states AS (
+    SELECT coalesce(e.topic, t.topic) AS topic, coalesce(e.partitions, t.partitions) AS partitions,
+           coalesce(e.read, t.read) AS read, coalesce(e.lag, t.behind) AS lag, e.slowest,
+           -- Nobody lists them while no ingest runs, which is a failure of its own.
+           CASE WHEN _hypertick.seconds_since(e.listed_at) < _hypertick.pipeline_limit('topic', 'stuck')
+                THEN _hypertick.seconds_since(e.waiting_since) END AS waiting,
+           (SELECT sum(r.to_offset - r.from_offset + 1) FROM public.lost_ranges r
+            WHERE r.topic = coalesce(e.topic, t.topic)
+              AND r.noticed_at > now() - make_interval(secs => _hypertick.pipeline_limit('topic', 'lost'))) AS lost,
+           (SELECT (array_agg(c.reason ORDER BY c.noticed_at DESC))[1] FROM public.topic_changes c
+            WHERE c.topic = coalesce(e.topic, t.topic)
+              AND c.noticed_at > now() - make_interval(secs => _hypertick.pipeline_limit('topic', 'recreated')))
+               AS changed
+    FROM topics t FULL JOIN ends e ON e.topic = t.topic
+)
+SELECT 16 AS place, 0::float8 AS rank, 'topic' AS component, s.topic AS part,
+       CASE WHEN s.waiting > _hypertick.pipeline_limit('topic', 'stuck') THEN 'stuck' WHEN s.lost > 0 THEN 'lost'
+            WHEN s.changed IS NOT NULL THEN 'recreated'
+            WHEN s.lag > _hypertick.pipeline_limit('topic', 'backlog') THEN 'backlog' END AS condition,
+       NULL::float8 AS seconds,
+       concat(s.partitions, ' partitions, ', s.read, ' records ingested, lag ', s.lag,
+              CASE WHEN s.waiting > _hypertick.pipeline_limit('topic', 'stuck')
+                   THEN concat('; partition ', s.slowest, ' has not advanced for ', round(s.waiting::numeric), ' s') END,
+              '; ' || s.lost || ' records were deleted before they were ingested',
+              CASE s.changed WHEN 'recreated' THEN '; it was recreated, and is read from its start'
+                   WHEN 'truncated' THEN '; the broker lost records, and it is read from its start' END) AS detail,
+       NULL AS error
+FROM states s
 UNION ALL
 -- No trade is no failure: markets close.
 SELECT 30, 0, 'feed', '',
@@ -6351,6 +6801,7 @@ FROM (
         GROUP BY f.kind
     ) k
 ) q LEFT JOIN public.quality_runs r ON true;
+-- +goose StatementEnd
 COMMENT ON VIEW _hypertick.pipeline_stream IS
     'Parts of pipeline: topics, feeds, dead letters and the quality of ticks.';
 CREATE VIEW _hypertick.pipeline_database AS
@@ -6382,12 +6833,13 @@ FROM (
 UNION ALL
 SELECT 50, 0, 'job', j.name, CASE WHEN j.failed THEN 'failed' WHEN j.late THEN 'late' END,
        _hypertick.seconds_since(j.finished_at),
-       CASE WHEN j.running THEN 'runs' WHEN j.late THEN 'did not start when it was due'
+       CASE WHEN j.failed AND j.blame IS NOT NULL THEN j.blame
+            WHEN j.running THEN 'runs' WHEN j.late THEN 'did not start when it was due'
             WHEN j.finished_at IS NULL THEN 'has not run yet'
             ELSE concat('took ', round(extract(epoch FROM j.took)::numeric, 2), ' s') END,
        j.error
 FROM (
-    SELECT s.*, NOT s.running AND s.next_start > '-infinity'
+    SELECT s.*, CASE WHEN s.failed THEN _hypertick.blame(s.error) END AS blame, NOT s.running AND s.next_start > '-infinity'
                 AND _hypertick.seconds_since(s.next_start + s.every) > _hypertick.pipeline_limit('job', 'late') AS late
     FROM public.job_status s
 ) j
@@ -6663,7 +7115,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('0f7647902a3a1720eb0067fa391410c5ca2f8b1aaaf49895faee373932d4e1ae');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('b72231bf53bfbe8f891afc3bb0b78e7b71d46ffd1ef0b1d536966e16afe8b8d1');
 
 -- +goose Down
 -- +goose StatementBegin
@@ -6694,6 +7146,8 @@ DROP VIEW _hypertick.pipeline_alerts;
 DROP VIEW _hypertick.pipeline_database;
 DROP VIEW _hypertick.pipeline_stream;
 DROP VIEW _hypertick.pipeline_processes;
+DROP FUNCTION _hypertick.blame(text);
+DROP FUNCTION bad_ticks(timestamptz, timestamptz);
 DROP FUNCTION _hypertick.seconds_since(timestamptz);
 DROP FUNCTION _hypertick.pipeline_limit(text, text);
 DROP TABLE pipeline_advice;
@@ -6773,13 +7227,16 @@ DROP FUNCTION indicator.roc(text, text, timestamptz, timestamptz, int);
 DROP FUNCTION indicator.stochastic(text, text, timestamptz, timestamptz, int, int, int);
 DROP FUNCTION indicator.adx(text, text, timestamptz, timestamptz, int);
 DROP FUNCTION indicator.atr(text, text, timestamptz, timestamptz, int);
-DROP FUNCTION indicator.rsi(text, text, timestamptz, timestamptz, int);
+DROP FUNCTION indicator.rsi(text, text, timestamptz, timestamptz, int, float8);
 DROP FUNCTION indicator.trend(text, text, timestamptz, timestamptz, int, int);
 DROP FUNCTION indicator.bollinger(text, text, timestamptz, timestamptz, int, float8);
 DROP FUNCTION indicator.macd(text, text, timestamptz, timestamptz, int, int, int);
 DROP FUNCTION indicator.ema(text, text, timestamptz, timestamptz, int);
 DROP FUNCTION indicator.wma(text, text, timestamptz, timestamptz, int);
 DROP FUNCTION indicator.sma(text, text, timestamptz, timestamptz, int);
+DROP FUNCTION _hypertick.side(float8, float8);
+DROP FUNCTION _hypertick.log_return(float8, float8);
+DROP FUNCTION _hypertick.change(float8, float8);
 DROP FUNCTION indicator.evaluate(text, text, text, timestamptz, timestamptz, jsonb);
 DROP VIEW indicator.catalog;
 DROP FUNCTION _hypertick.in_range(text, float8, float8, float8);
@@ -6791,15 +7248,18 @@ DROP FUNCTION _hypertick.find_tick(text, text, bigint, timestamptz);
 DROP TABLE tick_changes;
 DROP TABLE ticks_undone;
 DROP PROCEDURE _hypertick.note_revisions(int, jsonb);
+DROP FUNCTION _hypertick.same_bar(candle, candle);
 DROP PROCEDURE _hypertick.move_late_ticks(int, jsonb);
 DROP TABLE bar_revisions;
 DROP TABLE _hypertick.awaited_revisions;
 DROP TABLE _hypertick.late_arrivals;
 DROP FUNCTION _hypertick.blocks_before(text, text, timestamptz, bigint, bigint);
+DROP FUNCTION _hypertick.raw_candles(text, text, timestamptz, timestamptz);
 DROP FUNCTION candles(text, text, timestamptz, timestamptz, int, bigint);
 DROP FUNCTION _hypertick.make_candles_function();
 DROP FUNCTION _hypertick.roll_up_before(_hypertick.interval_source, text, timestamptz, bigint);
 DROP FUNCTION _hypertick.roll_up(_hypertick.interval_source, text, timestamptz, timestamptz, bigint);
+DROP FUNCTION _hypertick.rolled_up(_hypertick.interval_source, text);
 DROP FUNCTION vwap(float8, float8);
 DROP TYPE candle;
 DROP PROCEDURE _hypertick.follow_retention(int, jsonb);
@@ -6813,6 +7273,7 @@ DROP FUNCTION add_interval(text, interval);
 DROP FUNCTION _hypertick.make_blocks(intervals);
 DROP FUNCTION _hypertick.make_candles(intervals);
 DROP FUNCTION _hypertick.refresh_batch(interval, interval);
+DROP FUNCTION _hypertick.shown_columns();
 DROP FUNCTION _hypertick.candle_columns(text, interval);
 DROP FUNCTION _hypertick.bars_per_year(text);
 DROP FUNCTION _hypertick.block_width(text);
@@ -6854,7 +7315,7 @@ DROP AGGREGATE indicator.atr_agg(float8, float8, float8, int);
 DROP FUNCTION _hypertick.atr_join(indicator.atr_state, indicator.atr_state);
 DROP FUNCTION _hypertick.atr_step(indicator.atr_state, float8, float8, float8, int);
 DROP FUNCTION indicator.rsi(indicator.rsi_state);
-DROP FUNCTION indicator.rsi(indicator.rsi_state, float8, float8);
+DROP FUNCTION indicator.rsi(indicator.rsi_state, float8, float8, float8);
 DROP AGGREGATE indicator.rollup(indicator.rsi_state);
 DROP AGGREGATE indicator.rsi_agg(float8, int);
 DROP FUNCTION _hypertick.rsi_join(indicator.rsi_state, indicator.rsi_state);
@@ -6870,6 +7331,10 @@ DROP TYPE indicator.sum_state;
 DROP TYPE indicator.atr_state;
 DROP TYPE indicator.rsi_state;
 DROP TYPE indicator.ema_state;
+DROP VIEW topic_lag;
+DROP TABLE topic_changes;
+DROP TABLE lost_ranges;
+DROP TABLE topic_ends;
 DROP TABLE ingest_activity;
 DROP TABLE dead_letters_handled;
 DROP TABLE feed_conflicts;

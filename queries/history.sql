@@ -48,7 +48,8 @@ WITH given AS MATERIALIZED (
     SELECT 'correct', j.symbol, j.venue, j.seq, j.ts, j.price, j.size, nullif(j.side, 0), j.flags, sqlc.arg(origin)
     FROM judged j WHERE j.fate = 'correct' ORDER BY j.at
 ), tops AS (
-    SELECT DISTINCT ON (f.venue, f.symbol) f.venue, f.symbol, f.ts, f.seq, first_value(f.ts) OVER (PARTITION BY f.venue, f.symbol ORDER BY f.ts) AS oldest
+    SELECT DISTINCT ON (f.venue, f.symbol) f.venue, f.symbol, f.ts, f.seq, first_value(f.ts) OVER (PARTITION BY f.venue, f.symbol ORDER BY f.ts) AS oldest,
+           count(*) OVER (PARTITION BY f.venue, f.symbol) AS n
     FROM fresh f ORDER BY f.venue, f.symbol, f.ts DESC, f.seq DESC
 ), runs AS (
     -- Ticks of the present run, or of a feed that has none. Seqs from 2^62 on stand
@@ -57,7 +58,7 @@ WITH given AS MATERIALIZED (
     WHERE f.seq < 4611686018427387904 AND (p.last_seq < 0 OR p.run_since IS NULL OR f.ts >= p.run_since) GROUP BY f.venue, f.symbol
 ), moved AS (
     UPDATE feed_positions p
-    SET last_seq = greatest(p.last_seq, r.seq), version = p.version + 1, updated_at = now(),
+    SET last_seq = greatest(p.last_seq, r.seq), version = p.version + t.n, updated_at = now(),
         last_ts = CASE WHEN p.version = 0 OR (t.ts, t.seq) > (p.last_ts, p.top_seq) THEN t.ts ELSE p.last_ts END,
         top_seq = CASE WHEN p.version = 0 OR (t.ts, t.seq) > (p.last_ts, p.top_seq) THEN t.seq ELSE p.top_seq END,
         run_since = CASE WHEN p.version = 0 THEN t.oldest ELSE p.run_since END
@@ -78,8 +79,9 @@ WITH given AS MATERIALIZED (
         WINDOW w AS (PARTITION BY g.venue, g.symbol ORDER BY g.seq)
     ) s
     WHERE s.seq > s.before + 1
+    RETURNING id
 )
-SELECT (SELECT count(*) FROM stored) AS stored, (SELECT count(*) FROM conflicting) AS conflicts,
+SELECT ARRAY(SELECT m.id FROM missed m)::bigint[] AS gaps, (SELECT count(*) FROM stored) AS stored, (SELECT count(*) FROM conflicting) AS conflicts,
        (SELECT count(*) FROM judged j WHERE j.fate = 'known') AS known, (SELECT count(*) FROM judged j WHERE j.fate = 'old') AS old,
        (SELECT count(*) FROM judged j WHERE j.fate = 'refuse') AS refused, (SELECT count(*) FROM judged j WHERE j.fate = 'correct') AS corrected;
 
@@ -91,8 +93,14 @@ SELECT u.venue, u.symbol, -1, u.ts, 0
 FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(tss)::timestamptz[]) AS ts) u
 ORDER BY u.symbol, u.venue
 ON CONFLICT (symbol, venue) DO UPDATE SET updated_at = p.updated_at
-RETURNING p.venue, p.symbol, p.last_seq, p.last_ts, p.version,
-          EXISTS (SELECT FROM feed_gaps g WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL) AS gaps;
+RETURNING p.venue, p.symbol, p.last_seq, p.last_ts, p.version;
+
+-- name: FeedsWithGaps :many
+-- Which of these feeds have open gaps. Not a part of LockFeeds: a statement that
+-- has waited for a lock does not see what the other transaction has recorded.
+SELECT DISTINCT g.venue, g.symbol FROM feed_gaps g
+JOIN (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol) u ON g.symbol = u.symbol AND g.venue = u.venue
+WHERE g.closed_at IS NULL;
 
 -- name: NearestShifted :many
 -- Finds ticks of these seqs, prices and sizes among the times that another time
@@ -121,11 +129,11 @@ SELECT (current_setting('timescaledb.enable_direct_compress_insert', true) IS NO
 
 -- name: HandleDeadLetter :execrows
 -- No row: another process has handled it.
-INSERT INTO dead_letters_handled (topic, partition, "offset", how) VALUES (@topic, @partition, @at_offset, @how)
+INSERT INTO dead_letters_handled (topic, topic_id, partition, "offset", how) VALUES (@topic, @topic_id, @partition, @at_offset, @how)
 ON CONFLICT DO NOTHING;
 
 -- name: HandledDeadLetters :many
-SELECT h.partition, h."offset", h.how FROM dead_letters_handled h WHERE h.topic = @topic;
+SELECT h.partition, h."offset", h.how FROM dead_letters_handled h WHERE h.topic = @topic AND h.topic_id = @topic_id;
 
 -- name: WidenHistory :one
 -- Makes wide chunks for a batch of thin history, before it is stored; returns how many.

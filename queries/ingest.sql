@@ -1,22 +1,6 @@
 -- Ingest: positions, and what moves them. Several unnest in one SELECT go in
 -- step; sqlc does not know unnest with several arrays.
 
--- name: InsertIngestOffsets :exec
--- Adds new partitions; known ones keep their offset.
-INSERT INTO ingest_offsets (topic, partition, next_offset)
-SELECT sqlc.arg(topic), u.partition, u.next_offset
-FROM (SELECT unnest(sqlc.arg(partitions)::int[]) AS partition, unnest(sqlc.arg(next_offsets)::bigint[]) AS next_offset) u
-ON CONFLICT (topic, partition) DO NOTHING;
-
--- name: IngestOffsets :many
-SELECT partition, next_offset FROM ingest_offsets
-WHERE topic = $1 AND partition = ANY (sqlc.arg(partitions)::int[]);
-
--- name: SkipIngestOffset :execrows
--- Skips records that the broker has deleted.
-UPDATE ingest_offsets SET next_offset = sqlc.arg(next_offset), updated_at = now()
-WHERE topic = $1 AND partition = $2 AND next_offset = sqlc.arg(expected);
-
 -- name: FeedPositions :many
 SELECT p.venue, p.symbol, p.last_seq, p.last_ts, p.top_seq, p.run_since, p.runs, p.version,
        EXISTS (SELECT FROM feed_gaps g WHERE g.symbol = p.symbol AND g.venue = p.venue AND g.closed_at IS NULL) AS gaps,
@@ -73,8 +57,8 @@ SELECT coalesce(tick_horizon(), '1970-01-01')::timestamptz AS horizon;
 -- equals what it asked for.
 WITH offsets AS (
     UPDATE ingest_offsets o SET next_offset = u.next_offset, updated_at = now()
-    FROM (SELECT unnest(sqlc.arg(partitions)::int[]) AS partition, unnest(sqlc.arg(expected_offsets)::bigint[]) AS expected, unnest(sqlc.arg(next_offsets)::bigint[]) AS next_offset) u
-    WHERE o.topic = sqlc.arg(topic) AND o.partition = u.partition AND o.next_offset = u.expected
+    FROM (SELECT unnest(sqlc.arg(partitions)::int[]) AS partition, unnest(sqlc.arg(topic_ids)::text[]) AS topic_id, unnest(sqlc.arg(expected_offsets)::bigint[]) AS expected, unnest(sqlc.arg(next_offsets)::bigint[]) AS next_offset) u
+    WHERE o.topic = sqlc.arg(topic) AND o.partition = u.partition AND o.topic_id = u.topic_id AND o.next_offset = u.expected
     RETURNING 1
 ), moved AS (
     UPDATE feed_positions p SET last_seq = u.seq, last_ts = u.ts, top_seq = u.top, run_since = u.since, runs = u.runs, version = u.version, updated_at = now()
@@ -102,10 +86,31 @@ SELECT (SELECT count(*) FROM offsets) AS offsets,
        (SELECT count(*) FROM moved) AS moved,
        (SELECT count(*) FROM added) AS added;
 
--- name: InsertFeedGaps :exec
+-- name: InsertFeedGaps :many
 INSERT INTO feed_gaps (venue, symbol, from_seq, to_seq, before_ts, after_ts)
 SELECT u.venue, u.symbol, u.from_seq, u.to_seq, u.before_ts, u.after_ts
-FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(from_seqs)::bigint[]) AS from_seq, unnest(sqlc.arg(to_seqs)::bigint[]) AS to_seq, unnest(sqlc.arg(before_tss)::timestamptz[]) AS before_ts, unnest(sqlc.arg(after_tss)::timestamptz[]) AS after_ts) u;
+FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(from_seqs)::bigint[]) AS from_seq, unnest(sqlc.arg(to_seqs)::bigint[]) AS to_seq, unnest(sqlc.arg(before_tss)::timestamptz[]) AS before_ts, unnest(sqlc.arg(after_tss)::timestamptz[]) AS after_ts) u
+RETURNING id;
+
+-- name: FillGapsFromStored :exec
+-- Ticks of new gaps that are stored already: they came before the run reached
+-- them, with a trade time before it began.
+WITH came AS (
+    SELECT g.id, range_agg(int8range(t.seq, t.seq, '[]')) AS seqs
+    FROM feed_gaps g CROSS JOIN LATERAL (
+        SELECT k.seq FROM ticks k
+        WHERE k.symbol = g.symbol AND k.venue = g.venue AND k.ts >= g.before_ts - INTERVAL '1 hour' AND k.ts <= g.after_ts AND k.seq BETWEEN g.from_seq AND g.to_seq
+        UNION ALL
+        SELECT k.seq FROM late_ticks k
+        WHERE k.symbol = g.symbol AND k.venue = g.venue AND k.ts >= g.before_ts - INTERVAL '1 hour' AND k.ts <= g.after_ts AND k.seq BETWEEN g.from_seq AND g.to_seq
+    ) t
+    WHERE g.id = ANY (sqlc.arg(ids)::bigint[]) GROUP BY g.id
+)
+UPDATE feed_gaps g
+SET filled = g.filled + came.seqs,
+    closed_at = CASE WHEN g.missing <@ came.seqs THEN now() END,
+    closed_by = CASE WHEN g.missing <@ came.seqs THEN sqlc.arg(how)::text END
+FROM came WHERE g.id = came.id;
 
 -- name: FillGaps :exec
 -- Closes the parts of open gaps whose ticks are stored. A seq of another run has
@@ -123,12 +128,24 @@ SET filled = g.filled + came.seqs,
     closed_by = CASE WHEN g.missing <@ came.seqs THEN sqlc.arg(how)::text END
 FROM came WHERE g.id = came.id AND g.missing && came.seqs;
 
--- name: CloseGapsAround :exec
--- A feed numbers again from seq on: the gap before the last seq of its old run, if
--- it holds the new one, was none.
-UPDATE feed_gaps g SET closed_at = now(), closed_by = 'restart'
-FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(seqs)::bigint[]) AS seq, unnest(sqlc.arg(lasts)::bigint[]) AS last) u
-WHERE g.symbol = u.symbol AND g.venue = u.venue AND g.closed_at IS NULL AND g.from_seq <= u.seq AND g.to_seq >= u.seq AND g.to_seq < u.last;
+-- name: CloseGapsAround :many
+-- A feed numbers again from seq on: the last gap that its old run jumped over, if
+-- it holds the new seq, was none. What is missing of it below seq is, and becomes a
+-- gap of its own. An old gap is not meant: the jump was just before.
+WITH around AS (
+    SELECT DISTINCT ON (u.venue, u.symbol, u.seq) g.id, u.seq, u.ts
+    FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(seqs)::bigint[]) AS seq, unnest(sqlc.arg(lasts)::bigint[]) AS last,
+                 unnest(sqlc.arg(tss)::timestamptz[]) AS ts) u
+    JOIN feed_gaps g ON g.symbol = u.symbol AND g.venue = u.venue AND g.closed_at IS NULL AND g.from_seq <= u.seq AND g.to_seq >= u.seq AND g.to_seq < u.last
+     AND u.ts <= g.after_ts + INTERVAL '1 hour'
+    ORDER BY u.venue, u.symbol, u.seq, g.id DESC
+), closed AS (
+    UPDATE feed_gaps g SET closed_at = now(), closed_by = 'restart' FROM around a WHERE g.id = a.id
+    RETURNING g.venue, g.symbol, g.before_ts, a.ts, g.missing * int8multirange(int8range(NULL, a.seq)) AS below
+)
+INSERT INTO feed_gaps (venue, symbol, from_seq, to_seq, before_ts, after_ts)
+SELECT c.venue, c.symbol, lower(r.part), upper(r.part) - 1, c.before_ts, c.ts FROM closed c CROSS JOIN LATERAL (SELECT unnest(c.below) AS part) r
+RETURNING id;
 
 -- name: InsertConflicts :exec
 INSERT INTO feed_conflicts (venue, symbol, ts, seq, stored_price, stored_size, price, size, outcome)

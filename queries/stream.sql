@@ -12,33 +12,43 @@ SELECT now()::timestamptz AS now,
 
 -- name: StreamFeeds :many
 -- The position of each feed: one that differs from the previous pass has new ticks.
-SELECT p.symbol, p.venue, p.last_seq, p.last_ts, p.updated_at FROM feed_positions p;
+SELECT p.symbol, p.venue, p.last_ts, p.top_seq, p.version, p.updated_at FROM feed_positions p;
 
 -- name: StreamTicks :many
--- The newest ticks of each feed between two of its positions, newest first.
+-- The newest ticks of each feed that are newer than a position of it, newest first.
 -- oldest and newest bound all of them, so that the plan is made for few chunks.
-SELECT u.symbol::text AS symbol, u.venue::text AS venue, t.ts, t.price, t.size, t.seq
+SELECT u.symbol::text AS symbol, u.venue::text AS venue, t.ts, t.price, t.size, t.seq, coalesce(t.side, 0)::smallint AS side, t.flags
 FROM (SELECT unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(venues)::text[]) AS venue,
              unnest(sqlc.arg(from_tss)::timestamptz[]) AS from_ts, unnest(sqlc.arg(to_tss)::timestamptz[]) AS to_ts,
-             unnest(sqlc.arg(after_seqs)::bigint[]) AS after_seq, unnest(sqlc.arg(last_seqs)::bigint[]) AS last_seq) u
+             unnest(sqlc.arg(after_seqs)::bigint[]) AS after_seq) u
 CROSS JOIN LATERAL (
-    SELECT k.ts, k.price, k.size, k.seq FROM ticks k
+    SELECT k.ts, k.price, k.size, k.seq, k.side, k.flags FROM ticks k
     WHERE k.symbol = u.symbol AND k.ts >= u.from_ts AND k.ts <= u.to_ts AND k.ts >= sqlc.arg(oldest) AND k.ts <= sqlc.arg(newest)
-      AND k.venue = u.venue AND k.seq > u.after_seq AND k.seq <= u.last_seq
+      AND k.venue = u.venue AND (k.ts > u.from_ts OR k.seq > u.after_seq AND u.after_seq >= 0)
     ORDER BY k.ts DESC, k.seq DESC LIMIT sqlc.arg(max_rows)::int
 ) t;
 
 -- name: StreamBars :many
--- Bars by symbol, interval and start.
+-- Bars by symbol, interval and start. buy_volume is NaN where no side is known.
 SELECT c.symbol::text AS symbol, u.bar::text AS bar, c.bucket::timestamptz AS bucket, c.open::float8 AS open, c.high::float8 AS high, c.low::float8 AS low,
-       c.close::float8 AS close, c.volume::float8 AS volume, c.notional::float8 AS notional, c.trades::bigint AS trades
+       c.close::float8 AS close, c.volume::float8 AS volume, coalesce(c.buy_volume, 'NaN')::float8 AS buy_volume, c.notional::float8 AS notional,
+       c.trades::bigint AS trades
 FROM (SELECT unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(bars)::text[]) AS bar,
              unnest(sqlc.arg(from_buckets)::timestamptz[]) AS from_bucket, unnest(sqlc.arg(to_buckets)::timestamptz[]) AS to_bucket) u
 CROSS JOIN LATERAL candles(u.symbol, u.bar, u.from_bucket, u.to_bucket) AS c
 LIMIT sqlc.arg(max_rows)::int;
 
+-- name: StreamFormingBars :many
+-- The same for bars that ticks are added to: what no tick has moved is NaN.
+SELECT c.symbol::text AS symbol, u.bar::text AS bar, c.bucket::timestamptz AS bucket, coalesce(c.open, 'NaN')::float8 AS open, coalesce(c.high, 'NaN')::float8 AS high,
+       coalesce(c.low, 'NaN')::float8 AS low, coalesce(c.close, 'NaN')::float8 AS close, c.volume::float8 AS volume,
+       coalesce(c.buy_volume, 'NaN')::float8 AS buy_volume, c.notional::float8 AS notional, c.trades::bigint AS trades
+FROM (SELECT unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(bars)::text[]) AS bar,
+             unnest(sqlc.arg(from_buckets)::timestamptz[]) AS from_bucket, unnest(sqlc.arg(to_buckets)::timestamptz[]) AS to_bucket) u
+CROSS JOIN LATERAL _hypertick.raw_candles(u.symbol, u.bar, u.from_bucket, u.to_bucket) AS c;
+
 -- name: StreamRevisions :many
-SELECT r.id, r.symbol, r."interval" AS bar, r.bucket, r.whole FROM bar_revisions r
+SELECT r.id, r.symbol, r."interval" AS bar, r.bucket, r.whole, r.undone FROM bar_revisions r
 WHERE r.id > sqlc.arg(after) AND r.id <= sqlc.arg(upto)
 ORDER BY r.id LIMIT sqlc.arg(max_rows)::int;
 

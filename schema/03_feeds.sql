@@ -6,6 +6,7 @@ CREATE TABLE ingest_offsets (
     partition   int         NOT NULL,
     next_offset bigint      NOT NULL,
     updated_at  timestamptz NOT NULL DEFAULT now(),
+    topic_id    text        NOT NULL DEFAULT '',
     PRIMARY KEY (topic, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE ingest_offsets IS
@@ -14,8 +15,11 @@ COMMENT ON COLUMN ingest_offsets.topic IS 'Topic of the broker.';
 COMMENT ON COLUMN ingest_offsets.partition IS 'Partition of the topic.';
 COMMENT ON COLUMN ingest_offsets.next_offset IS 'Every record below it is stored, dead-lettered or was a duplicate.';
 COMMENT ON COLUMN ingest_offsets.updated_at IS 'When it last moved.';
+COMMENT ON COLUMN ingest_offsets.topic_id IS
+    'ID of the topic that next_offset counts in, as kafka-topics --describe prints it. A topic that is recreated, or one '
+    'of that name in another cluster, has another ID. Empty: not known, because the broker has no IDs.';
 GRANT SELECT ON ingest_offsets TO hypertick_reader;
-GRANT SELECT, INSERT, UPDATE ON ingest_offsets TO hypertick_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_offsets TO hypertick_writer;
 
 -- A tick lexicographically above (last_ts, top_seq) cannot be stored yet, and is
 -- new without a look. Whoever stores ticks of a feed raises version in the same
@@ -43,7 +47,8 @@ COMMENT ON COLUMN feed_positions.last_ts IS 'Newest trade time stored.';
 COMMENT ON COLUMN feed_positions.top_seq IS 'At least the highest seq stored with last_ts; -1: not known.';
 COMMENT ON COLUMN feed_positions.run_since IS 'Trade time at which the present run began. NULL: not known.';
 COMMENT ON COLUMN feed_positions.runs IS 'Number of runs so far: how often seq began again, plus one.';
-COMMENT ON COLUMN feed_positions.version IS 'Rises whenever ticks of the feed are stored.';
+COMMENT ON COLUMN feed_positions.version IS
+    'Rises by one for each tick of the feed that is stored, whatever its ts and seq.';
 COMMENT ON COLUMN feed_positions.updated_at IS 'When a tick of the feed was last stored.';
 GRANT SELECT ON feed_positions TO hypertick_reader;
 GRANT SELECT, INSERT, UPDATE ON feed_positions TO hypertick_writer;
@@ -112,6 +117,69 @@ COMMENT ON COLUMN trade_conditions.code IS 'The code, as in the conditions of a 
 COMMENT ON COLUMN trade_conditions.flags IS 'Sum of trade_flags.flag. Those of several conditions are added together.';
 COMMENT ON COLUMN trade_conditions.title IS 'What the condition is called.';
 GRANT SELECT ON trade_conditions TO hypertick_reader, hypertick_writer;
+
+-- The rules of the US tapes for the consolidated market, as published: Consolidated
+-- Tape Association, CTS Output Specification, and UTP Plan, UTP Data Feed Services
+-- Specification, in each the table of sale conditions and what they update; where a
+-- table says "last, unless others have", a trade does not close a bar. The lists of
+-- dxFeed (docs.dxfeed.com/misc/dxFeed_TimeAndSale_Sale_Conditions.htm), Interactive
+-- Brokers (Trade Conditions, CTS and UTDF) and Polygon (v3/reference/conditions,
+-- update_rules.consolidated) say the same. B is an average price on the CTA tapes and
+-- a bunched trade on the UTP tape: alone it counts as the former, which moves no price.
+INSERT INTO trade_conditions (code, flags, title) VALUES
+    ('@', 0,   'Regular sale'),
+    ('A', 0,   'Acquisition'),
+    ('B', 7,   'Average price trade (CTA); bunched trade (UTP: see utp:B)'),
+    ('C', 7,   'Cash sale, same-day clearing'),
+    ('D', 0,   'Distribution'),
+    ('E', 0,   'Automatic execution (CTA)'),
+    ('F', 0,   'Intermarket sweep'),
+    ('G', 5,   'Bunched sold trade, reported late'),
+    ('H', 7,   'Price variation trade'),
+    ('I', 135, 'Odd lot trade'),
+    ('K', 0,   'Rule 127 (NYSE) or rule 155 (NYSE American)'),
+    ('L', 0,   'Sold last, reported late but in sequence'),
+    ('M', 15,  'Market center official close: a price, no trade'),
+    ('N', 7,   'Next day clearing'),
+    ('O', 16,  'Opening trade'),
+    ('P', 5,   'Prior reference price'),
+    ('Q', 15,  'Market center official open: a price, no trade'),
+    ('R', 7,   'Seller'),
+    ('S', 0,   'Split trade'),
+    ('T', 71,  'Form T: extended hours'),
+    ('U', 71,  'Extended hours, sold out of sequence'),
+    ('V', 7,   'Contingent trade'),
+    ('W', 7,   'Average price trade (UTP)'),
+    ('X', 0,   'Cross trade'),
+    ('Y', 0,   'Yellow flag'),
+    ('Z', 5,   'Sold out of sequence'),
+    ('1', 0,   'Stopped stock, regular trade'),
+    ('2', 0,   'Stopped stock, sold last'),
+    ('3', 5,   'Stopped stock, sold out of sequence'),
+    ('4', 5,   'Derivatively priced'),
+    ('5', 0,   'Reopening trade'),
+    ('6', 32,  'Closing trade'),
+    ('7', 7,   'Qualified contingent trade'),
+    ('8', 0,   'Trade-through exempt'),
+    ('9', 9,   'Corrected consolidated close: its volume has been counted');
+-- The same under names, for feeds without these codes.
+INSERT INTO trade_conditions (code, flags, title)
+SELECT named.code, c.flags, c.title
+FROM (VALUES ('regular', '@'), ('acquisition', 'A'), ('average_price', 'W'), ('cash', 'C'), ('distribution', 'D'),
+             ('automatic_execution', 'E'), ('intermarket_sweep', 'F'), ('bunched_sold', 'G'),
+             ('price_variation', 'H'), ('odd_lot', 'I'), ('sold_last', 'L'), ('official_close', 'M'),
+             ('next_day', 'N'), ('opening', 'O'), ('prior_reference_price', 'P'), ('official_open', 'Q'),
+             ('seller', 'R'), ('split', 'S'), ('form_t', 'T'), ('extended_hours', 'T'),
+             ('extended_hours_out_of_sequence', 'U'), ('contingent', 'V'), ('cross', 'X'),
+             ('out_of_sequence', 'Z'), ('stopped', '1'), ('derivatively_priced', '4'), ('reopening', '5'),
+             ('closing', '6'), ('qualified_contingent', '7'), ('trade_through_exempt', '8'),
+             ('corrected_close', '9'), ('cta:B', 'W'), ('utp:B', 'A')) named(code, of)
+JOIN trade_conditions c ON c.code = named.of;
+UPDATE trade_conditions SET title = 'Bunched trade (UTP)' WHERE code = 'utp:B';
+INSERT INTO trade_conditions (code, flags, title) VALUES ('bunched', 0, 'Bunched trade');
+-- And what a trade does not move, for whoever has rules of their own.
+INSERT INTO trade_conditions (code, flags, title)
+SELECT f.name, f.flag, f.meaning FROM trade_flags f WHERE f.flag IN (1, 2, 4, 8, 64);
 
 -- A gap is open while something of it is missing: a tick that falls into it closes
 -- its part, in the transaction that stores it.
@@ -194,7 +262,8 @@ CREATE TABLE dead_letters_handled (
     "offset"  bigint      NOT NULL,
     how       text        NOT NULL CHECK (how IN ('stored', 'known', 'discarded')),
     at        timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (topic, partition, "offset")
+    topic_id  text        NOT NULL DEFAULT '',
+    PRIMARY KEY (topic, topic_id, partition, "offset")
 );
 COMMENT ON TABLE dead_letters_handled IS 'Dead letters that have been handled.';
 COMMENT ON COLUMN dead_letters_handled.topic IS 'Topic of the dead letters.';
@@ -203,6 +272,8 @@ COMMENT ON COLUMN dead_letters_handled."offset" IS 'Offset of the dead letter.';
 COMMENT ON COLUMN dead_letters_handled.how IS
     'stored: its tick is in ticks now. known: its tick was stored before. discarded: an operator discarded it.';
 COMMENT ON COLUMN dead_letters_handled.at IS 'When it was handled.';
+COMMENT ON COLUMN dead_letters_handled.topic_id IS
+    'ID of the topic: a topic that is recreated begins at offset 0 again. Empty: not known.';
 GRANT SELECT ON dead_letters_handled TO hypertick_reader;
 GRANT SELECT, INSERT ON dead_letters_handled TO hypertick_writer;
 

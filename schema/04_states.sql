@@ -186,7 +186,8 @@ CREATE AGGREGATE indicator.rollup(indicator.rsi_state)
 COMMENT ON AGGREGATE indicator.rollup(indicator.rsi_state) IS
     'Joins states of contiguous blocks: rollup(state ORDER BY bucket). States of different periods are an error.';
 
-CREATE FUNCTION indicator.rsi(state indicator.rsi_state, gain float8, loss float8) RETURNS float8
+CREATE FUNCTION indicator.rsi(state indicator.rsi_state, gain float8, loss float8, flat float8 DEFAULT 0)
+RETURNS float8
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
@@ -195,14 +196,14 @@ DECLARE
     l CONSTANT float8 := CASE WHEN loss < 1e-150 THEN 0 ELSE a * loss END + (state).l;
 BEGIN
     IF g + l < 1e-150 THEN
-        RETURN 0;
+        RETURN flat;
     END IF;
     RETURN 100 * (g / (g + l));
 END
 $$;
-COMMENT ON FUNCTION indicator.rsi(indicator.rsi_state, float8, float8) IS
-    'The RSI after the bars of the state, when mean gain and mean loss at its first bar were these. Flat prices: 0, '
-    'as TA-Lib has it.';
+COMMENT ON FUNCTION indicator.rsi(indicator.rsi_state, float8, float8, float8) IS
+    'The RSI after the bars of the state, when mean gain and mean loss at its first bar were these. Flat prices: '
+    'flat, which is 0 unless given, as TA-Lib has it.';
 
 CREATE FUNCTION indicator.rsi(state indicator.rsi_state) RETURNS float8
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

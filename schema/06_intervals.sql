@@ -180,6 +180,11 @@ COMMENT ON FUNCTION _hypertick.bars_per_year(text) IS 'Bars of the interval in 3
 -- sortable bytes of both. Bytes of a bucket's own timestamps sort as the
 -- timestamps do, since a bucket of ticks never straddles the year 2000, where
 -- their sign changes.
+--
+-- A trade moves what its flags let it move (see trade_flags). What no trade of a
+-- bucket moves is NULL here, so that every level is exact: the volume of a minute of
+-- odd lots counts in its hour, and its open is no hour's open. Whoever reads bars
+-- reads _hypertick.shown_columns() of these.
 CREATE FUNCTION _hypertick.candle_columns(relation text, width interval) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -187,27 +192,39 @@ AS $$
     SELECT CASE WHEN relation = 'ticks' THEN format($q$
             symbol,
             public.time_bucket(%1$L::interval, ts) AS bucket,
-            public.first(price, timestamptz_send(ts) || int8send(seq)) AS open,
-            max(price) AS high,
-            min(price) AS low,
-            public.last(price, timestamptz_send(ts) || int8send(seq)) AS close,
-            sum(size) AS volume,
-            sum(price * size) AS notional,
+            public.first(price, timestamptz_send(ts) || int8send(seq)) FILTER (WHERE flags & 1 = 0) AS open,
+            max(price) FILTER (WHERE flags & 2 = 0) AS high,
+            min(price) FILTER (WHERE flags & 2 = 0) AS low,
+            public.last(price, timestamptz_send(ts) || int8send(seq)) FILTER (WHERE flags & 4 = 0) AS close,
+            coalesce(sum(size) FILTER (WHERE flags & 8 = 0), 0) AS volume,
+            sum(CASE side WHEN 1 THEN size ELSE 0 END)
+                FILTER (WHERE side IS NOT NULL AND flags & 8 = 0) AS buy_volume,
+            coalesce(sum(price * size) FILTER (WHERE flags & 8 = 0), 0) AS notional,
             count(*) AS trades$q$, width)
         ELSE format($q$
             symbol,
             public.time_bucket(%1$L::interval, bucket) AS bucket,
-            public.first(open, bucket) AS open,
+            public.first(open, bucket) FILTER (WHERE open IS NOT NULL) AS open,
             max(high) AS high,
             min(low) AS low,
-            public.last(close, bucket) AS close,
+            public.last(close, bucket) FILTER (WHERE close IS NOT NULL) AS close,
             sum(volume) AS volume,
+            sum(buy_volume) AS buy_volume,
             sum(notional) AS notional,
             sum(trades)::bigint AS trades$q$, width)
         END
 $$;
 COMMENT ON FUNCTION _hypertick.candle_columns(text, interval) IS
     'SQL text: the columns of candles of a width, made from ticks or from shorter candles.';
+
+-- Not to be applied twice: a wider bar is made of what is stored.
+CREATE FUNCTION _hypertick.shown_columns() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'c.symbol, c.bucket, coalesce(c.open, c.close) AS open, greatest(c.high, c.open, c.close) AS high, '
+    'least(c.low, c.open, c.close) AS low, c.close, c.volume, c.buy_volume, c.notional, c.trades';
+COMMENT ON FUNCTION _hypertick.shown_columns() IS
+    'SQL text: the columns of bars as readers get them, of candles c whose close is not NULL: a bar that no trade '
+    'opens opens where it closes, and open and close lie between low and high.';
 
 -- Every batch of a refresh has a cost of its own that grows with the number of
 -- chunks: by default a sparse history of years takes hours.
@@ -240,18 +257,21 @@ BEGIN
         CASE source WHEN 'ticks' THEN 'ts' ELSE 'bucket' END);
     EXECUTE format('CREATE INDEX %I ON public.%I (symbol, bucket DESC)', relation || '_symbol_bucket_idx', relation);
     EXECUTE format('COMMENT ON VIEW public.%I IS %L', relation, format(
-        'Candles of %s, kept by TimescaleDB from %s, the forming one included.', spec."interval", source));
+        'Candles of %s, kept by TimescaleDB from %s, the forming one included. candles() shows them as bars.',
+        spec."interval", source));
     EXECUTE (SELECT string_agg(format('COMMENT ON COLUMN public.%I.%I IS %L', relation, c.name, c.text), '; ')
              FROM (VALUES
                         ('symbol', 'See ticks.symbol.'),
                         ('bucket', 'Start of the candle, UTC.'),
-                        ('open', 'First price, by ts and then seq.'),
-                        ('high', 'Highest price.'),
-                        ('low', 'Lowest price.'),
-                        ('close', 'Last price, by ts and then seq.'),
+                        ('open', 'First price, by ts and then seq, of the ticks that open a bar. NULL: none does.'),
+                        ('high', 'Highest price of those that move high and low. NULL: none does.'),
+                        ('low', 'Lowest price of the same.'),
+                        ('close', 'Last price, by ts and then seq, of those that close a bar. NULL: none does, '
+                                  'and candles() does not show the bar.'),
                         ('volume', 'Sum of sizes.'),
+                        ('buy_volume', 'The part of volume whose buyer began the trade. NULL: no side is known.'),
                         ('notional', 'Sum of price times size; see vwap().'),
-                        ('trades', 'Number of ticks.')) c(name, text));
+                        ('trades', 'Number of all ticks.')) c(name, text));
     EXECUTE format('GRANT SELECT ON public.%I TO hypertick_reader, hypertick_writer', relation);
 
     -- start_offset NULL: no late tick is out of reach, and a run with nothing
@@ -283,7 +303,8 @@ DECLARE
     relation CONSTANT text := 'blocks_' || spec."interval";
     source   CONSTANT text := 'candles_' || spec."interval";
     states   CONSTANT text := (
-        SELECT string_agg(format('(_hypertick.block_agg(high, low, close, volume ORDER BY bucket)).%I AS %I',
+        SELECT string_agg(format('(_hypertick.block_agg(greatest(high, open, close), least(low, open, close), close, '
+                                 'volume ORDER BY bucket)).%I AS %I',
                                  a.attname, CASE a.attname WHEN 'n' THEN 'bars' ELSE a.attname END),
                           E',\n' ORDER BY a.attnum)
         FROM pg_attribute a WHERE a.attrelid = '_hypertick.block'::regclass);
@@ -298,6 +319,7 @@ BEGIN
                array_agg(close ORDER BY bucket) AS closes,
                array_agg(volume ORDER BY bucket) AS volumes
         FROM public.%5$I
+        WHERE close IS NOT NULL
         GROUP BY symbol, public.time_bucket(%3$L::interval, bucket)
         WITH NO DATA$q$,
         relation, spec.chunk, spec.block_width, states, source);
@@ -466,7 +488,8 @@ REVOKE EXECUTE ON FUNCTION
     _hypertick.interval_width(text), _hypertick.months(interval), _hypertick.divides(interval, interval),
     _hypertick.interval_names(), _hypertick.find_interval(text), _hypertick.bucket_end(timestamptz, interval),
     _hypertick.bucket_from(timestamptz, interval), _hypertick.block_width(text), _hypertick.bars_per_year(text),
-    _hypertick.candle_columns(text, interval), _hypertick.refresh_batch(interval, interval),
+    _hypertick.candle_columns(text, interval), _hypertick.shown_columns(),
+    _hypertick.refresh_batch(interval, interval),
     _hypertick.make_candles(intervals), _hypertick.make_blocks(intervals),
     add_interval(text, interval), remove_interval(text)
 FROM PUBLIC;
@@ -474,5 +497,5 @@ GRANT EXECUTE ON FUNCTION
     _hypertick.interval_width(text), _hypertick.months(interval), _hypertick.divides(interval, interval),
     _hypertick.interval_names(), _hypertick.find_interval(text), _hypertick.bucket_end(timestamptz, interval),
     _hypertick.bucket_from(timestamptz, interval), _hypertick.block_width(text), _hypertick.bars_per_year(text),
-    _hypertick.candle_columns(text, interval)
+    _hypertick.candle_columns(text, interval), _hypertick.shown_columns()
 TO hypertick_reader, hypertick_writer, hypertick_operator;

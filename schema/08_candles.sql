@@ -2,17 +2,19 @@
 -- (see 06_intervals.sql), and the one way SQL reads bars of any interval.
 
 CREATE TYPE candle AS (
-    symbol   text COLLATE "C",
-    bucket   timestamptz,
-    open     float8,
-    high     float8,
-    low      float8,
-    close    float8,
-    volume   float8,
-    notional float8,
-    trades   bigint
+    symbol     text COLLATE "C",
+    bucket     timestamptz,
+    open       float8,
+    high       float8,
+    low        float8,
+    close      float8,
+    volume     float8,
+    buy_volume float8,
+    notional   float8,
+    trades     bigint
 );
-COMMENT ON TYPE candle IS 'A bar: a row of candles() and of candles_<interval>.';
+COMMENT ON TYPE candle IS
+    'A bar: a row of candles(), and of candles_<interval>, where open, high, low and close may be NULL.';
 
 CREATE FUNCTION vwap(notional float8, volume float8) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -20,6 +22,17 @@ RETURN CASE WHEN volume > 0 THEN notional / volume END;
 COMMENT ON FUNCTION vwap(float8, float8) IS 'Volume-weighted average price of a candle. NULL where the volume is 0.';
 REVOKE EXECUTE ON FUNCTION vwap(float8, float8) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vwap(float8, float8) TO hypertick_reader, hypertick_writer, hypertick_operator;
+
+CREATE FUNCTION _hypertick.rolled_up(bars _hypertick.interval_source, at text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('SELECT %s FROM (SELECT %s FROM public.%I WHERE symbol = $1 AND %I >= $2 AND %4$I < $3 '
+                  'GROUP BY 1, 2) c WHERE c.close IS NOT NULL',
+        _hypertick.shown_columns(), _hypertick.candle_columns(bars.relation, bars.width), bars.relation, at)
+$$;
+COMMENT ON FUNCTION _hypertick.rolled_up(_hypertick.interval_source, text) IS
+    'SQL text: the bars of symbol $1 from $2 to before $3, made of what is stored.';
 
 -- Bars that are not stored are made in windows of time, each as wide as the bars
 -- asked for would be if the symbol traded in every one, so that the newest bars
@@ -32,9 +45,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     at     CONSTANT text := CASE bars.relation WHEN 'ticks' THEN 'ts' ELSE 'bucket' END;
-    made   CONSTANT text := format(
-        'SELECT %s FROM public.%I WHERE symbol = $1 AND %I >= $2 AND %3$I < $3 GROUP BY 1, 2 ORDER BY 2 LIMIT $4',
-        _hypertick.candle_columns(bars.relation, bars.width), bars.relation, at);
+    made   CONSTANT text := _hypertick.rolled_up(bars, at) || ' ORDER BY 2 LIMIT $4';
     next   CONSTANT text := format(
         'SELECT %2$I FROM public.%1$I WHERE symbol = $1 AND %2$I >= $2 AND %2$I < $3 ORDER BY %2$I LIMIT 1',
         bars.relation, at);
@@ -74,9 +85,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     at     CONSTANT text := CASE bars.relation WHEN 'ticks' THEN 'ts' ELSE 'bucket' END;
-    made   CONSTANT text := format(
-        'SELECT %s FROM public.%I WHERE symbol = $1 AND %I >= $2 AND %3$I < $3 GROUP BY 1, 2 ORDER BY 2 DESC LIMIT $4',
-        _hypertick.candle_columns(bars.relation, bars.width), bars.relation, at);
+    made   CONSTANT text := _hypertick.rolled_up(bars, at) || ' ORDER BY 2 DESC LIMIT $4';
     last   CONSTANT text := format(
         'SELECT %2$I FROM public.%1$I WHERE symbol = $1 AND %2$I < $2 ORDER BY %2$I DESC LIMIT 1', bars.relation, at);
     behind timestamptz := _hypertick.bucket_from(until, bars.width);
@@ -112,21 +121,31 @@ AS $make$
 DECLARE
     before text;
     after  text;
+    raw    text;
     stored text[];
 BEGIN
     SELECT string_agg(format($q$WHEN %L THEN
-            FOR bar IN SELECT c.* FROM public.%I c
+            FOR bar IN SELECT %s FROM public.%I c
                        WHERE c.symbol = candles.symbol AND c.bucket < "from" AND c.bucket < "to"
+                         AND c.close IS NOT NULL
                        ORDER BY c.bucket DESC LIMIT warmup LOOP
                 bars := bars || bar;
-            END LOOP;$q$, i."interval", 'candles_' || i."interval"), E'\n        ' ORDER BY i.width),
-           string_agg(format($q$WHEN %L THEN
-            RETURN QUERY SELECT c.* FROM public.%I c
-                         WHERE c.symbol = candles.symbol AND c.bucket >= "from" AND c.bucket < "to"
-                         ORDER BY c.bucket LIMIT max_bars;$q$, i."interval", 'candles_' || i."interval"),
+            END LOOP;$q$, i."interval", _hypertick.shown_columns(), 'candles_' || i."interval"),
                E'\n        ' ORDER BY i.width),
+           string_agg(format($q$WHEN %L THEN
+            RETURN QUERY SELECT %s FROM public.%I c
+                         WHERE c.symbol = candles.symbol AND c.bucket >= "from" AND c.bucket < "to"
+                           AND c.close IS NOT NULL
+                         ORDER BY c.bucket LIMIT max_bars;$q$,
+                             i."interval", _hypertick.shown_columns(), 'candles_' || i."interval"),
+               E'\n        ' ORDER BY i.width),
+           string_agg(format($q$WHEN %L THEN
+        RETURN QUERY SELECT c.* FROM public.%I c
+                     WHERE c.symbol = raw_candles.symbol AND c.bucket >= "from" AND c.bucket < "to";$q$,
+                             i."interval", 'candles_' || i."interval"),
+               E'\n    ' ORDER BY i.width),
            array_agg(i."interval" ORDER BY i.width)
-    INTO before, after, stored
+    INTO before, after, raw, stored
     FROM public.intervals i WHERE i.materialized;
 
     EXECUTE format($function$
@@ -182,10 +201,35 @@ BEGIN
 END
 $$
 $function$, stored, before, after);
+
+    EXECUTE format($function$
+CREATE OR REPLACE FUNCTION _hypertick.raw_candles(
+    symbol text, "interval" text, "from" timestamptz, "to" timestamptz)
+RETURNS SETOF public.candle
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+    made_of _hypertick.interval_source;
+BEGIN
+    CASE "interval"
+    %s
+    ELSE
+        made_of := _hypertick.find_interval("interval");
+        RETURN QUERY EXECUTE format(
+            'SELECT %%s FROM public.%%I WHERE symbol = $1 AND %%I >= $2 AND %%3$I < $3 GROUP BY 1, 2',
+            _hypertick.candle_columns(made_of.relation, made_of.width), made_of.relation,
+            CASE made_of.relation WHEN 'ticks' THEN 'ts' ELSE 'bucket' END)
+            USING symbol, _hypertick.bucket_from("from", made_of.width), _hypertick.bucket_from("to", made_of.width);
+    END CASE;
+END
+$$
+$function$, raw);
 END
 $make$;
 COMMENT ON FUNCTION _hypertick.make_candles_function() IS
-    'Creates candles(), through which SQL reads bars, for the intervals there are.';
+    'Creates candles(), through which SQL reads bars, and raw_candles(), for the intervals there are.';
 REVOKE EXECUTE ON FUNCTION _hypertick.make_candles_function() FROM PUBLIC;
 
 SELECT add_interval(i."interval") FROM intervals i WHERE i.kind = 'core' ORDER BY i.width;
@@ -193,7 +237,12 @@ SELECT add_interval(i."interval") FROM intervals i WHERE i.kind = 'core' ORDER B
 COMMENT ON FUNCTION candles(text, text, timestamptz, timestamptz, int, bigint) IS
     'Bars of one symbol, oldest first, with "from" <= bucket < "to". interval is one of the table intervals, or any '
     'number of s, m, h, d, w, mo or y such as 90m. warmup adds up to that many bars before "from"; max_bars bounds '
-    'those from "from" on. The newest 500: candles(symbol, interval, ''infinity'', warmup => 500).';
+    'those from "from" on. The newest 500: candles(symbol, interval, ''infinity'', warmup => 500). There is a bar '
+    'where a trade moves the close; what the trades of other times count in is the wider bars.';
+
+COMMENT ON FUNCTION _hypertick.raw_candles(text, text, timestamptz, timestamptz) IS
+    'Bars as they are stored or made, in no order: open, high, low or close is NULL where no trade moved it. Whoever '
+    'adds ticks to a bar needs these.';
 
 -- Only blocks older than the newest of any symbol are final (see 05_blocks.sql).
 COMMENT ON FUNCTION _hypertick.blocks_before(text, text, timestamptz, bigint, bigint) IS
@@ -203,13 +252,17 @@ COMMENT ON FUNCTION _hypertick.blocks_before(text, text, timestamptz, bigint, bi
 
 REVOKE EXECUTE ON FUNCTION
     candles(text, text, timestamptz, timestamptz, int, bigint),
+    _hypertick.raw_candles(text, text, timestamptz, timestamptz),
     _hypertick.blocks_before(text, text, timestamptz, bigint, bigint),
+    _hypertick.rolled_up(_hypertick.interval_source, text),
     _hypertick.roll_up(_hypertick.interval_source, text, timestamptz, timestamptz, bigint),
     _hypertick.roll_up_before(_hypertick.interval_source, text, timestamptz, bigint)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     candles(text, text, timestamptz, timestamptz, int, bigint),
+    _hypertick.raw_candles(text, text, timestamptz, timestamptz),
     _hypertick.blocks_before(text, text, timestamptz, bigint, bigint),
+    _hypertick.rolled_up(_hypertick.interval_source, text),
     _hypertick.roll_up(_hypertick.interval_source, text, timestamptz, timestamptz, bigint),
     _hypertick.roll_up_before(_hypertick.interval_source, text, timestamptz, bigint)
 TO hypertick_reader, hypertick_writer, hypertick_operator;

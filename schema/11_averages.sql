@@ -2,6 +2,36 @@
 -- the block states before it, or as many warm-up bars as the recurrence needs to
 -- forget what came before (to 1e-13). Where history begins within those, the
 -- values are TA-Lib's from its first defined one on.
+--
+-- Flat prices: PostgreSQL's deviation of equal values is not 0 but some 1e-17, and
+-- means of equal values differ in their last digits. Where all values of a window are
+-- equal the deviation is 0 here, and averages as near as rounding are equal.
+
+CREATE FUNCTION _hypertick.change(close float8, before float8) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN close > 0 AND before > 0 THEN close / before - 1 END;
+COMMENT ON FUNCTION _hypertick.change(float8, float8) IS
+    'Change of a price as a fraction. NULL where a price is not above 0: a fraction of it says nothing.';
+
+CREATE FUNCTION _hypertick.log_return(close float8, before float8) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN close > 0 AND before > 0 THEN ln(close / before) END;
+COMMENT ON FUNCTION _hypertick.log_return(float8, float8) IS
+    'Logarithm of the quotient of two prices, which keeps digits that a difference of logarithms would lose. NULL '
+    'where one is not above 0.';
+
+CREATE FUNCTION _hypertick.side(a float8, b float8) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN abs(a - b) <= 1e-12 * greatest(abs(a), abs(b)) THEN 0 ELSE sign(a - b) END;
+COMMENT ON FUNCTION _hypertick.side(float8, float8) IS
+    '1 where an average is above another, -1 where below, 0 where they differ by no more than rounding.';
+
+GRANT EXECUTE ON FUNCTION
+    _hypertick.change(float8, float8), _hypertick.log_return(float8, float8), _hypertick.side(float8, float8)
+TO hypertick_reader, hypertick_writer, hypertick_operator;
+REVOKE EXECUTE ON FUNCTION
+    _hypertick.change(float8, float8), _hypertick.log_return(float8, float8), _hypertick.side(float8, float8)
+FROM PUBLIC;
 
 CREATE FUNCTION indicator.sma(
     symbol text, "interval" text, "from" timestamptz, "to" timestamptz, period int DEFAULT 20)
@@ -217,26 +247,32 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT w.bucket, v.series, v.value
     FROM (
-        SELECT c.bucket, c.close, avg(c.close) OVER win AS middle,
-               deviations * stddev_pop(c.close) OVER win AS width, count(*) OVER win AS n
-        FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
-             _hypertick.in_range('deviations', deviations, 0.1, 10) AS deviations_ok,
-             public.candles(symbol, "interval", "from", "to", warmup => period - 1) c
-        WINDOW win AS (ORDER BY c.bucket ROWS BETWEEN period - 1 PRECEDING AND CURRENT ROW)
+        SELECT b.bucket, b.close, avg(b.close) OVER win AS middle,
+               CASE WHEN count(*) FILTER (WHERE b.moved) OVER inside > 0
+                    THEN deviations * stddev_pop(b.close) OVER win ELSE 0 END AS width,
+               count(*) OVER win AS n
+        FROM (
+            SELECT c.bucket, c.close, c.close <> lag(c.close) OVER (ORDER BY c.bucket) AS moved
+            FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
+                 _hypertick.in_range('deviations', deviations, 0.1, 10) AS deviations_ok,
+                 public.candles(symbol, "interval", "from", "to", warmup => period - 1) c
+        ) b
+        WINDOW win AS (ORDER BY b.bucket ROWS BETWEEN period - 1 PRECEDING AND CURRENT ROW),
+               inside AS (ORDER BY b.bucket ROWS BETWEEN period - 2 PRECEDING AND CURRENT ROW)
     ) w, LATERAL (VALUES
         (1, 'upper', w.middle + w.width),
         (2, 'middle', w.middle),
         (3, 'lower', w.middle - w.width),
         (4, 'percent_b', (w.close - w.middle + w.width) / nullif(2 * w.width, 0)),
-        (5, 'bandwidth', 2 * w.width / w.middle)) v(i, series, value)
+        (5, 'bandwidth', CASE WHEN w.middle > 0 THEN 2 * w.width / w.middle END)) v(i, series, value)
     WHERE w.n = period AND w.bucket >= "from" AND v.value IS NOT NULL
     ORDER BY w.bucket, v.i
 $$;
 COMMENT ON FUNCTION indicator.bollinger(text, text, timestamptz, timestamptz, int, float8) IS
 'Bollinger bands
 Mean of the last period closes, and bands at a number of their population standard deviations. First defined on
-bar period - 1. Flat prices: the bands meet, bandwidth is 0, percent_b has no value. Warm-up: period - 1 bars.
-Profile: TA-Lib BBANDS (SMA).
+bar period - 1. Flat prices: the bands meet, bandwidth is 0, percent_b has no value. No bandwidth where the middle
+is not above 0. Warm-up: period - 1 bars. Profile: TA-Lib BBANDS (SMA).
 @param period 2..500 Bars averaged.
 @param deviations 0.1..10 Standard deviations from the middle to a band.
 @series upper Upper band.
@@ -254,7 +290,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT x.bucket, v.series, v.value
     FROM (
-        SELECT w.*, lag(w.fast_value > w.slow_value) OVER (ORDER BY w.bucket) AS was_above
+        SELECT w.*, _hypertick.side(w.fast_value, w.slow_value) AS side,
+               lag(_hypertick.side(w.fast_value, w.slow_value)) OVER (ORDER BY w.bucket) AS side_before
         FROM (
             SELECT c.bucket,
                    avg(c.close) OVER fast_win AS fast_value,
@@ -270,8 +307,8 @@ AS $$
     ) x, LATERAL (VALUES
         (1, 'fast', x.fast_value),
         (2, 'slow', x.slow_value),
-        (3, 'cross', CASE WHEN x.fast_value > x.slow_value AND NOT x.was_above THEN 1.0
-                          WHEN x.fast_value <= x.slow_value AND x.was_above THEN -1.0
+        (3, 'cross', CASE WHEN x.side > 0 AND x.side_before <= 0 THEN 1.0
+                          WHEN x.side < 0 AND x.side_before >= 0 THEN -1.0
                           ELSE 0.0 END)) v(i, series, value)
     WHERE x.bucket >= "from"
     ORDER BY x.bucket, v.i
@@ -279,8 +316,8 @@ $$;
 COMMENT ON FUNCTION indicator.trend(text, text, timestamptz, timestamptz, int, int) IS
 'Trend by two averages
 A fast and a slow simple average, and where they cross: 1 on a golden cross (fast rises above slow), -1 on a death
-cross, else 0. First defined on bar slow - 1. Flat prices: both are the price, no cross. Warm-up: slow bars.
-Source: the plain definition.
+cross (it falls below), else 0. First defined on bar slow - 1. Flat prices: both are the price, no cross. Warm-up: slow
+bars. Source: the plain definition.
 @param fast 1..499 Period of the fast average.
 @param slow 2..500 Period of the slow average, above fast.
 @series fast Fast average.

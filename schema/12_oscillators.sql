@@ -1,7 +1,7 @@
 -- Momentum, range and direction.
 
 CREATE FUNCTION indicator.rsi(
-    symbol text, "interval" text, "from" timestamptz, "to" timestamptz, period int DEFAULT 14)
+    symbol text, "interval" text, "from" timestamptz, "to" timestamptz, period int DEFAULT 14, flat float8 DEFAULT 0)
 RETURNS SETOF indicator.point
 LANGUAGE plpgsql STABLE ROWS 500
 SET search_path = pg_catalog, pg_temp
@@ -11,6 +11,7 @@ DECLARE
     past record;
 BEGIN
     PERFORM _hypertick.in_range('period', period, 2, 500);
+    PERFORM _hypertick.in_range('flat', flat, 0, 100);
     need := _hypertick.forget(1 - 1.0::float8 / period) + 1;
     IF period = 14 THEN
         SELECT indicator.rollup(block.rsi_14 ORDER BY block.bucket) AS state,
@@ -25,7 +26,7 @@ BEGIN
             SELECT w.bucket, 'rsi', w.value
             FROM (
                 SELECT bar.bucket, indicator.rsi(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
-                                                 (past.state).g, (past.state).l) AS value
+                                                 (past.state).g, (past.state).l, flat) AS value
                 FROM (
                     SELECT NULL::timestamptz AS bucket, (past.state).last AS close, 0::bigint AS i
                     UNION ALL
@@ -52,7 +53,7 @@ BEGIN
     SELECT w.bucket, 'rsi', w.value
     FROM (
         SELECT bar.bucket, indicator.rsi(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
-                                         seed.gain, seed.loss) AS value
+                                         seed.gain, seed.loss, flat) AS value
         FROM bars bar, seed
         WHERE bar.i > period
     ) w
@@ -60,13 +61,14 @@ BEGIN
     ORDER BY w.bucket;
 END
 $$;
-COMMENT ON FUNCTION indicator.rsi(text, text, timestamptz, timestamptz, int) IS
+COMMENT ON FUNCTION indicator.rsi(text, text, timestamptz, timestamptz, int, float8) IS
 'Relative strength index
 100 * mean gain / (mean gain + mean loss) of the closes, with Wilder''s means (weight 1/period), seeded with the
-plain means of the first period changes, on bar period. Flat prices: 0, as TA-Lib has it (TradingView: 100). Period
-14 reads block states; others need 30 * period warm-up bars. Profile: TA-Lib RSI. Source: J. Welles Wilder, New
-Concepts in Technical Trading Systems, 1978.
+plain means of the first period changes, on bar period. Flat prices, which neither gain nor lose: flat, which is 0
+unless given, as TA-Lib has it (TradingView: 100). Period 14 reads block states; others need 30 * period warm-up
+bars. Profile: TA-Lib RSI. Source: J. Welles Wilder, New Concepts in Technical Trading Systems, 1978.
 @param period 2..500 Bars; the newest change weighs 1/period.
+@param flat 0..100 Value where the price has not moved; 50 is neither high nor low.
 @series rsi 0 to 100; below 30 is often read as oversold, above 70 as overbought.';
 
 CREATE FUNCTION indicator.atr(
@@ -181,7 +183,8 @@ BEGIN
                 plus_sum := CASE WHEN plus_sum < 1e-150 THEN 0 ELSE plus_sum * keep END;
                 minus_sum := CASE WHEN minus_sum < 1e-150 THEN 0 ELSE minus_sum * keep END;
             END IF;
-            range_sum := range_sum + greatest(bar.high, prev_close) - least(bar.low, prev_close);
+            -- In this order: the sum is of prices' differences, and keeps their digits.
+            range_sum := range_sum + (greatest(bar.high, prev_close) - least(bar.low, prev_close));
             IF up > 0 AND up > down THEN
                 plus_sum := plus_sum + up;
             ELSIF down > 0 AND down > up THEN
@@ -281,24 +284,24 @@ RETURNS SETOF indicator.point
 LANGUAGE sql STABLE ROWS 500
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT w.bucket, 'roc', 100 * (w.close / w.before - 1)
+    SELECT w.bucket, 'roc', 100 * _hypertick.change(w.close, w.before)
     FROM (
         SELECT c.bucket, c.close, lag(c.close, period) OVER (ORDER BY c.bucket) AS before
         FROM _hypertick.in_range('period', period, 1, 500) AS period_ok,
              public.candles(symbol, "interval", "from", "to", warmup => period) c
     ) w
-    WHERE w.before IS NOT NULL AND w.bucket >= "from"
+    WHERE _hypertick.change(w.close, w.before) IS NOT NULL AND w.bucket >= "from"
     ORDER BY w.bucket
 $$;
 COMMENT ON FUNCTION indicator.roc(text, text, timestamptz, timestamptz, int) IS
 'Rate of change
-Change of the close over period bars, in percent. First defined on bar period. Flat prices: 0. Warm-up: period
-bars. Profile: TA-Lib ROC.
+Change of the close over period bars, in percent. First defined on bar period. Flat prices: 0. No value where
+one of the two is not above 0. Warm-up: period bars. Profile: TA-Lib ROC.
 @param period 1..500 Bars between the two closes.
 @series roc Percent.';
 
 REVOKE EXECUTE ON FUNCTION
-    indicator.rsi(text, text, timestamptz, timestamptz, int),
+    indicator.rsi(text, text, timestamptz, timestamptz, int, float8),
     indicator.atr(text, text, timestamptz, timestamptz, int),
     indicator.adx(text, text, timestamptz, timestamptz, int),
     indicator.stochastic(text, text, timestamptz, timestamptz, int, int, int),

@@ -108,7 +108,7 @@ AS $$
     FROM (
         SELECT x.bucket, stddev_samp(x.change) OVER win AS sd, count(x.change) OVER win AS n
         FROM (
-            SELECT c.bucket, ln(c.close / lag(c.close) OVER (ORDER BY c.bucket)) AS change
+            SELECT c.bucket, _hypertick.log_return(c.close, lag(c.close) OVER (ORDER BY c.bucket)) AS change
             FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
                  _hypertick.in_range('per_year', per_year, 0, 1000000) AS per_year_ok,
                  public.candles(symbol, "interval", "from", "to", warmup => period) c
@@ -121,8 +121,8 @@ $$;
 COMMENT ON FUNCTION indicator.volatility(text, text, timestamptz, timestamptz, int, float8) IS
 'Volatility, annualised
 Sample standard deviation of the last period log returns, times the square root of the number of bars in a year.
-First defined on bar period. Flat prices: 0. Warm-up: period bars. Source: J. Hull, Options, Futures and Other
-Derivatives (historical volatility).
+First defined on bar period. Flat prices: 0. No value where one of the closes is not above 0. Warm-up: period bars.
+Source: J. Hull, Options, Futures and Other Derivatives (historical volatility).
 @param period 2..500 Returns.
 @param per_year 0..1000000 Bars in a year; 0 is every bar of 365 days (for daily bars of an exchange use 252).
 @series volatility A fraction: 0.2 is 20 % a year.';
@@ -138,20 +138,21 @@ AS $$
         SELECT x.bucket, x.change, avg(x.change) OVER win AS mean, stddev_samp(x.change) OVER win AS sd,
                count(x.change) OVER win AS n
         FROM (
-            SELECT c.bucket, ln(c.close / lag(c.close) OVER (ORDER BY c.bucket)) AS change
+            SELECT c.bucket, _hypertick.log_return(c.close, lag(c.close) OVER (ORDER BY c.bucket)) AS change
             FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
                  public.candles(symbol, "interval", "from", "to", warmup => period + 1) c
         ) x
         WINDOW win AS (ORDER BY x.bucket ROWS BETWEEN period PRECEDING AND 1 PRECEDING)
     ) w
-    WHERE w.n = period AND w.sd > 0 AND w.bucket >= "from"
+    -- A return is known to some 2e-16: a smaller deviation is nothing but rounding.
+    WHERE w.n = period AND w.sd > 1e-15 AND w.change IS NOT NULL AND w.bucket >= "from"
     ORDER BY w.bucket
 $$;
 COMMENT ON FUNCTION indicator.zscore(text, text, timestamptz, timestamptz, int) IS
 'Anomaly of the return
 The bar''s log return less the mean of the period returns before it, over their sample standard deviation. The bar
 itself is not among them, so that a jump does not hide itself. First defined on bar period + 1. Flat prices: no
-value. Warm-up: period + 1 bars. Source: the plain definition.
+value, and none where one of the closes is not above 0. Warm-up: period + 1 bars. Source: the plain definition.
 @param period 2..500 Returns to compare with.
 @series zscore Standard deviations; beyond 3 or -3 is unusual.';
 
@@ -163,11 +164,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT w.bucket, v.series, v.value
     FROM (
-        SELECT c.bucket, c.volume, avg(c.volume) OVER win AS mean, stddev_samp(c.volume) OVER win AS sd,
+        SELECT b.bucket, b.volume, avg(b.volume) OVER win AS mean,
+               CASE WHEN count(*) FILTER (WHERE b.moved) OVER inside > 0 THEN stddev_samp(b.volume) OVER win END AS sd,
                count(*) OVER win AS n
-        FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
-             public.candles(symbol, "interval", "from", "to", warmup => period) c
-        WINDOW win AS (ORDER BY c.bucket ROWS BETWEEN period PRECEDING AND 1 PRECEDING)
+        FROM (
+            SELECT c.bucket, c.volume, c.volume <> lag(c.volume) OVER (ORDER BY c.bucket) AS moved
+            FROM _hypertick.in_range('period', period, 2, 500) AS period_ok,
+                 public.candles(symbol, "interval", "from", "to", warmup => period) c
+        ) b
+        WINDOW win AS (ORDER BY b.bucket ROWS BETWEEN period PRECEDING AND 1 PRECEDING),
+               inside AS (ORDER BY b.bucket ROWS BETWEEN period - 1 PRECEDING AND 1 PRECEDING)
     ) w, LATERAL (VALUES
         (1, 'ratio', w.volume / nullif(w.mean, 0)),
         (2, 'zscore', (w.volume - w.mean) / nullif(w.sd, 0))) v(i, series, value)

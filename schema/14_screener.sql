@@ -204,17 +204,20 @@ BEGIN
                ARRAY[%8$s] AS returns
         FROM seeded s OFFSET 0
     ), spread AS (
-        SELECT v.*, sqrt((%9$s) / 20) AS sd_20, (%10$s) / 20 AS mean_return FROM valued v OFFSET 0
+        SELECT v.*, CASE WHEN v.close = ALL (v.closes[v.m - 19:v.m]) THEN 0 ELSE sqrt((%9$s) / 20) END AS sd_20,
+               (%10$s) / 20 AS mean_return
+        FROM valued v OFFSET 0
     )
-    SELECT v.symbol, v.bucket, v.close, v.close / v.close_before - 1, v.close / coalesce(d.before, d.block_before) - 1,
+    SELECT v.symbol, v.bucket, v.close, _hypertick.change(v.close, v.close_before),
+           _hypertick.change(v.close, coalesce(d.before, d.block_before)),
            v.sma_20, v.sma_50, CASE WHEN v.n >= 200 THEN v.sma_200 END,
            v.ema_12, v.ema_26, CASE WHEN v.n >= 34 THEN v.macd_fast - v.ema_26 END,
            CASE WHEN v.n < 15 THEN NULL WHEN v.gain + v.loss < 1e-150 THEN 0
                 ELSE 100 * (v.gain / (v.gain + v.loss)) END,
            CASE WHEN v.n >= 15 THEN v.atr END,
            (v.close - v.sma_20 + 2 * v.sd_20) / nullif(4 * v.sd_20, 0),
-           (v.returns[1] - v.mean_return) / nullif(sqrt((%11$s) / 19), 0), v.ratio,
-           CASE WHEN v.n >= 200 THEN sign(v.sma_50 - v.sma_200) END
+           CASE WHEN sqrt((%11$s) / 19) > 1e-15 THEN (v.returns[1] - v.mean_return) / sqrt((%11$s) / 19) END, v.ratio,
+           CASE WHEN v.n >= 200 THEN _hypertick.side(v.sma_50, v.sma_200) END
     FROM spread v LEFT JOIN days d ON d.symbol = v.symbol
     ORDER BY v.symbol
     $q$,
@@ -227,7 +230,7 @@ BEGIN
         relation, format(roll, 'SELECT f.* FROM far f'), "interval",
         _hypertick.series('s.closes[s.m - %s]', 0, 19), _hypertick.series('s.closes[s.m - %s]', 20, 49),
         _hypertick.series('s.volumes[s.mv - %s]', 1, 20),
-        _hypertick.series('ln(s.closes[s.m - %s] / s.closes[s.m - %s - 1])', 0, 20, ', '),
+        _hypertick.series('_hypertick.log_return(s.closes[s.m - %s], s.closes[s.m - %s - 1])', 0, 20, ', '),
         _hypertick.series('(v.closes[v.m - %s] - v.sma_20) ^ 2', 0, 19), _hypertick.series('v.returns[%s]', 2, 21),
         _hypertick.series('(v.returns[%s] - v.mean_return) ^ 2', 2, 21), made, asked)
     USING since, enough, today, since_closes, since_volumes;
@@ -257,22 +260,23 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     WITH bars AS (
         SELECT s.symbol, c.bucket, c.close, c.volume, row_number() OVER w AS i,
-               ln(c.close / lag(c.close) OVER w) AS change
+               _hypertick.log_return(c.close, lag(c.close) OVER w) AS change
         FROM (SELECT DISTINCT p.symbol FROM public.feed_positions p
               WHERE market.symbols IS NULL OR p.symbol = ANY (market.symbols)) s,
              LATERAL public.candles(s.symbol, market."interval", market."from", market."to", warmup => 50) c
         WINDOW w AS (PARTITION BY s.symbol ORDER BY c.bucket)
     ), sums AS (
         SELECT b.*, sum(b.close) OVER w AS closes, sum(b.volume) OVER w AS volumes,
-               sum(b.change) OVER w AS changes, sum(b.change * b.change) OVER w AS squares
+               sum(b.change) OVER w AS changes, sum(b.change * b.change) OVER w AS squares,
+               count(b.change) OVER w AS known
         FROM bars b
         WINDOW w AS (PARTITION BY b.symbol ORDER BY b.bucket ROWS UNBOUNDED PRECEDING)
     ), stats AS (
         SELECT s.symbol, s.bucket, s.close, s.change, s.volume,
                CASE WHEN s.i >= 50 THEN (s.closes - lag(s.closes, 50, 0) OVER w) / 50 END AS sma_50,
                CASE WHEN s.i > 20 THEN (lag(s.volumes) OVER w - lag(s.volumes, 21, 0) OVER w) / 20 END AS volume_mean,
-               CASE WHEN s.i > 21 THEN (lag(s.changes) OVER w - coalesce(lag(s.changes, 21) OVER w, 0)) / 20 END
-                   AS mean,
+               CASE WHEN s.i > 21 AND lag(s.known) OVER w - lag(s.known, 21) OVER w = 20
+                    THEN (lag(s.changes) OVER w - coalesce(lag(s.changes, 21) OVER w, 0)) / 20 END AS mean,
                CASE WHEN s.i > 21 THEN (lag(s.squares) OVER w - coalesce(lag(s.squares, 21) OVER w, 0)) / 20 END
                    AS square_mean
         FROM sums s
@@ -336,21 +340,24 @@ BEGIN
         UNION ALL SELECT 'zscore', p.value FROM indicator.zscore(symbol, "interval", bar.bucket, 'infinity') p
         UNION ALL SELECT 'volume_ratio', p.value
                   FROM indicator.volume_spike(symbol, "interval", bar.bucket, 'infinity') p WHERE p.series = 'ratio'
-        UNION ALL SELECT 'trend', sign(sum(CASE p.series WHEN 'fast' THEN p.value ELSE -p.value END))
+        UNION ALL SELECT 'trend', _hypertick.side(max(p.value) FILTER (WHERE p.series = 'fast'),
+                                                  max(p.value) FILTER (WHERE p.series = 'slow'))
                   FROM indicator.trend(symbol, "interval", bar.bucket, 'infinity') p
                   WHERE p.series IN ('fast', 'slow') HAVING count(*) = 2
     ) found USING (name);
     RETURN jsonb_build_object(
         'symbol', symbol,
         'tick', CASE WHEN tick.ts IS NOT NULL THEN jsonb_build_object(
-            'ts', tick.ts, 'price', tick.price, 'size', tick.size, 'seq', tick.seq, 'venue', tick.venue) END,
+            'ts', tick.ts, 'price', tick.price, 'size', tick.size, 'seq', tick.seq, 'venue', tick.venue,
+            'side', CASE tick.side WHEN 1 THEN 'buy' WHEN -1 THEN 'sell' END, 'flags', tick.flags) END,
         'candle', jsonb_build_object(
             'bucket', bar.bucket, 'open', bar.open, 'high', bar.high, 'low', bar.low, 'close', bar.close,
-            'volume', bar.volume, 'vwap', public.vwap(bar.notional, bar.volume), 'trades', bar.trades),
+            'volume', bar.volume, 'buy_volume', bar.buy_volume, 'vwap', public.vwap(bar.notional, bar.volume),
+            'trades', bar.trades),
         'day', jsonb_build_object(
             'bucket', today.bucket, 'open', today.open, 'high', today.high, 'low', today.low, 'close', today.close,
             'volume', today.volume, 'previous_close', yesterday.close, 'change', today.close - yesterday.close,
-            'change_fraction', today.close / nullif(yesterday.close, 0) - 1),
+            'change_fraction', _hypertick.change(today.close, yesterday.close)),
         'indicators', indicators);
 END
 $$;

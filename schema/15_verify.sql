@@ -160,13 +160,17 @@ BEGIN
                    _hypertick.bucket_end(coalesce(s.bucket, e.bucket), %2$L::interval) AS until,
                    CASE WHEN s.symbol IS NOT NULL THEN to_jsonb(s) END AS stored,
                    CASE WHEN e.symbol IS NOT NULL THEN to_jsonb(e) END AS expected
-            FROM (SELECT m.symbol, m.bucket, m.open, m.high, m.low, m.close, m.volume, m.notional, m.trades
+            FROM (SELECT m.symbol, m.bucket, m.open, m.high, m.low, m.close, m.volume,
+                         m.buy_volume, m.notional, m.trades
                   FROM %3$s m WHERE m.bucket >= %4$L AND m.bucket < %5$L AND ($3 IS NULL OR m.symbol = $3)) s
             FULL JOIN (SELECT x.* FROM %6$I x WHERE x.bucket >= %4$L AND x.bucket < %5$L) e
                 ON e.symbol = s.symbol AND e.bucket = s.bucket
             WHERE NOT coalesce(
-                s.open = e.open AND s.high = e.high AND s.low = e.low AND s.close = e.close AND s.trades = e.trades
+                (s.open, s.high, s.low, s.close) IS NOT DISTINCT FROM (e.open, e.high, e.low, e.close)
+                AND s.trades = e.trades
                 AND (s.volume = e.volume OR abs(s.volume - e.volume) <= 1e-9 * abs(e.volume))
+                AND (s.buy_volume IS NOT DISTINCT FROM e.buy_volume
+                     OR abs(s.buy_volume - e.buy_volume) <= 1e-9 * abs(e.buy_volume))
                 AND (s.notional = e.notional OR abs(s.notional - e.notional) <= 1e-9 * abs(e.notional)), false)
             UNION ALL
             SELECT %1$L, m.symbol, m.bucket, _hypertick.bucket_end(m.bucket, %2$L::interval),
@@ -242,8 +246,11 @@ BEGIN
                        _hypertick.block_agg(c.high, c.low, c.close, c.volume ORDER BY c.bucket) AS b,
                        max(c.bucket) AS last_bucket, array_agg(c.close ORDER BY c.bucket) AS closes,
                        array_agg(c.volume ORDER BY c.bucket) AS volumes
-                FROM %2$s c
-                WHERE c.bucket >= $2 AND c.bucket < $3 AND ($4 IS NULL OR c.symbol = $4)
+                FROM (
+                    SELECT %6$s FROM %2$s c
+                    WHERE c.bucket >= $2 AND c.bucket < $3 AND ($4 IS NULL OR c.symbol = $4)
+                      AND c.close IS NOT NULL
+                ) c
                 GROUP BY 1, 2
             ) g
         ), waiting AS MATERIALIZED (
@@ -271,7 +278,7 @@ BEGIN
         WHERE (d.stored_part IS NOT NULL OR d.expected_part IS NOT NULL) AND (p.waits = 0 OR p.noted)
         UNION ALL
         SELECT $5, NULL, NULL, NULL, NULL, NULL, count(*) FROM made$q$,
-        made, source, names, level.stored, _hypertick.verify_pending())
+        made, source, names, level.stored, _hypertick.verify_pending(), _hypertick.shown_columns())
     USING level.width, first, last, symbol COLLATE "C", level.relation;
 END
 $$;

@@ -58,8 +58,8 @@ COMMENT ON COLUMN alert.events.value IS 'Value of the series; for changes, rises
 COMMENT ON COLUMN alert.events.threshold IS 'What it was compared with.';
 COMMENT ON COLUMN alert.events.message IS 'One sentence about it.';
 COMMENT ON COLUMN alert.events.state IS
-    'firing, resolved, or retracted: a late tick changed the bar and the condition does not hold on it.';
-COMMENT ON COLUMN alert.events.late IS 'Found on a bar that had been looked at before, after a late tick changed it.';
+    'firing, resolved, or retracted: the bar has changed, or is gone, and the condition does not hold on it.';
+COMMENT ON COLUMN alert.events.late IS 'Found on a bar that had been looked at before, after it changed.';
 COMMENT ON COLUMN alert.events.revision IS 'How often late ticks changed it.';
 COMMENT ON COLUMN alert.events.changed IS 'When it last changed.';
 COMMENT ON COLUMN alert.events.change_id IS

@@ -145,7 +145,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN indicator = 'sma' AND params @> '{"period": 1}' THEN 'close'
                 ELSE indicator
-                     || coalesce(' (' || (SELECT string_agg(p.value, ', ') FROM jsonb_each_text(params) p) || ')', '')
+                     || coalesce(' (' || (
+                            SELECT string_agg(CASE WHEN p.key IN ('period', 'fast', 'slow', 'signal', 'deviations')
+                                                   THEN p.value ELSE p.key || ' ' || p.value END, ', ')
+                            FROM jsonb_each_text(params) p) || ')', '')
                      || CASE WHEN series = indicator THEN '' ELSE ' ' || series END END
 $$;
 COMMENT ON FUNCTION _hypertick.rule_label(text, text, jsonb) IS 'A series for people.';
@@ -193,7 +196,7 @@ BEGIN
                'resolved', last.resolved, 'value', last.value, 'threshold', last.threshold, 'count', n,
                'message', last.message
                    || CASE kind WHEN 'resolved' THEN ' (over)'
-                                WHEN 'retracted' THEN ' (retracted: a late tick changed the bar)'
+                                WHEN 'retracted' THEN ' (retracted: the bar has changed)'
                                 ELSE '' END
                    || CASE WHEN n > 1
                           THEN format(' (%s times since %s UTC)', n,

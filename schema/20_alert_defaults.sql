@@ -3,10 +3,11 @@
 INSERT INTO alert.rules
     (name, description, "interval", indicator, params, series, condition, threshold, upper, bars, cooldown, severity)
 VALUES
+    -- Of a price that has not moved the RSI says nothing, whatever TA-Lib's value is.
     ('rsi-above-70', 'RSI 14 says overbought.',
-     '5m', 'rsi', '{}', 'rsi', 'above', 70, NULL, 1, '30 minutes', 'info'),
+     '5m', 'rsi', '{"flat": 50}', 'rsi', 'above', 70, NULL, 1, '30 minutes', 'info'),
     ('rsi-below-30', 'RSI 14 says oversold.',
-     '5m', 'rsi', '{}', 'rsi', 'below', 30, NULL, 1, '30 minutes', 'info'),
+     '5m', 'rsi', '{"flat": 50}', 'rsi', 'below', 30, NULL, 1, '30 minutes', 'info'),
     ('golden-cross', 'The average of 50 bars crossed above that of 200.',
      '15m', 'trend', '{}', 'cross', 'above', 0, NULL, 1, '0', 'warning'),
     ('death-cross', 'The average of 50 bars crossed below that of 200.',

@@ -186,6 +186,14 @@ INSERT INTO pipeline_advice (component, condition, state, above, action) VALUES
      'Start it, or check its address and credentials; producers and ingest retry by themselves.'),
     ('topic', 'backlog', 'warning', 10000,
      'Ingest works off a backlog. If it never ends: more workers, or more ingests.'),
+    ('topic', 'stuck', 'failed', 30,
+     'See the log of ingest. A partition that no ingest reads needs one more ingest or worker.'),
+    ('topic', 'lost', 'warning', 86400,
+     'Table lost_ranges shows them. Raise the retention of the topic, or ingest faster.'),
+    ('topic', 'recreated', 'warning', 3600,
+     'Nothing: ticks that are stored already are recognised. Table topic_changes shows which partitions.'),
+    ('ingest', 'topic', 'failed', NULL,
+     'Create the topic, or check the brokers and --topic; ingest reads it when it is there.'),
     ('ingest', 'none', 'failed', NULL, 'Start one: hypertick ingest.'),
     ('ingest', 'gone', 'failed', NULL, 'Start it: hypertick ingest resumes where it stopped.'),
     ('ingest', 'replaced', 'warning', NULL,
@@ -229,6 +237,45 @@ GRANT EXECUTE ON FUNCTION
     _hypertick.pipeline_limit(text, text), _hypertick.seconds_since(timestamptz)
 TO hypertick_reader, hypertick_writer, hypertick_operator;
 
+-- A value outside the constraints of ticks can be there only if somebody has
+-- dropped one. It makes every refresh of its bucket fail, for all symbols.
+CREATE FUNCTION bad_ticks("from" timestamptz DEFAULT '-infinity', "to" timestamptz DEFAULT 'infinity')
+RETURNS TABLE (ts timestamptz, symbol text, venue text, seq bigint, price float8, size float8, problem text)
+LANGUAGE sql STABLE ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT t.ts, t.symbol, t.venue, t.seq, t.price, t.size,
+           CASE WHEN NOT (t.price = 0 OR abs(t.price) BETWEEN 1e-15 AND 1e15) THEN 'price ' || t.price
+                WHEN NOT (t.size = 0 OR t.size BETWEEN 1e-15 AND 1e15) THEN 'size ' || t.size
+                ELSE 'symbol of ' || octet_length(t.symbol) || ' bytes' END
+    FROM public.ticks t
+    WHERE t.ts >= bad_ticks."from" AND t.ts < bad_ticks."to"
+      AND NOT ((t.price = 0 OR abs(t.price) BETWEEN 1e-15 AND 1e15)
+               AND (t.size = 0 OR t.size BETWEEN 1e-15 AND 1e15) AND octet_length(t.symbol) BETWEEN 1 AND 64)
+    ORDER BY t.ts
+$$;
+COMMENT ON FUNCTION bad_ticks(timestamptz, timestamptz) IS
+    'Ticks that the constraints of ticks would refuse. They make refreshes fail. It reads all ticks of the range.';
+REVOKE EXECUTE ON FUNCTION bad_ticks(timestamptz, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION bad_ticks(timestamptz, timestamptz)
+TO hypertick_reader, hypertick_writer, hypertick_operator;
+
+CREATE FUNCTION _hypertick.blame(job_error text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat('tick ', b.venue, ' ', b.symbol, ' seq ', b.seq, ' is out of bounds (', b.problem,
+                  '); remove it: hypertick tick cancel ', b.venue, ' ', b.symbol, ' ', b.seq)
+    FROM public.bad_ticks(now() - INTERVAL '7 days') b
+    -- Other errors are not worth reading a week of ticks.
+    WHERE job_error ~* 'out of range|overflow|underflow|infinity|nan'
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION _hypertick.blame(text) IS
+    'The tick of the last week that makes a job fail with an arithmetic error, and how to remove it. NULL: there is none.';
+REVOKE EXECUTE ON FUNCTION _hypertick.blame(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION _hypertick.blame(text) TO hypertick_reader, hypertick_writer, hypertick_operator;
+
 -- Parts ----------------------------------------------------------------------
 -- Each view gives place and rank (where the part is listed), component, part,
 -- condition (NULL: ok), seconds, detail and error.
@@ -255,6 +302,7 @@ UNION ALL
 SELECT CASE a.component WHEN 'ingest' THEN 20 ELSE 70 END, 0, a.component, a.instance,
        CASE WHEN a.gone AND a.others THEN 'replaced' WHEN a.gone THEN 'gone'
             WHEN a.component = 'ingest' AND a.error LIKE 'broker%' THEN 'broker'
+            WHEN a.component = 'ingest' AND a.error LIKE 'topic%' THEN 'topic'
             WHEN a.error IS NOT NULL THEN 'error' END,
        a.age, CASE WHEN a.gone THEN 'last heartbeat ' || round(a.age::numeric) || ' s ago' ELSE a.detail END, a.error
 FROM alive a
@@ -269,19 +317,48 @@ WHERE NOT EXISTS (SELECT FROM alive a WHERE a.component = 'notify');
 COMMENT ON VIEW _hypertick.pipeline_processes IS 'Parts of pipeline: the broker, ingests and notifiers.';
 
 CREATE VIEW _hypertick.pipeline_stream AS
-SELECT 16 AS place, 0::float8 AS rank, 'topic' AS component, t.topic AS part,
-       CASE WHEN t.behind > _hypertick.pipeline_limit('topic', 'backlog') THEN 'backlog' END AS condition,
-       NULL::float8 AS seconds,
-       concat(t.partitions, ' partitions, ', t.read, ' records ingested, lag ', t.behind) AS detail,
-       NULL AS error
-FROM (
+WITH topics AS (
     SELECT o.topic, count(*) AS partitions, sum(o.next_offset) AS read,
+           -- What the last batches saw, until ingest has listed the ends.
            coalesce(sum((
                SELECT x.behind FROM public.ingest_activity x
                WHERE x.topic = o.topic AND x.partition = o.partition AND x.minute > now() - INTERVAL '10 minutes'
                ORDER BY x.minute DESC LIMIT 1)), 0) AS behind
     FROM public.ingest_offsets o GROUP BY o.topic
-) t
+), ends AS (
+    SELECT l.topic, count(*) AS partitions, sum(l.lag) AS lag, coalesce(sum(l.next_offset), 0) AS read,
+           max(l.listed_at) AS listed_at,
+           (array_agg(l.partition ORDER BY l.waiting_since, l.partition) FILTER (WHERE l.lag > 0))[1] AS slowest,
+           min(l.waiting_since) FILTER (WHERE l.lag > 0) AS waiting_since
+    FROM public.topic_lag l GROUP BY l.topic
+), states AS (
+    SELECT coalesce(e.topic, t.topic) AS topic, coalesce(e.partitions, t.partitions) AS partitions,
+           coalesce(e.read, t.read) AS read, coalesce(e.lag, t.behind) AS lag, e.slowest,
+           -- Nobody lists them while no ingest runs, which is a failure of its own.
+           CASE WHEN _hypertick.seconds_since(e.listed_at) < _hypertick.pipeline_limit('topic', 'stuck')
+                THEN _hypertick.seconds_since(e.waiting_since) END AS waiting,
+           (SELECT sum(r.to_offset - r.from_offset + 1) FROM public.lost_ranges r
+            WHERE r.topic = coalesce(e.topic, t.topic)
+              AND r.noticed_at > now() - make_interval(secs => _hypertick.pipeline_limit('topic', 'lost'))) AS lost,
+           (SELECT (array_agg(c.reason ORDER BY c.noticed_at DESC))[1] FROM public.topic_changes c
+            WHERE c.topic = coalesce(e.topic, t.topic)
+              AND c.noticed_at > now() - make_interval(secs => _hypertick.pipeline_limit('topic', 'recreated')))
+               AS changed
+    FROM topics t FULL JOIN ends e ON e.topic = t.topic
+)
+SELECT 16 AS place, 0::float8 AS rank, 'topic' AS component, s.topic AS part,
+       CASE WHEN s.waiting > _hypertick.pipeline_limit('topic', 'stuck') THEN 'stuck' WHEN s.lost > 0 THEN 'lost'
+            WHEN s.changed IS NOT NULL THEN 'recreated'
+            WHEN s.lag > _hypertick.pipeline_limit('topic', 'backlog') THEN 'backlog' END AS condition,
+       NULL::float8 AS seconds,
+       concat(s.partitions, ' partitions, ', s.read, ' records ingested, lag ', s.lag,
+              CASE WHEN s.waiting > _hypertick.pipeline_limit('topic', 'stuck')
+                   THEN concat('; partition ', s.slowest, ' has not advanced for ', round(s.waiting::numeric), ' s') END,
+              '; ' || s.lost || ' records were deleted before they were ingested',
+              CASE s.changed WHEN 'recreated' THEN '; it was recreated, and is read from its start'
+                   WHEN 'truncated' THEN '; the broker lost records, and it is read from its start' END) AS detail,
+       NULL AS error
+FROM states s
 UNION ALL
 -- No trade is no failure: markets close.
 SELECT 30, 0, 'feed', '',
@@ -354,12 +431,13 @@ FROM (
 UNION ALL
 SELECT 50, 0, 'job', j.name, CASE WHEN j.failed THEN 'failed' WHEN j.late THEN 'late' END,
        _hypertick.seconds_since(j.finished_at),
-       CASE WHEN j.running THEN 'runs' WHEN j.late THEN 'did not start when it was due'
+       CASE WHEN j.failed AND j.blame IS NOT NULL THEN j.blame
+            WHEN j.running THEN 'runs' WHEN j.late THEN 'did not start when it was due'
             WHEN j.finished_at IS NULL THEN 'has not run yet'
             ELSE concat('took ', round(extract(epoch FROM j.took)::numeric, 2), ' s') END,
        j.error
 FROM (
-    SELECT s.*, NOT s.running AND s.next_start > '-infinity'
+    SELECT s.*, CASE WHEN s.failed THEN _hypertick.blame(s.error) END AS blame, NOT s.running AND s.next_start > '-infinity'
                 AND _hypertick.seconds_since(s.next_start + s.every) > _hypertick.pipeline_limit('job', 'late') AS late
     FROM public.job_status s
 ) j

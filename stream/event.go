@@ -23,6 +23,7 @@ const (
 	forming = "forming"
 	closed  = "closed"
 	revised = "revised"
+	removed = "removed"
 )
 
 // Tick is the data of a tick event.
@@ -33,21 +34,33 @@ type Tick struct {
 	Size   float64   `json:"size"`
 	Seq    int64     `json:"seq"`
 	Venue  string    `json:"venue"`
+	Side   *string   `json:"side"`
+	Flags  int32     `json:"flags"`
 }
 
 // Candle is the data of a candle event.
 type Candle struct {
+	Symbol    string    `json:"symbol"`
+	Interval  string    `json:"interval"`
+	State     string    `json:"state"`
+	Bucket    time.Time `json:"bucket"`
+	Open      float64   `json:"open"`
+	High      float64   `json:"high"`
+	Low       float64   `json:"low"`
+	Close     float64   `json:"close"`
+	Volume    float64   `json:"volume"`
+	BuyVolume *float64  `json:"buy_volume"`
+	VWAP      *float64  `json:"vwap"`
+	Trades    int64     `json:"trades"`
+}
+
+// Removed is the data of a candle event in state removed: there is no such bar any
+// more, since its ticks were cancelled.
+type Removed struct {
 	Symbol   string    `json:"symbol"`
 	Interval string    `json:"interval"`
 	State    string    `json:"state"`
 	Bucket   time.Time `json:"bucket"`
-	Open     float64   `json:"open"`
-	High     float64   `json:"high"`
-	Low      float64   `json:"low"`
-	Close    float64   `json:"close"`
-	Volume   float64   `json:"volume"`
-	VWAP     *float64  `json:"vwap"`
-	Trades   int64     `json:"trades"`
 }
 
 // Health is the data of a status event.
@@ -74,11 +87,11 @@ type event struct {
 	timeframe
 	end    time.Time // of a closed bar
 	bucket time.Time
-	at     position // of a closed or revised candle, or a reset
+	at     position // of a closed, revised or removed candle, or a reset
 	state  string
-	trades int64
-	id     []byte // "id: ...\n" of those that have their own
-	body   []byte // "event: ...\ndata: ...\n\n"
+	print  fingerprint // of a bar that was read
+	id     []byte      // "id: ...\n" of those that have their own
+	body   []byte      // "event: ...\ndata: ...\n\n"
 }
 
 func (e *event) shownKey() shownKey { return shownKey{barKey{e.symbol, e.timeframe}, e.bucket.Unix()} }
@@ -98,25 +111,44 @@ func encode(name string, data any) []byte {
 func idLine(p position) []byte { return []byte("id: " + p.String() + "\n") }
 
 func tickEvent(t tick) *event {
-	return &event{kind: Ticks, symbol: t.symbol, body: encode("tick", Tick{t.symbol, t.ts.UTC(), t.price, t.size, t.seq, t.venue})}
+	return &event{kind: Ticks, symbol: t.symbol, body: encode("tick", Tick{t.symbol, t.ts.UTC(), t.price, t.size, t.seq, t.venue, sideOf(t.side), t.flags})}
+}
+
+// sideOf is the side as in a message; nil where it is not known.
+func sideOf(side int16) *string {
+	buy, sell := "buy", "sell"
+	switch side {
+	case 1:
+		return &buy
+	case -1:
+		return &sell
+	}
+	return nil
 }
 
 func formingEvent(symbol string, tf timeframe, b *bar) *event {
-	return &event{
-		kind: Candles, symbol: symbol, timeframe: tf, bucket: b.bucket, state: forming,
-		body: encode("candle", Candle{
-			symbol, tf.name, forming, b.bucket, b.open, b.high, b.low, b.close, b.volume, vwap(b.notional, b.volume), b.trades,
-		}),
-	}
+	return &event{kind: Candles, symbol: symbol, timeframe: tf, bucket: b.bucket, state: forming, body: encode("candle", b.candle(symbol, tf))}
+}
+
+// vanishedEvent is the event of a forming bar that is gone.
+func vanishedEvent(symbol string, tf timeframe, bucket time.Time) *event {
+	return &event{kind: Candles, symbol: symbol, timeframe: tf, bucket: bucket, state: removed, print: gone, body: encode("candle", Removed{symbol, tf.name, removed, bucket})}
+}
+
+// removedEvent is the event of a closed bar that is gone.
+func removedEvent(key shownKey, at position) *event {
+	e := vanishedEvent(key.symbol, key.timeframe, time.Unix(key.bucket, 0).UTC())
+	e.end, e.at, e.id = e.timeframe.End(e.bucket), at, idLine(at)
+	return e
 }
 
 // barEvent returns the event of a bar that was read from the database, at the given
 // position.
 func barEvent(r barRow, state string, at position) *event {
 	return &event{
-		kind: Candles, symbol: r.Symbol, timeframe: r.timeframe, bucket: r.Bucket, end: r.end(), state: state, trades: r.Trades, at: at, id: idLine(at),
+		kind: Candles, symbol: r.Symbol, timeframe: r.timeframe, bucket: r.Bucket, end: r.end(), state: state, print: printOf(r), at: at, id: idLine(at),
 		body: encode("candle", Candle{
-			r.Symbol, r.Bar, state, r.Bucket, r.Open, r.High, r.Low, r.Close, r.Volume, vwap(r.Notional, r.Volume), r.Trades,
+			r.Symbol, r.Bar, state, r.Bucket, r.Open, r.High, r.Low, r.Close, r.Volume, known(r.BuyVolume), vwap(r.Notional, r.Volume), r.Trades,
 		}),
 	}
 }

@@ -89,23 +89,6 @@ type Hub struct {
 	materialized []string
 }
 
-// shown is the number of trades of a bar as sent to clients: when it closed, and
-// last. Ticks are only ever added, so a bar with the same number has not changed.
-type shown struct{ closed, last int64 }
-
-type shownKey struct {
-	barKey
-	bucket int64
-}
-
-const (
-	// showFor is how long closed bars are kept in shown, and maxShown how many:
-	// when there are more, the oldest are evicted. A revision of an evicted bar
-	// may be sent that changes nothing.
-	showFor  = time.Hour
-	maxShown = 200_000
-)
-
 // New makes a hub. Nothing is read, and no client gets an event, until Run.
 func New(cfg Config) *Hub {
 	setDefault(&cfg.PollInterval, 250*time.Millisecond)
@@ -273,59 +256,6 @@ func (h *Hub) publish(u *update) {
 		}
 		if u.status != nil {
 			c.takeStatus(u.status)
-		}
-	}
-}
-
-// unchanged reports whether a revised bar equals the one that clients were sent:
-// the last one, or, for a client that reconnects, the one at its close.
-func (h *Hub) unchanged(e *event, resumed bool) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s, ok := h.shown[e.shownKey()]
-	if resumed {
-		return ok && s.closed == e.trades
-	}
-	return ok && s.last == e.trades
-}
-
-// show records the bars of an update in shown.
-func (h *Hub) show(u *update) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, e := range u.durable {
-		switch e.state {
-		case closed:
-			h.shown[e.shownKey()] = shown{e.trades, e.trades}
-		case revised:
-			s, ok := h.shown[e.shownKey()]
-			if !ok {
-				s.closed = -1 // not known
-			}
-			s.last = e.trades
-			h.shown[e.shownKey()] = s
-		}
-	}
-	if len(h.shown) > maxShown || !sameMinute(u.start.upto, u.at.upto) {
-		h.evict(u.at.upto)
-	}
-}
-
-// evict drops the bars that closed long before upto from shown.
-func (h *Hub) evict(upto time.Time) {
-	keep := showFor
-	for {
-		for k := range h.shown {
-			if upto.Sub(k.End(time.Unix(k.bucket, 0))) > keep {
-				delete(h.shown, k)
-			}
-		}
-		if len(h.shown) <= maxShown {
-			return
-		}
-		if keep /= 2; keep < time.Second {
-			clear(h.shown)
-			return
 		}
 	}
 }

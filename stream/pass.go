@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -29,8 +28,9 @@ const (
 type feedKey struct{ symbol, venue string }
 
 type feed struct {
-	seq     int64
-	ts      time.Time
+	ts      time.Time // of the newest tick
+	seq     int64     // at least its highest; -1: not known
+	version int64     // rises by one with each tick
 	updated time.Time
 }
 
@@ -165,12 +165,12 @@ func (p *pass) readFeeds(ctx context.Context) ([]feedKey, error) {
 	}
 	var moved []feedKey
 	for _, r := range rows {
-		k, f := feedKey{r.Symbol, r.Venue}, feed{r.LastSeq, r.LastTs.UTC(), r.UpdatedAt.UTC()}
+		k, f := feedKey{r.Symbol, r.Venue}, feed{r.LastTs.UTC(), r.TopSeq, r.Version, r.UpdatedAt.UTC()}
 		p.feeds[k] = f
 		if f.ts.After(p.heads[k.symbol]) {
 			p.heads[k.symbol] = f.ts
 		}
-		if old, ok := p.h.feeds[k]; f.seq > old.seq || !ok {
+		if old, ok := p.h.feeds[k]; f.version != old.version || !ok {
 			moved = append(moved, k)
 		}
 	}
@@ -200,18 +200,18 @@ func (p *pass) readTicks(ctx context.Context, moved []feedKey) error {
 		}
 		f, old := p.feeds[k], p.h.feeds[k]
 		if old.ts.IsZero() {
-			old.ts = f.ts.Add(-time.Minute) // a feed that is new
+			old.ts, old.seq = f.ts.Add(-time.Minute), -1 // a feed that is new
 		}
 		arg.Symbols, arg.Venues = append(arg.Symbols, k.symbol), append(arg.Venues, k.venue)
 		arg.FromTss, arg.ToTss = append(arg.FromTss, old.ts), append(arg.ToTss, f.ts)
-		arg.AfterSeqs, arg.LastSeqs = append(arg.AfterSeqs, old.seq), append(arg.LastSeqs, f.seq)
+		arg.AfterSeqs = append(arg.AfterSeqs, old.seq)
 		if arg.Oldest.IsZero() || old.ts.Before(arg.Oldest) {
 			arg.Oldest = old.ts
 		}
 		if f.ts.After(arg.Newest) {
 			arg.Newest = f.ts
 		}
-		missing[k] = f.seq - old.seq
+		missing[k] = f.version - old.version
 	}
 	if len(arg.Symbols) == 0 {
 		return nil
@@ -226,8 +226,8 @@ func (p *pass) readTicks(ctx context.Context, moved []feedKey) error {
 	for _, r := range rows {
 		missing[feedKey{r.Symbol, r.Venue}]--
 	}
-	// Not all ticks of the feed were read: it is not contiguous, it had late
-	// ticks, or too many. So its bars are read from the database.
+	// Not all ticks of the feed were read: some are older than what was read before,
+	// or there are too many. So its bars are read from the database.
 	for k, n := range missing {
 		if n != 0 {
 			p.reload(k.symbol)
@@ -235,7 +235,7 @@ func (p *pass) readTicks(ctx context.Context, moved []feedKey) error {
 		}
 	}
 	for _, r := range rows {
-		t := tick{r.Symbol, r.Venue, r.Ts.UTC(), r.Price, r.Size, r.Seq}
+		t := tick{r.Symbol, r.Venue, r.Ts.UTC(), r.Price, r.Size, r.Seq, r.Side, r.Flags}
 		if p.w.ticks.has(t.symbol) {
 			p.update.ticks = append(p.update.ticks, tickEvent(t))
 		}
@@ -291,16 +291,26 @@ func (p *pass) form(ctx context.Context) error {
 	h := p.h
 	if len(p.load) > 0 {
 		var ask barQuery
+		shown := map[barKey]time.Time{}
 		for key, bucket := range p.load {
 			ask.add(key.symbol, key.timeframe, bucket, key.End(bucket))
+			if b := h.bars[key]; b.seen() {
+				shown[key] = b.bucket
+			}
 			delete(h.bars, key)
 		}
-		rows, err := ask.read(ctx, p.q, math.MaxInt32)
+		rows, err := ask.forming(ctx, p.q)
 		if err != nil {
 			return fmt.Errorf("read forming bars: %w", err)
 		}
 		for _, r := range rows {
 			h.bars[barKey{r.Symbol, r.timeframe}] = readBar(r, p.heads[r.Symbol])
+		}
+		// The ticks of a bar may have been cancelled, all of them or those that count.
+		for key, bucket := range shown {
+			if !h.bars[key].seen() && bucket.Equal(p.load[key]) {
+				p.update.forming = append(p.update.forming, vanishedEvent(key.symbol, key.timeframe, bucket))
+			}
 		}
 	}
 	send := !sameMinute(p.update.start.upto, p.update.at.upto) || time.Since(h.formedAt) >= formingEvery
@@ -313,7 +323,9 @@ func (p *pass) form(ctx context.Context) error {
 			delete(h.bars, key)
 		} else if b.changed {
 			b.changed = false
-			p.update.forming = append(p.update.forming, formingEvent(key.symbol, key.timeframe, b))
+			if b.seen() {
+				p.update.forming = append(p.update.forming, formingEvent(key.symbol, key.timeframe, b))
+			}
 		}
 	}
 	return nil

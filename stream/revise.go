@@ -11,8 +11,8 @@ import (
 	"github.com/hypertick/hypertick/db"
 )
 
-// revise reports closed bars that late ticks have changed. The forming bars
-// above them are read again.
+// revise reports closed bars that late, cancelled or corrected ticks have changed.
+// The symbol's forming bars are read again.
 func (p *pass) revise(ctx context.Context) error {
 	from := p.update.start
 	from.change = p.update.at.change // alerts come before
@@ -59,6 +59,7 @@ func (h *Hub) revisions(ctx context.Context, q *db.Queries, r revisionRange) (ev
 	var ask barQuery
 	affected := bySource(r.timeframes, r.materialized)
 	last := map[shownKey]int64{} // of several revisions of a bar only the last counts
+	undone := map[shownKey]bool{}
 	touched := map[string]bool{}
 	for _, row := range rows {
 		touched[row.Symbol] = true
@@ -84,6 +85,7 @@ func (h *Hub) revisions(ctx context.Context, q *db.Queries, r revisionRange) (ev
 					again = false
 				}
 				last[key] = row.ID
+				undone[key] = undone[key] || row.Undone
 			}
 			if !again {
 				ask.add(row.Symbol, tf, first, end)
@@ -97,6 +99,9 @@ func (h *Hub) revisions(ctx context.Context, q *db.Queries, r revisionRange) (ev
 	if err != nil {
 		return nil, nil, fmt.Errorf("read revised bars: %w", err)
 	}
+	if len(bars) == 2*maxRows {
+		return tooMany, nil, nil
+	}
 	for _, b := range bars {
 		key := shownKey{barKey{b.Symbol, b.timeframe}, b.Bucket.Unix()}
 		id := last[key]
@@ -106,6 +111,13 @@ func (h *Hub) revisions(ctx context.Context, q *db.Queries, r revisionRange) (ev
 		}
 		at.revision = id
 		if e := barEvent(b, revised, at); !h.unchanged(e, r.resumed) {
+			events = append(events, e)
+		}
+	}
+	// What was not read is not there: it is gone, unless it never was.
+	for key, id := range last {
+		at.revision = id
+		if e := removedEvent(key, at); undone[key] && r.from.closed(e.end, e.timeframe, e.symbol) && !h.unchanged(e, r.resumed) {
 			events = append(events, e)
 		}
 	}

@@ -84,7 +84,7 @@ func (r *rig) setClock(ts time.Time) { r.clock.Store(ts.UnixMicro()) }
 // tick makes the next tick of a symbol.
 func (r *rig) tick(symbol string, ts time.Time) dbtest.Tick {
 	r.seq++
-	return dbtest.Tick{TS: ts, Symbol: symbol, Price: 50 + float64(r.rand.IntN(10000))/100, Size: float64(r.rand.IntN(5)), Seq: r.seq, Venue: "SIM"}
+	return dbtest.Tick{TS: ts, Symbol: symbol, Price: 50 + float64(r.rand.IntN(10000))/100, Size: float64(r.rand.IntN(5)), Seq: r.seq, Venue: "SIM", Side: int16(r.seq%3) - 1}
 }
 
 // feed commits ticks that are in order and sets the clock to the newest.
@@ -265,7 +265,7 @@ func sameCandles(t testing.TB, what string, got []Candle, want []dbtest.Candle) 
 	t.Helper()
 	var bars []dbtest.Candle
 	for _, c := range got {
-		b := dbtest.Candle{Symbol: c.Symbol, Bucket: c.Bucket, Open: c.Open, High: c.High, Low: c.Low, Close: c.Close, Volume: c.Volume, Trades: c.Trades}
+		b := dbtest.Candle{Symbol: c.Symbol, Bucket: c.Bucket, Open: c.Open, High: c.High, Low: c.Low, Close: c.Close, Volume: c.Volume, BuyVolume: c.BuyVolume, Trades: c.Trades}
 		if c.VWAP != nil {
 			b.Notional = *c.VWAP * c.Volume
 		}

@@ -76,7 +76,7 @@ func (r *rig) formingRight(l *listener, interval string) bool {
 	for _, w := range dbtest.BruteForceBy(r.ticks, tf.Start) {
 		if tf.End(w.Bucket).After(upto) {
 			g := newest[w.Symbol]
-			got := dbtest.Candle{Symbol: g.Symbol, Bucket: g.Bucket, Open: g.Open, High: g.High, Low: g.Low, Close: g.Close, Volume: g.Volume, Notional: w.Notional, Trades: g.Trades}
+			got := dbtest.Candle{Symbol: g.Symbol, Bucket: g.Bucket, Open: g.Open, High: g.High, Low: g.Low, Close: g.Close, Volume: g.Volume, BuyVolume: g.BuyVolume, Notional: w.Notional, Trades: g.Trades}
 			if !dbtest.SameCandle(got, w) {
 				return false
 			}
@@ -260,7 +260,7 @@ func TestBacklogOfTicks(t *testing.T) {
 	}
 	for i := len(r.ticks) - 2; i < len(r.ticks); i++ {
 		k := r.ticks[i]
-		if want := string(tickEvent(tick{k.Symbol, k.Venue, k.TS, k.Price, k.Size, k.Seq}).body); "event: tick\ndata: "+last[k.Symbol]+"\n\n" != want {
+		if want := string(tickEvent(tick{k.Symbol, k.Venue, k.TS, k.Price, k.Size, k.Seq, k.Side, k.Flags}).body); "event: tick\ndata: "+last[k.Symbol]+"\n\n" != want {
 			t.Errorf("the last tick is %s, want %s", last[k.Symbol], want)
 		}
 	}

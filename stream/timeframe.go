@@ -123,12 +123,35 @@ func (b *barQuery) read(ctx context.Context, q *db.Queries, maxBars int32) ([]ba
 	if err != nil {
 		return nil, err
 	}
+	return b.rows(rows), nil
+}
+
+// forming returns the bars as ticks are added to them: those that readers do not
+// see too, and NaN for what no tick has moved.
+func (b *barQuery) forming(ctx context.Context, q *db.Queries) ([]barRow, error) {
+	if len(b.arg.Symbols) == 0 {
+		return nil, nil
+	}
+	rows, err := q.StreamFormingBars(ctx, db.StreamFormingBarsParams{
+		Symbols: b.arg.Symbols, Bars: b.arg.Bars, FromBuckets: b.arg.FromBuckets, ToBuckets: b.arg.ToBuckets,
+	})
+	if err != nil {
+		return nil, err
+	}
+	bars := make([]db.StreamBarsRow, len(rows))
+	for i, r := range rows {
+		bars[i] = db.StreamBarsRow(r)
+	}
+	return b.rows(bars), nil
+}
+
+func (b *barQuery) rows(rows []db.StreamBarsRow) []barRow {
 	out := make([]barRow, len(rows))
 	for i, r := range rows {
 		r.Bucket = r.Bucket.UTC()
 		out[i] = barRow{r, b.timeframes[r.Bar]}
 	}
-	return out, nil
+	return out
 }
 
 // end is when the bar is over.

@@ -113,7 +113,7 @@ func TestPageAlerts(t *testing.T) {
 	t.Run("and is retracted", func(t *testing.T) {
 		p.t = t
 		owner(`UPDATE alert.events SET state = 'retracted', revision = 1, resolved = now(), changed = now(), change_id = nextval('alert.change_id') WHERE rule = 'my-rule' AND symbol = 'KO'`)
-		p.until("struck through, with the reason", `[...document.querySelectorAll('#alerts-list [data-state="retracted"]')].some((e) => e.querySelector("s") && e.textContent.includes("KO 1m") && e.textContent.includes("a late tick changed the bar"))`)
+		p.until("struck through, with the reason", `[...document.querySelectorAll('#alerts-list [data-state="retracted"]')].some((e) => e.querySelector("s") && e.textContent.includes("KO 1m") && e.textContent.includes("the bar has changed"))`)
 	})
 
 	t.Run("and changed", func(t *testing.T) {

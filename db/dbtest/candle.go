@@ -16,6 +16,8 @@ type Tick struct {
 	Price, Size float64
 	Seq         int64
 	Venue       string
+	Side        int16 // 1, -1, or 0: not known
+	Flags       int32
 }
 
 // Interval is one level of candles.
@@ -34,9 +36,19 @@ type Candle struct {
 	Symbol                 string
 	Bucket                 time.Time
 	Open, High, Low, Close float64
-	Volume, Notional       float64
+	Volume                 float64
+	BuyVolume              *float64 // nil: no side is known
+	Notional               float64
 	Trades                 int64
 }
+
+// Bits of Tick.Flags: what a trade does not move.
+const (
+	noOpen = 1 << iota
+	noHighLow
+	noClose
+	noVolume
+)
 
 // BruteForce makes the candles of ticks the plain way, by symbol and bucket. The
 // span must divide a day.
@@ -59,20 +71,54 @@ func BruteForceBy(ticks []Tick, start func(time.Time) time.Time) []Candle {
 		return a.Seq < b.Seq
 	})
 	var out []Candle
-	for _, t := range sorted {
-		bucket := start(t.TS)
-		n := len(out) - 1
-		if n < 0 || out[n].Symbol != t.Symbol || !out[n].Bucket.Equal(bucket) {
-			out = append(out, Candle{Symbol: t.Symbol, Bucket: bucket, Open: t.Price, High: t.Price, Low: t.Price})
-			n++
+	for first := 0; first < len(sorted); {
+		bucket, end := start(sorted[first].TS), first+1
+		for end < len(sorted) && sorted[end].Symbol == sorted[first].Symbol && start(sorted[end].TS).Equal(bucket) {
+			end++
 		}
-		c := &out[n]
-		c.High, c.Low, c.Close = max(c.High, t.Price), min(c.Low, t.Price), t.Price
-		c.Volume += t.Size
-		c.Notional += t.Price * t.Size
-		c.Trades++
+		if c, ok := oneCandle(sorted[first:end]); ok {
+			c.Bucket = bucket
+			out = append(out, c)
+		}
+		first = end
 	}
 	return out
+}
+
+// oneCandle makes the candle of ticks in their order; there is none unless one of
+// them moves the close.
+func oneCandle(ticks []Tick) (c Candle, ok bool) {
+	c = Candle{Symbol: ticks[0].Symbol, High: math.Inf(-1), Low: math.Inf(1)}
+	opened := false
+	for _, t := range ticks {
+		if t.Flags&noOpen == 0 && !opened {
+			c.Open, opened = t.Price, true
+		}
+		if t.Flags&noHighLow == 0 {
+			c.High, c.Low = max(c.High, t.Price), min(c.Low, t.Price)
+		}
+		if t.Flags&noClose == 0 {
+			c.Close, ok = t.Price, true
+		}
+		if t.Flags&noVolume == 0 {
+			c.Volume += t.Size
+			c.Notional += t.Price * t.Size
+			if t.Side != 0 {
+				if c.BuyVolume == nil {
+					c.BuyVolume = new(float64)
+				}
+				if t.Side > 0 {
+					*c.BuyVolume += t.Size
+				}
+			}
+		}
+		c.Trades++
+	}
+	if !opened {
+		c.Open = c.Close
+	}
+	c.High, c.Low = max(c.High, c.Open, c.Close), min(c.Low, c.Open, c.Close)
+	return c, ok
 }
 
 // BarStart is where the bar of an interval begins that holds a time, by the
@@ -115,11 +161,12 @@ func (d *DB) AddInterval(t testing.TB, interval string) {
 	}
 }
 
-// Candles reads all candles of one level, by symbol and bucket.
+// Candles reads all candles of one level, by symbol and bucket, as candles() shows them.
 func (d *DB) Candles(t testing.TB, interval string) []Candle {
 	t.Helper()
 	rows, err := d.Pool.Query(context.Background(), fmt.Sprintf(
-		`SELECT symbol, bucket, open, high, low, close, volume, notional, trades FROM candles_%s ORDER BY symbol COLLATE "C", bucket`, interval))
+		`SELECT symbol, bucket, coalesce(open, close), greatest(high, open, close), least(low, open, close), close, volume, buy_volume, notional, trades
+		 FROM candles_%s WHERE close IS NOT NULL ORDER BY symbol COLLATE "C", bucket`, interval))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +174,7 @@ func (d *DB) Candles(t testing.TB, interval string) []Candle {
 	var out []Candle
 	for rows.Next() {
 		var c Candle
-		if err := rows.Scan(&c.Symbol, &c.Bucket, &c.Open, &c.High, &c.Low, &c.Close, &c.Volume, &c.Notional, &c.Trades); err != nil {
+		if err := rows.Scan(&c.Symbol, &c.Bucket, &c.Open, &c.High, &c.Low, &c.Close, &c.Volume, &c.BuyVolume, &c.Notional, &c.Trades); err != nil {
 			t.Fatal(err)
 		}
 		c.Bucket = c.Bucket.UTC()
@@ -156,7 +203,8 @@ func EqualCandles(t testing.TB, what string, got, want []Candle) {
 // SameCandle compares two candles as EqualCandles does.
 func SameCandle(g, w Candle) bool {
 	return g.Symbol == w.Symbol && g.Bucket.Equal(w.Bucket) && g.Open == w.Open && g.High == w.High && g.Low == w.Low &&
-		g.Close == w.Close && g.Trades == w.Trades && near(g.Volume, w.Volume) && near(g.Notional, w.Notional)
+		g.Close == w.Close && g.Trades == w.Trades && near(g.Volume, w.Volume) && near(g.Notional, w.Notional) &&
+		(g.BuyVolume == nil) == (w.BuyVolume == nil) && (g.BuyVolume == nil || near(*g.BuyVolume, *w.BuyVolume))
 }
 
 func near(a, b float64) bool {

@@ -2,6 +2,7 @@ package dbtest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 	type move struct {
 		seq, least     int64
 		top            int64 // of newest
+		n              int64
 		newest, oldest time.Time
 	}
 	feeds := map[key]*move{}
@@ -38,6 +40,7 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 			feeds[id] = f
 			order = append(order, id)
 		}
+		f.n++
 		f.seq, f.least = max(f.seq, k.Seq), min(f.least, k.Seq)
 		switch {
 		case k.TS.After(f.newest):
@@ -58,25 +61,25 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 	return pgx.BeginFunc(ctx, d.Pool, func(tx pgx.Tx) error {
 		var arrivals db.NoteArrivalsParams
 		var symbols, venues []string
-		var seqs, tops []int64
+		var seqs, tops, counts []int64
 		var newests []time.Time
 		for _, id := range order {
 			f := feeds[id]
 			symbols, venues, seqs, newests = append(symbols, id.symbol), append(venues, id.venue), append(seqs, f.seq), append(newests, f.newest)
-			tops = append(tops, f.top)
+			tops, counts = append(tops, f.top), append(counts, f.n)
 			if !f.oldest.IsZero() {
 				arrivals.Symbols, arrivals.Venues = append(arrivals.Symbols, id.symbol), append(arrivals.Venues, id.venue)
 				arrivals.AfterSeqs, arrivals.LastSeqs = append(arrivals.AfterSeqs, f.least-1), append(arrivals.LastSeqs, f.seq)
 				arrivals.Oldests, arrivals.Newests = append(arrivals.Oldests, f.oldest), append(arrivals.Newests, f.newest)
 			}
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO feed_positions AS p (symbol, venue, last_seq, last_ts, top_seq)
-			SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::timestamptz[]), unnest($5::bigint[])
+		if _, err := tx.Exec(ctx, `INSERT INTO feed_positions AS p (symbol, venue, last_seq, last_ts, top_seq, version)
+			SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::timestamptz[]), unnest($5::bigint[]), unnest($6::bigint[])
 			ON CONFLICT (symbol, venue) DO UPDATE
-			SET last_seq = excluded.last_seq, last_ts = greatest(p.last_ts, excluded.last_ts), version = p.version + 1, updated_at = now(),
+			SET last_seq = excluded.last_seq, last_ts = greatest(p.last_ts, excluded.last_ts), version = p.version + excluded.version, updated_at = now(),
 			    top_seq = CASE WHEN excluded.last_ts > p.last_ts THEN excluded.top_seq
 			                   WHEN excluded.last_ts = p.last_ts THEN greatest(p.top_seq, excluded.top_seq) ELSE p.top_seq END`,
-			symbols, venues, seqs, newests, tops); err != nil {
+			symbols, venues, seqs, newests, tops, counts); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO ingest_offsets AS o (topic, partition, next_offset) VALUES ('dbtest', 0, $1)
@@ -84,10 +87,14 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 			return err
 		}
 		for table, ticks := range map[string][]Tick{"ticks": direct, "late_ticks": late} {
-			if _, err := tx.CopyFrom(ctx, pgx.Identifier{table}, []string{"ts", "symbol", "price", "size", "seq", "venue"},
+			if _, err := tx.CopyFrom(ctx, pgx.Identifier{table}, []string{"ts", "symbol", "price", "size", "seq", "venue", "side", "flags"},
 				pgx.CopyFromSlice(len(ticks), func(i int) ([]any, error) {
 					k := ticks[i]
-					return []any{k.TS, k.Symbol, k.Price, k.Size, k.Seq, k.Venue}, nil
+					side := &k.Side
+					if k.Side == 0 {
+						side = nil
+					}
+					return []any{k.TS, k.Symbol, k.Price, k.Size, k.Seq, k.Venue, side, k.Flags}, nil
 				})); err != nil {
 				return err
 			}
@@ -97,6 +104,38 @@ func (d *DB) TryCommit(ctx context.Context, direct, late []Tick) error {
 		}
 		return db.New(tx).NoteArrivals(ctx, arrivals)
 	})
+}
+
+// Undo does to stored ticks what the job that applies cancels and corrections
+// does: in one transaction they go, what takes their place comes, and that is noted
+// for each of their minutes.
+func (d *DB) Undo(t testing.TB, old, corrected []Tick) {
+	t.Helper()
+	ctx := context.Background()
+	if err := pgx.BeginFunc(ctx, d.Pool, func(tx pgx.Tx) error {
+		for _, k := range old {
+			tag, err := tx.Exec(ctx, "DELETE FROM ticks WHERE venue = $1 AND symbol = $2 AND ts = $3 AND seq = $4 AND price = $5 AND size = $6", k.Venue, k.Symbol, k.TS, k.Seq, k.Price, k.Size)
+			if err != nil {
+				return err
+			}
+			if tag.RowsAffected() != 1 {
+				return fmt.Errorf("%+v: %d rows deleted, want 1", k, tag.RowsAffected())
+			}
+			if _, err := tx.Exec(ctx, "INSERT INTO _hypertick.late_arrivals (symbol, venue, after_seq, last_seq, oldest, newest, undone) VALUES ($1, $2, $3::bigint, $3::bigint + 1, $4, $4, true)",
+				k.Symbol, k.Venue, k.Seq-1, k.TS); err != nil {
+				return err
+			}
+		}
+		for _, k := range corrected {
+			if _, err := tx.Exec(ctx, "INSERT INTO ticks (ts, symbol, price, size, seq, venue, side, flags) VALUES ($1, $2, $3, $4, $5, $6, nullif($7::smallint, 0), $8)",
+				k.TS, k.Symbol, k.Price, k.Size, k.Seq, k.Venue, k.Side, k.Flags); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // NoteRevisions runs the job that lists revised bars.

@@ -50,7 +50,7 @@ func firing() cogPanel {
 }
 
 func found() cogPanel {
-	return rows("Events of the rules", "What the rules found on closed bars, newest first. Retracted: a late tick changed the bar, and the condition does not hold on it.",
+	return rows("Events of the rules", "What the rules found on closed bars, newest first. Retracted: the bar has changed, and the condition does not hold on it.",
 		at(0, 30, 14, 12), ask(table, `
 		SELECT e.bar AS "Bar", e.symbol AS "Symbol", e.severity AS "Severity", e.state AS "State", e.message AS "What", e.revision AS "Revisions"
 		FROM alert.events e

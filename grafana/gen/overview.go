@@ -124,9 +124,9 @@ func changeMap() cogPanel {
 		Description("From open to close of each interval, by symbol: blue rose, orange fell.").
 		Unit(unitFraction).Decimals(2).GridPos(at(0, 29, 24, 17)).Datasource(source).WithTarget(ask(series, `
 		SELECT $__timeGroupAlias(c.bucket,$__interval), c.symbol AS metric,
-		       public.last(c.close, c.bucket) / public.first(c.open, c.bucket) - 1 AS value
+		       public.last(c.close, c.bucket) / nullif(public.first(coalesce(c.open, c.close), c.bucket), 0) - 1 AS value
 		FROM public.candles_5m c
-		WHERE $__timeFilter(c.bucket)
+		WHERE $__timeFilter(c.bucket) AND c.close IS NOT NULL
 		GROUP BY 1, 2
 		ORDER BY 1, 2`)).
 		Interval("5m").MaxDataPoints(48).

@@ -36,19 +36,19 @@ var rules = []rule{
 		summary:     `{{ .Labels.symbol }} moved {{ humanizePercentage .Values.B.Value }} within 15 minutes`,
 		description: `From the first to the last price of the last 15 minutes. Fires from 3 % on.`,
 		sql: `
-		SELECT c.symbol, abs(public.last(c.close, c.bucket) / public.first(c.open, c.bucket) - 1) AS value
+		SELECT c.symbol, abs(public.last(c.close, c.bucket) / nullif(public.first(coalesce(c.open, c.close), c.bucket), 0) - 1) AS value
 		FROM public.candles_1m c
-		WHERE c.bucket > now() - INTERVAL '15 minutes'
+		WHERE c.bucket > now() - INTERVAL '15 minutes' AND c.close IS NOT NULL
 		GROUP BY c.symbol`,
 	},
 	{
 		uid: "rsi-extreme", title: "RSI extreme", group: "market", severity: "info", fires: "outside_range", limits: []float64{20, 80}, hold: "0s", board: uidAlerts, panel: "Furthest RSI now",
 		summary:     `{{ .Labels.symbol }}: RSI {{ printf "%.1f" .Values.B.Value }}`,
-		description: `RSI 14 of bars of 5 minutes, below 20 or above 80.`,
+		description: `RSI 14 of bars of 5 minutes, below 20 or above 80, of prices that move.`,
 		sql: `
 		SELECT l.symbol, l.rsi_14 AS value
 		FROM indicator.latest('5m') l
-		WHERE l.rsi_14 IS NOT NULL AND l.bucket > now() - INTERVAL '30 minutes'`,
+		WHERE l.bucket > now() - INTERVAL '30 minutes' AND (l.rsi_14 > 0 OR l.rsi_14 = 0 AND l.change <> 0)`,
 	},
 	{
 		uid: "return-anomaly", title: "Return anomaly", group: "market", severity: "warning", fires: "gt", limits: []float64{5}, hold: "0s", board: uidAlerts, panel: "Unusual returns",

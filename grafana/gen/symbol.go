@@ -51,7 +51,7 @@ func lastPrice() cogPanel {
 func today() cogPanel {
 	return figures("Today, UTC", "The UTC day so far. Change is since the close of the day before; VWAP is over every trade of the day.",
 		unitNumber, at(5, 0, 19, 4), ask(table, `
-		SELECT d.close / lag(d.close) OVER (ORDER BY d.bucket) - 1 AS "Change",
+		SELECT d.close / nullif(lag(d.close) OVER (ORDER BY d.bucket), 0) - 1 AS "Change",
 		       d.open AS "Open", d.high AS "High", d.low AS "Low", d.notional / nullif(d.volume, 0) AS "VWAP",
 		       d.volume AS "Volume", d.trades AS "Trades",
 		       (SELECT extract(epoch FROM now() - max(p.last_ts))::float8 FROM public.feed_positions p WHERE p.symbol = ${symbol:sqlstring}) AS "Last trade"

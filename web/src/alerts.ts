@@ -164,7 +164,7 @@ export class Alerts {
         h("span", { class: "what" }, h("b", {}, head), " ", h("i", {}, e.rule)),
         h("span", { class: "when" }, when),
         h("span", { class: "state" }, e.state),
-        h("span", { class: "text" }, retracted ? h("s", {}, body) : body, retracted ? " a late tick changed the bar" : e.revision > 0 ? " (revised after a late tick)" : ""));
+        h("span", { class: "text" }, retracted ? h("s", {}, body) : body, retracted ? " the bar has changed" : e.revision > 0 ? " (revised: the bar has changed)" : ""));
     }
     if (e.symbol === this.symbol) line.el.setAttribute("aria-current", "true");
     else line.el.removeAttribute("aria-current");

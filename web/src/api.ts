@@ -27,6 +27,7 @@ export interface Candle {
   low: number;
   close: number;
   volume: number;
+  buy_volume: number | null;
   vwap: number | null;
   trades: number;
 }
@@ -60,13 +61,19 @@ export interface Tick {
   ts: string;
   price: number;
   size: number;
+  // What the trade does not move: 1 open, 2 high and low, 4 close, 8 volume.
+  flags: number;
 }
 
-export interface LiveCandle extends Candle {
+interface Of {
   symbol: string;
   interval: string;
-  state: "forming" | "closed" | "revised";
 }
+
+export type LiveCandle =
+  | (Of & Candle & { state: "forming" | "closed" | "revised" })
+  // The bar is gone: its ticks were cancelled.
+  | (Of & { bucket: string; state: "removed" });
 
 export interface Status {
   time: string;

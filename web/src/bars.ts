@@ -10,13 +10,14 @@ export interface Bar {
   low: number;
   close: number;
   volume: number;
+  buyVolume: number | null;
   vwap: number | null;
   trades: number;
 }
 
 export function bar(c: Candle): Bar {
-  const { open, high, low, close, volume, vwap, trades } = c;
-  return { time: Date.parse(c.bucket) / 1000, open, high, low, close, volume, vwap, trades };
+  const { open, high, low, close, volume, buy_volume, vwap, trades } = c;
+  return { time: Date.parse(c.bucket) / 1000, open, high, low, close, volume, buyVolume: buy_volume, vwap, trades };
 }
 
 // at is the index of the bar of that time, or else where it would go, negated
@@ -42,6 +43,13 @@ export function put(bars: Bar[], b: Bar): "last" | "older" {
   return bars[bars.length - 1] === b ? "last" : "older";
 }
 
+// remove takes the bar of that time out and reports whether there was one.
+export function remove(bars: Bar[], time: number): boolean {
+  const i = at(bars, time);
+  if (i >= 0) bars.splice(i, 1);
+  return i >= 0;
+}
+
 // merge joins two lists that are in order; where both have a time, more wins.
 export function merge(bars: readonly Bar[], more: readonly Bar[]): Bar[] {
   if (bars.length === 0) return [...more];
@@ -59,6 +67,6 @@ export function merge(bars: readonly Bar[], more: readonly Bar[]): Bar[] {
 export function trade(last: Bar | undefined, width: Width, ts: number, price: number): Bar | null {
   const time = start(width, ts);
   if (!last || time < last.time) return null;
-  if (time > last.time) return { time, open: price, high: price, low: price, close: price, volume: 0, vwap: null, trades: 0 };
+  if (time > last.time) return { time, open: price, high: price, low: price, close: price, volume: 0, buyVolume: null, vwap: null, trades: 0 };
   return { ...last, close: price, high: Math.max(last.high, price), low: Math.min(last.low, price) };
 }

@@ -7,7 +7,7 @@ import {
 } from "lightweight-charts";
 
 import { aborted, candles, message, type AlertEvent, type Candle, type Indicator, type LiveCandle, type Tick } from "./api";
-import { at, bar, merge, put, trade, type Bar } from "./bars";
+import { at, bar, merge, put, remove, trade, type Bar } from "./bars";
 import { frame, later } from "./dom";
 import { clock, decimals, fixed } from "./format";
 import { add, parse, same, typical, type Width } from "./interval";
@@ -239,6 +239,8 @@ export class ChartView {
     if (t.symbol !== this.view.symbol || this.newer || this.paging) return;
     const ts = Date.parse(t.ts) / 1000;
     if (ts < this.lastTick) return;
+    // One that does not move every price waits for the server's bar.
+    if ((t.flags & 7) !== 0) return;
     const b = trade(this.bars.at(-1), this.width, ts, t.price);
     if (!b) return;
     this.lastTick = ts;
@@ -247,8 +249,13 @@ export class ChartView {
 
   candle(c: LiveCandle): void {
     if (c.symbol !== this.view.symbol || !same(c.interval, this.view.interval) || this.newer || this.bars.length === 0) return;
+    const time = Date.parse(c.bucket) / 1000;
+    if (time < this.bars[0]!.time) return;
+    if (c.state === "removed") {
+      this.removed(time);
+      return;
+    }
     const b = bar(c);
-    if (b.time < this.bars[0]!.time) return;
     this.accept(b);
     if (c.state === "forming") this.soon();
     else this.renew(b.time);
@@ -276,6 +283,17 @@ export class ChartView {
     this.price.update(point, where === "older");
     this.volume.update(this.volumeBar(b), where === "older");
     this.tell();
+  }
+
+  // removed takes a bar from the chart. Its series can only be set as a whole.
+  private removed(time: number): void {
+    if (!remove(this.bars, time)) return;
+    if (this.bars.length === 0) {
+      void this.load();
+      return;
+    }
+    if (!this.paging) this.draw();
+    this.renew(this.bars[Math.max(0, -at(this.bars, time) - 2)]!.time);
   }
 
   // soon refreshes the values at the forming bar, not with each of its ticks.

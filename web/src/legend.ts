@@ -33,7 +33,7 @@ export class Legend {
     };
     this.bar = h("div", { class: "ohlc" },
       field("time", ""), field("open", "O"), field("high", "H"), field("low", "L"), field("close", "C"),
-      field("change", ""), field("volume", "Vol"), field("vwap", "VWAP"), field("trades", "Trades"));
+      field("change", ""), field("volume", "Vol"), field("buys", "Buys"), field("vwap", "VWAP"), field("trades", "Trades"));
   }
 
   private pane(i: number): HTMLElement {
@@ -96,6 +96,7 @@ export class Legend {
     const base = before?.close ?? b.open;
     set("change", base ? `${b.close >= base ? "+" : ""}${fixed(b.close - base, digits)} (${percent(b.close / base - 1)})` : "");
     set("volume", exact(b.volume));
+    set("buys", b.buyVolume === null || b.volume === 0 ? "–" : `${exact(b.buyVolume)} (${fixed((100 * b.buyVolume) / b.volume, 0)}%)`);
     set("vwap", b.vwap === null ? "–" : fixed(b.vwap, Math.min(digits + 2, 8)));
     set("trades", exact(b.trades));
     this.bar.classList.toggle("up", b.close > base);

@@ -21,7 +21,8 @@ export function terms(r: AlertRule): string {
   const series = (indicator: string | null, params: AlertRule["params"], name: string | null) => {
     if (indicator === null) return "";
     if (indicator === "sma" && params["period"] === 1) return "close";
-    const given = Object.values(params).join(", ");
+    const plain = ["period", "fast", "slow", "signal", "deviations"];
+    const given = Object.entries(params).map(([k, v]) => (plain.includes(k) ? v : `${k} ${v}`)).join(", ");
     return [indicator.replaceAll("_", " ") + (given ? ` (${given})` : ""), name === indicator ? "" : name?.replaceAll("_", " ")].filter(Boolean).join(" ");
   };
   const than = r.against_indicator !== null

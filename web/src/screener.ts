@@ -248,7 +248,7 @@ export class Screener {
   }
 
   tick(t: Tick): void {
-    if (!this.active || !this.lines.has(t.symbol)) return;
+    if (!this.active || !this.lines.has(t.symbol) || (t.flags & 4) !== 0) return;
     this.live.set(t.symbol, { ts: Date.parse(t.ts) / 1000, price: t.price });
     this.ticked.add(t.symbol);
     this.flush();

@@ -36,8 +36,9 @@ export class Study {
   ) {}
 
   get label(): string {
+    // A default of 0 says that something is left out.
     const params = this.def.parameters.map((p) => this.shown.params[p.name] ?? (p.default === null || p.default === undefined ? "" : String(p.default)));
-    return [this.def.name.replaceAll("_", " ").toUpperCase(), ...params].join(" ");
+    return [this.def.name.replaceAll("_", " ").toUpperCase(), ...params.filter((p) => p !== "0")].join(" ");
   }
 
   // pane is where its lines off the prices are.

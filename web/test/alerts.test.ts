@@ -38,7 +38,7 @@ test("alerts on the bars they lie in", async () => {
   expect(marks.alert(event(3, 11, { severity: "critical", change_id: 9 }))).toBe(true);
   expect(marks.alert(event(3, 11, { change_id: 8 }))).toBe(false);
   expect(marks.alert(event(4, 10, { symbol: "B", change_id: 10 }))).toBe(false);
-  const bars = [0, 5, 10].map((m) => ({ time: m * 60, open: 1, high: 1, low: 1, close: 1, volume: 1, vwap: 1, trades: 1 }));
+  const bars = [0, 5, 10].map((m) => ({ time: m * 60, open: 1, high: 1, low: 1, close: 1, volume: 1, buyVolume: null, vwap: 1, trades: 1 }));
   const drawn = () => marks.all(bars, theme).map((m) => [m.time, m.color, m.text]);
   expect(drawn()).toEqual([[0, "blue", "!"], [600, "red", "!2"]]);
   expect(marks.say(600)).toBe("alert: x");

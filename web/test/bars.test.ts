@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 
-import { at, merge, put, trade, type Bar } from "../src/bars";
+import { at, bar as read, merge, put, remove, trade, type Bar } from "../src/bars";
 import { parse } from "../src/interval";
 
-const bar = (time: number, close = 1): Bar => ({ time, open: 1, high: Math.max(1, close), low: Math.min(1, close), close, volume: 1, vwap: 1, trades: 1 });
+const bar = (time: number, close = 1): Bar => ({ time, open: 1, high: Math.max(1, close), low: Math.min(1, close), close, volume: 1, buyVolume: null, vwap: 1, trades: 1 });
 
 test("put keeps the order and reports whether the bar is the newest", () => {
   const bars: Bar[] = [];
@@ -15,6 +15,19 @@ test("put keeps the order and reports whether the bar is the newest", () => {
   expect(bars.map((b) => [b.time, b.close])).toEqual([[60, 3], [120, 1], [180, 2]]);
   expect(at(bars, 120)).toBe(1);
   expect(at(bars, 130)).toBe(-3);
+});
+
+test("remove takes a bar out, and only one that is there", () => {
+  const bars = [bar(60), bar(120), bar(180)];
+  expect(remove(bars, 120)).toBe(true);
+  expect(remove(bars, 120)).toBe(false);
+  expect(bars.map((b) => b.time)).toEqual([60, 180]);
+});
+
+test("a bar keeps who bought, and that it is not known", () => {
+  const c = { bucket: "2026-11-24T15:30:00Z", open: 1, high: 2, low: 1, close: 2, volume: 10, buy_volume: 4, vwap: 1.5, trades: 3 };
+  expect(read(c)).toEqual({ time: Date.UTC(2026, 10, 24, 15, 30) / 1000, open: 1, high: 2, low: 1, close: 2, volume: 10, buyVolume: 4, vwap: 1.5, trades: 3 });
+  expect(read({ ...c, buy_volume: null }).buyVolume).toBeNull();
 });
 
 test("merge joins pages; where they overlap the later answer wins", () => {

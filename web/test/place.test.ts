@@ -11,7 +11,7 @@ function walk(start: number, step: number, n = 400): Bar[] {
   return Array.from({ length: n }, (_, i) => {
     const open = close;
     close += random() * step;
-    return { time: i * 60, open, close, high: Math.max(open, close) + step / 4, low: Math.min(open, close) - step / 4, volume: 1, vwap: close, trades: 1 };
+    return { time: i * 60, open, close, high: Math.max(open, close) + step / 4, low: Math.min(open, close) - step / 4, volume: 1, buyVolume: null, vwap: close, trades: 1 };
   });
 }
 
