@@ -160,25 +160,25 @@ func TestOddSymbols(t *testing.T) {
 			at = at.Add(3 * time.Minute)
 			l.tick(at, dbtest.OddSymbols...)
 			l.tick(at.Add(70*time.Second), dbtest.OddSymbols[0])
-			got := map[string]string{}
-			for len(got) < len(dbtest.OddSymbols) {
-				e := l.until(s, "a tick, with those of "+fmt.Sprint(slices.Collect(maps.Keys(got))), has("tick", ""))
-				got[decodeText[struct{ Symbol string }](t, e.data).Symbol] = e.id
-			}
-			for _, symbol := range dbtest.OddSymbols {
-				if got[symbol] == "" {
-					t.Errorf("%s: no tick of %q", how, symbol)
-				}
-			}
-			// Its ids go into a header, where a browser takes ASCII alone.
-			closed := map[string]string{}
+			got, closed := map[string]string{}, map[string]string{}
 			last := ""
-			for len(closed) < len(dbtest.OddSymbols) {
-				e := l.until(s, "a close", has("candle", `"closed"`))
-				closed[decodeText[struct{ Symbol string }](t, e.data).Symbol] = e.id
-				last = e.id
+			for len(got) < len(dbtest.OddSymbols) || len(closed) < len(dbtest.OddSymbols) {
+				e := l.until(s, fmt.Sprintf("a tick or close beside those of %q and %q", slices.Collect(maps.Keys(got)), slices.Collect(maps.Keys(closed))),
+					func(e sse) bool { return e.event == "tick" || has("candle", `"closed"`)(e) })
+				symbol := decodeText[struct{ Symbol string }](t, e.data).Symbol
+				if e.event == "tick" {
+					got[symbol] = e.id
+				} else {
+					closed[symbol], last = e.id, e.id
+				}
+				// Ids go into a header, where a browser takes ASCII alone.
 				if strings.ContainsFunc(e.id, func(r rune) bool { return r <= ' ' || r > '~' }) {
 					t.Errorf("id %q is not printable ASCII", e.id)
+				}
+			}
+			for _, symbol := range dbtest.OddSymbols {
+				if got[symbol] == "" || closed[symbol] == "" {
+					t.Errorf("%s: no tick or no close of %q", how, symbol)
 				}
 			}
 			// After the close of a symbol those of the symbols above it are sent again, and no reset.
