@@ -466,6 +466,8 @@ COMMENT ON COLUMN trade_conditions.code IS 'The code, as in the conditions of a 
 COMMENT ON COLUMN trade_conditions.flags IS 'Sum of trade_flags.flag. Those of several conditions are added together.';
 COMMENT ON COLUMN trade_conditions.title IS 'What the condition is called.';
 GRANT SELECT ON trade_conditions TO hypertick_reader, hypertick_writer;
+INSERT INTO trade_conditions (code, flags, title) VALUES
+    ('bar', 256, 'Part of a bar from a file of bars');
 
 -- The rules of the US tapes for the consolidated market, as published: Consolidated
 -- Tape Association, CTS Output Specification, and UTP Plan, UTP Data Feed Services
@@ -7115,7 +7117,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('b72231bf53bfbe8f891afc3bb0b78e7b71d46ffd1ef0b1d536966e16afe8b8d1');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('8482bb0a4deda9b5361dfacfe366a62ef32d32089c4008e0bb39faaeccd9ce4e');
 
 -- +goose Down
 -- +goose StatementBegin
