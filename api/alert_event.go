@@ -66,7 +66,7 @@ type AlertEventHistory struct {
 // AlertEventFilters say which events.
 type AlertEventFilters struct {
 	Rule     string   `query:"rule" maxLength:"63" pattern:"^[a-z0-9][a-z0-9-]*$" doc:"Only of this rule: its number or its name. A rule that is gone is found by what it was." example:"volume-spike"`
-	Symbol   []string `query:"symbol" maxItems:"200" doc:"Only of these symbols, separated by commas." example:"AAPL,MSFT"`
+	Symbol   []string `query:"symbol,explode" doc:"Only of these symbols, separated by commas; may be given several times, for up to 200. Without it, or with *: all. Write a comma in a symbol as \\, and a backslash as \\\\." example:"[\"AAPL,MSFT\"]"`
 	Severity []string `query:"severity" enum:"info,warning,critical" doc:"Only of these severities, separated by commas." example:"warning,critical"`
 	State    []string `query:"state" enum:"firing,resolved,retracted" doc:"Only in these states, separated by commas." example:"firing"`
 }
@@ -156,6 +156,12 @@ func (in *alertEventsInput) query() (span, AlertEventFilters, error) {
 		sp.to = &in.To.Time
 	}
 	filters := in.AlertEventFilters
+	var err error
+	if everySymbol(filters.Symbol) {
+		filters.Symbol = nil
+	} else if filters.Symbol, err = symbolList("query.symbol", filters.Symbol, validPart, "want 1 to 100 bytes of printable text"); err != nil {
+		return sp, filters, err
+	}
 	if in.Cursor != "" {
 		refuse := func(message string) (span, AlertEventFilters, error) {
 			return sp, filters, invalid("query.cursor", message, in.Cursor)
@@ -224,8 +230,8 @@ func filtersOf(list []string) (AlertEventFilters, error) {
 func (f *AlertEventFilters) params() (db.AlertEventsParams, error) {
 	arg := db.AlertEventsParams{Symbols: f.Symbol, Severities: f.Severity, States: f.State}
 	for _, v := range f.Symbol {
-		if v == "" || len(v) > 100 || !printable(v) {
-			return arg, invalid("query.symbol", "want 1 to 100 bytes of printable text", v)
+		if !validPart(v) { // only a made-up cursor can bring it
+			return arg, invalid("query.cursor", errCursor.Error(), v)
 		}
 	}
 	for _, v := range slices.Concat(f.Severity, f.State, []string{f.Rule}) {
@@ -240,6 +246,9 @@ func (f *AlertEventFilters) params() (db.AlertEventsParams, error) {
 	}
 	return arg, nil
 }
+
+// validPart reports whether s can be the symbol of an event, or else the part of the pipeline.
+func validPart(s string) bool { return s != "" && len(s) <= 100 && printable(s) }
 
 func (s *Server) alertEvent(ctx context.Context, in *alertEventInput) (*alertEventOutput, error) {
 	r, err := s.queries.AlertEvent(ctx, in.ID)

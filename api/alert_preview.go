@@ -26,7 +26,7 @@ const (
 type AlertTest struct {
 	From    time.Time  `json:"from" doc:"Bars from this time on." example:"2026-11-24T00:00:00Z"`
 	To      *time.Time `json:"to,omitempty" nullable:"true" doc:"Bars before this time; by default, all that have closed. Between the two there may be 5000 bars." example:"2026-11-25T00:00:00Z"`
-	Symbols []string   `json:"symbols,omitempty" nullable:"true" minItems:"1" maxItems:"100" doc:"Of the rule's symbols these, or those that match a pattern with * and ?; by default all. At most 100 symbols are looked at." example:"[\"AAPL\"]"`
+	Symbols []string   `json:"symbols,omitempty" nullable:"true" minItems:"1" maxItems:"100" doc:"Of the rule's symbols these, or those that match a pattern with * and ? (a backslash takes their meaning off); by default all. At most 100 symbols are looked at." example:"[\"AAPL\"]"`
 }
 
 // AlertTestResult is what a rule would have found.
@@ -80,8 +80,8 @@ func (s *Server) testAlertRule(ctx context.Context, in *alertTestInput) (*alertT
 		arg.Symbols = []string{"*"}
 	}
 	for _, v := range arg.Symbols {
-		if v == "" || len(v) > 100 || !printable(v) {
-			return nil, invalid("body.symbols", "want 1 to 100 bytes of printable text in each", v)
+		if v == "" || len(v) > 200 || !printable(v) {
+			return nil, invalid("body.symbols", "want 1 to 200 bytes of printable text in each", v)
 		}
 	}
 	bars, err := interval.Parse(*rule.Interval)

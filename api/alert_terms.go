@@ -86,7 +86,7 @@ func clearable[T any](f Field[T], to **T) {
 // database judges them together.
 type AlertTerms struct {
 	Description      Field[string]   `json:"description,omitzero" nullable:"true" maxLength:"1000" doc:"What it is for; null is the same as empty." example:"Four times the usual volume."`
-	Symbols          Field[[]string] `json:"symbols,omitzero" nullable:"true" minItems:"1" maxItems:"1000" doc:"Symbols, or patterns with * (any text) and ? (any one character); null, and by default, all. Where the condition is fails: parts of the pipeline." example:"[\"AAPL\",\"BTC-*\"]"`
+	Symbols          Field[[]string] `json:"symbols,omitzero" nullable:"true" minItems:"1" maxItems:"1000" doc:"Symbols, or patterns with * (any text) and ? (any one character), whose meaning a backslash takes off; null, and by default, all. Where the condition is fails: parts of the pipeline." example:"[\"AAPL\",\"BTC-*\"]"`
 	Interval         IntervalField   `json:"interval,omitzero" nullable:"true" doc:"Interval of the bars: one of /v1/intervals, or any number of s, m, h, d, w, mo or y such as 90m. Needed unless the condition is fails." example:"1m"`
 	Indicator        Field[string]   `json:"indicator,omitzero" nullable:"true" maxLength:"63" doc:"Name in /v1/indicators; sma with period 1 is the close. Needed unless the condition is fails. Another indicator than before begins with its default parameters and series." example:"volume_spike"`
 	Params           ParamsField     `json:"params,omitzero" nullable:"true" maxProperties:"50" doc:"Parameters of the indicator by name; those left out have their defaults." example:"{\"period\":20}"`

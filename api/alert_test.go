@@ -181,7 +181,7 @@ func TestAlertRefusals(t *testing.T) {
 		{`{"condition":"near"}`, 422, "body.condition", ""},
 		{`{"condition":null}`, 422, "body.condition", ""},
 		{`{"symbols":[]}`, 422, "body.symbols", ""},
-		{`{"symbols":[""]}`, 422, "body.symbols", "want 1 to 100 characters"},
+		{`{"symbols":[""]}`, 422, "body.symbols", "want 1 to 200 characters"},
 		{`{"symbols":["A\u0000"]}`, 422, "body.symbols", "want printable text"},
 		{`{"symbols":"AAPL"}`, 422, "body.symbols", ""},
 		{`{"interval":"2x"}`, 422, "body.interval", "want one of 1s, 5s"},

@@ -148,7 +148,7 @@ func New(cfg Config) (*Server, error) {
 	s.app = fiber.New(fiber.Config{
 		AppName: "hypertick", DisableStartupMessage: true,
 		// Values outlive their request: huma hands them to handlers, handlers to pgx.
-		Immutable: true, UnescapePath: true, CaseSensitive: true, StrictRouting: true,
+		Immutable: true, CaseSensitive: true, StrictRouting: true,
 		ReadTimeout: cfg.ReadTimeout, IdleTimeout: cfg.IdleTimeout, // see paced for writes
 		ReadBufferSize: maxHeaderBytes, BodyLimit: maxBodyBytes,
 		ErrorHandler: s.early,
@@ -159,6 +159,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.api = humafiber.New(s.app, s.config())
+	s.api.UseMiddleware(unescapePath)
 	s.registerOpenAPI()
 	s.registerHealth()
 	s.registerPipeline()

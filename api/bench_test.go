@@ -143,7 +143,7 @@ type scanOutput struct{ Body page[Candle] }
 
 // scanCandles is the peer: the rows as sqlc's structs, the answer by huma.
 func (s *Server) scanCandles(ctx context.Context, in *scanInput) (*scanOutput, error) {
-	rows, err := s.queries.Candles(ctx, db.CandlesParams{Symbol: in.Symbol, Bar: string(in.Interval), Warmup: int32(in.Limit) + 1, MaxBars: new(int64)})
+	rows, err := s.queries.Candles(ctx, db.CandlesParams{Symbol: string(in.Symbol), Bar: string(in.Interval), Warmup: int32(in.Limit) + 1, MaxBars: new(int64)})
 	if err != nil {
 		return nil, err
 	}

@@ -56,13 +56,13 @@ func (s *Server) candles(ctx context.Context, in *candlesInput) (*reply, error) 
 		return nil, err
 	}
 	bar := string(in.Interval)
-	sp, err := in.span(kindCandles, in.Symbol, bar)
+	sp, err := in.span(kindCandles, string(in.Symbol), bar)
 	if err != nil {
 		return nil, err
 	}
 	w := sp.bars(in.Limit)
 	rows, err := s.queries.CandleRows(ctx, db.CandlesParams{
-		Symbol: in.Symbol, Bar: bar, FromTime: w.from, ToTime: w.to, Warmup: w.warmup, MaxBars: w.max,
+		Symbol: string(in.Symbol), Bar: bar, FromTime: w.from, ToTime: w.to, Warmup: w.warmup, MaxBars: w.max,
 	})
 	t := newTable(candleColumns, in.Limit+1)
 	if err == nil {
@@ -72,11 +72,11 @@ func (s *Server) candles(ctx context.Context, in *candlesInput) (*reply, error) 
 		return nil, s.failed(ctx, "read candles", err)
 	}
 	if t.rows() == 0 {
-		if err := s.knowSymbol(ctx, in.Symbol); err != nil {
+		if err := s.knowSymbol(ctx, string(in.Symbol)); err != nil {
 			return nil, err
 		}
 	}
-	next, closed := sp.cut(t, in.Limit, width, cursor{Kind: kindCandles, Symbol: in.Symbol, Interval: bar})
+	next, closed := sp.cut(t, in.Limit, width, cursor{Kind: kindCandles, Symbol: string(in.Symbol), Interval: bar})
 	return s.reply(ctx, &in.Conditions, t, in.link("candles", bar, in.Limit), next, closed)
 }
 

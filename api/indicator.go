@@ -55,7 +55,7 @@ func (in *indicatorInput) Resolve(ctx huma.Context) []error {
 			in.repeated = k
 		}
 	}
-	return nil
+	return in.Symbol.Resolve(ctx, nil) // huma does not look into what resolves itself
 }
 
 func (s *Server) registerIndicator() {
@@ -84,8 +84,8 @@ func (s *Server) indicatorValues(ctx context.Context, in *indicatorInput) (*repl
 	if err != nil {
 		return nil, err
 	}
-	c := cursor{Kind: kindIndicators, Symbol: in.Symbol, Interval: string(in.Interval), Name: in.Name}
-	sp, err := in.span(kindIndicators, in.Symbol, c.Interval)
+	c := cursor{Kind: kindIndicators, Symbol: string(in.Symbol), Interval: string(in.Interval), Name: in.Name}
+	sp, err := in.span(kindIndicators, string(in.Symbol), c.Interval)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (s *Server) indicatorValues(ctx context.Context, in *indicatorInput) (*repl
 	}
 	w := sp.bars(in.Limit)
 	rows, err := s.queries.IndicatorRows(ctx, db.IndicatorValuesParams{
-		Symbol: in.Symbol, Bar: c.Interval, FromTime: w.from, ToTime: w.to, Warmup: w.warmup, MaxBars: w.max,
+		Symbol: string(in.Symbol), Bar: c.Interval, FromTime: w.from, ToTime: w.to, Warmup: w.warmup, MaxBars: w.max,
 		Name: in.Name, Params: params,
 	})
 	columns := []column{{"bucket", kindTime}}
@@ -121,7 +121,7 @@ func (s *Server) indicatorValues(ctx context.Context, in *indicatorInput) (*repl
 		return nil, s.refused(ctx, &known, c.Params, err)
 	}
 	if t.rows() == 0 {
-		if err := s.knowSymbol(ctx, in.Symbol); err != nil {
+		if err := s.knowSymbol(ctx, string(in.Symbol)); err != nil {
 			return nil, err
 		}
 	}

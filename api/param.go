@@ -2,19 +2,12 @@ package api
 
 import (
 	"errors"
-	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// SymbolPath is the symbol of a path. Exported, as is RangeQuery, because huma
-// finds parameters of embedded structs only then. Its pattern is the contract of ticks.
-type SymbolPath struct {
-	Symbol string `path:"symbol" minLength:"1" maxLength:"32" pattern:"^[A-Z0-9._:-]+$" doc:"Symbol, of A-Z 0-9 . _ : -" example:"AAPL"`
-}
-
-// RangeQuery asks for a page of a time range.
+// RangeQuery asks for a page of a time range. Exported as SymbolPath is.
 type RangeQuery struct {
 	From   Time   `query:"from" doc:"Start, inclusive. With it, pages go forward in time; without it, the newest rows come first, and each next page lies before the last. RFC 3339; write the + of an offset as %2B." example:"2026-11-24T09:30:00Z"`
 	To     Time   `query:"to" doc:"End, exclusive. Without it, there is none." example:"2026-11-24T16:00:00Z"`
@@ -113,16 +106,6 @@ func (s *span) next(c cursor, at position) string {
 		c.To = ptr(s.to.UnixMicro())
 	}
 	return c.String()
-}
-
-// link is the address of the next page of a resource of the symbol, but for
-// the cursor.
-func (p *SymbolPath) link(resource, interval string, limit int) string {
-	q := "?"
-	if interval != "" {
-		q += "interval=" + interval + "&"
-	}
-	return "/v1/symbols/" + p.Symbol + "/" + resource + q + "limit=" + strconv.Itoa(limit) + "&"
 }
 
 // sameBound reports whether a bound equals the cursor's, or is not given.

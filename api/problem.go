@@ -60,11 +60,6 @@ func invalid(location, message string, value any) *Problem {
 		&huma.ErrorDetail{Location: location, Message: message, Value: value})
 }
 
-func unknownSymbol(symbol string) *Problem {
-	return problem(http.StatusNotFound, "There is no symbol "+symbol+"; /v1/symbols lists those there are.",
-		&huma.ErrorDetail{Location: "path.symbol", Message: "unknown symbol", Value: symbol})
-}
-
 // asProblem makes a problem of what Fiber reports.
 func asProblem(err error) *Problem {
 	var p *Problem

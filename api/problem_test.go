@@ -45,8 +45,8 @@ func testErrors(t *testing.T, c *client) {
 		{"/v1/symbols/NOPE/ticks", 404, "path.symbol"},
 		{"/v1/symbols/NOPE/candles", 404, "path.symbol"},
 		{"/v1/symbols/NOPE/candles?from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z", 404, "path.symbol"},
-		{"/v1/symbols/aapl/ticks", 422, "path.symbol"},
-		{"/v1/symbols/" + strings.Repeat("A", 33) + "/ticks", 422, "path.symbol"},
+		{"/v1/symbols/aapl/ticks", 404, "path.symbol"},
+		{"/v1/symbols/" + strings.Repeat("A", 65) + "/ticks", 422, "path.symbol"},
 		{"/v1/symbols/A%00B/ticks", 422, "path.symbol"},
 		{"/v1/symbols/AAPL/ticks?limit=0", 422, "query.limit"},
 		{"/v1/symbols/AAPL/ticks?limit=5001", 422, "query.limit"},
@@ -54,7 +54,7 @@ func testErrors(t *testing.T, c *client) {
 		{"/v1/symbols/AAPL/ticks?limit=99999999999999999999", 422, "query.limit"},
 		{"/v1/symbols/AAPL/ticks?limit=ten", 422, "query.limit"},
 		{"/v1/symbols?limit=5001", 422, "query.limit"},
-		{"/v1/symbols?q=" + strings.Repeat("A", 33), 422, "query.q"},
+		{"/v1/symbols?q=" + strings.Repeat("A", 65), 422, "query.q"},
 		{"/v1/symbols/AAPL/ticks?from=yesterday", 422, "query.from"},
 		{"/v1/symbols/AAPL/ticks?to=2026-13-01T00:00:00Z", 422, "query.to"},
 		{"/v1/symbols/AAPL/ticks?to=infinity", 422, "query.to"},
@@ -79,7 +79,8 @@ func testErrors(t *testing.T, c *client) {
 		{"/v1/symbols/AAPL/ticks?cursor=" + backwards, 422, "query.from"},
 		{"/nope", 404, ""},
 		{"/v1/symbols/", 404, ""},
-		{"/v1/symbols/A%2FB/ticks", 404, ""},
+		{"/v1/symbols/A%2FB/ticks", 404, "path.symbol"},
+		{"/v1/symbols/A/B/ticks", 404, ""},
 		{"/v1/symbols?q=%zz", 400, ""},
 	} {
 		// net/http would repair some of these paths.
@@ -97,7 +98,7 @@ func testErrors(t *testing.T, c *client) {
 	for _, s := range []string{"'; DROP TABLE ticks; --", "1' OR '1'='1", `"`, `\`, "$1", "%", "_%", "(SELECT 1)", "AAPL'--", "\u202e", "A A"} {
 		e := url.QueryEscape(s)
 		for _, path := range []string{
-			"/v1/symbols/" + url.PathEscape(s) + "/ticks", "/v1/symbols/" + url.PathEscape(s) + "/candles", "/v1/symbols?q=" + e, "/v1/symbols?cursor=" + e,
+			"/v1/symbols/" + url.PathEscape(s) + "/ticks", "/v1/symbols/" + url.PathEscape(s) + "/candles", "/v1/symbols?cursor=" + e,
 			"/v1/symbols?limit=" + e, "/v1/symbols/AAPL/ticks?from=" + e, "/v1/symbols/AAPL/ticks?to=" + e, "/v1/symbols/AAPL/ticks?cursor=" + e,
 			"/v1/symbols/AAPL/candles?interval=" + e, "/v1/symbols/AAPL/candles?" + e + "=1",
 		} {
@@ -106,6 +107,11 @@ func testErrors(t *testing.T, c *client) {
 			if a.status != 404 && a.status != 422 {
 				t.Errorf("%s: status %d: %s", path, a.status, a.body)
 			}
+		}
+	}
+	for _, s := range []string{"'; DROP TABLE ticks; --", "1' OR '1'='1", `\\`, "$1", "_%", "(SELECT 1)", "\u202e"} {
+		if a := c.raw(http.MethodGet, "/v1/symbols?q="+url.QueryEscape(s)); a.status != 200 || string(a.body) != "{\"data\":[]}\n" {
+			t.Errorf("a search for %s: %d %s", s, a.status, a.body)
 		}
 	}
 	if strings.Contains(c.log.String(), `"level":"ERROR"`) {

@@ -59,16 +59,16 @@ func (s *Server) snapshot(ctx context.Context, in *snapshotInput) (*reply, error
 	if err != nil {
 		return nil, err
 	}
-	raw, err := s.queries.Snapshot(ctx, db.SnapshotParams{Symbol: in.Symbol, Bar: string(in.Interval)})
+	raw, err := s.queries.Snapshot(ctx, db.SnapshotParams{Symbol: string(in.Symbol), Bar: string(in.Interval)})
 	if err != nil {
 		return nil, s.failed(ctx, "read snapshot", err)
 	}
-	snap := Snapshot{Symbol: in.Symbol}
+	snap := Snapshot{Symbol: string(in.Symbol)}
 	if err := json.Unmarshal(raw, &snap); err != nil {
 		return nil, s.failed(ctx, "read snapshot", err)
 	}
 	if snap.Candle == nil {
-		if err := s.knowSymbol(ctx, in.Symbol); err != nil {
+		if err := s.knowSymbol(ctx, string(in.Symbol)); err != nil {
 			return nil, err
 		}
 	}

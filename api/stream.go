@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/hypertick/hypertick/feed"
 	"github.com/hypertick/hypertick/stream"
 )
 
@@ -27,11 +27,11 @@ const (
 var kinds = map[string]stream.Kind{"tick": stream.Ticks, "candle": stream.Candles, "alert": stream.Alerts, "status": stream.Status}
 
 type streamInput struct {
-	Symbols  []string       `query:"symbols" maxItems:"200" doc:"Symbols, separated by commas. Without it, or with *: all." example:"AAPL,MSFT"`
+	Symbols  []string       `query:"symbols,explode" doc:"Symbols, separated by commas; may be given several times, for up to 200 symbols. Write a comma in a symbol as \\, and a backslash as \\\\. Without it, or with *: all." example:"[\"AAPL,MSFT\"]"`
 	Interval []IntervalName `query:"interval" maxItems:"8" default:"1m" doc:"Intervals of the candles, separated by commas: those of /v1/intervals, or any number of s, m, h, d, w, mo or y such as 90m." example:"1m,5m"`
 	Events   []string       `query:"events" enum:"tick,candle,alert,status" doc:"Kinds of events, separated by commas. Without it: all." example:"candle,status"`
 	Alerts   string         `query:"alerts" enum:"symbols,all" default:"symbols" doc:"Whose alerts: those of symbols, or of all. Alerts of the pipeline always come." example:"all"`
-	LastID   string         `header:"Last-Event-ID" maxLength:"128" doc:"Id of the last event the client has. A browser sends it when it reconnects."`
+	LastID   string         `header:"Last-Event-ID" maxLength:"320" doc:"Id of the last event the client has. A browser sends it when it reconnects."`
 }
 
 func (s *Server) registerStream() {
@@ -66,11 +66,15 @@ func (s *Server) streamEvents(ctx context.Context, in *streamInput) (*huma.Strea
 	if sub.Kinds == 0 {
 		sub.Kinds = stream.All
 	}
-	if len(in.Symbols) > 0 && !slices.Equal(in.Symbols, []string{"*"}) {
-		if err := s.knowSymbols(ctx, in.Symbols); err != nil {
+	if !everySymbol(in.Symbols) {
+		symbols, err := symbolList("query.symbols", in.Symbols, feed.ValidSymbol, wantSymbol)
+		if err != nil {
 			return nil, err
 		}
-		sub.Symbols = in.Symbols
+		if err := s.knowSymbols(ctx, symbols); err != nil {
+			return nil, err
+		}
+		sub.Symbols = symbols
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		c := humafiber.Unwrap(hc)
@@ -82,11 +86,6 @@ func (s *Server) streamEvents(ctx context.Context, in *streamInput) (*huma.Strea
 
 // knowSymbols is nil when every symbol has been heard of.
 func (s *Server) knowSymbols(ctx context.Context, symbols []string) error {
-	for _, symbol := range symbols {
-		if !validSymbol(symbol) {
-			return invalid("query.symbols", "want 1 to 32 of A-Z 0-9 . _ : -, or * alone", symbol)
-		}
-	}
 	known, err := s.queries.StreamKnown(ctx, symbols)
 	if err != nil {
 		return s.failed(ctx, "find symbols", err)
@@ -104,10 +103,6 @@ func (s *Server) knowSymbols(ctx context.Context, symbols []string) error {
 		}
 	}
 	return nil
-}
-
-func validSymbol(s string) bool {
-	return len(s) >= 1 && len(s) <= 32 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-") == ""
 }
 
 // startStream makes the answer of c a stream of sub's events.

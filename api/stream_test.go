@@ -229,7 +229,8 @@ func TestStreamProblems(t *testing.T) {
 	}{
 		{"symbols=NONE", 404, "query.symbols"},
 		{"symbols=AAPL,NONE", 404, "query.symbols"},
-		{"symbols=AAPL%27--", 422, "query.symbols"},
+		{"symbols=AAPL%27--", 404, "query.symbols"},
+		{"symbols=AAPL%00", 422, "query.symbols"},
 		{"symbols=*,AAPL", 422, "query.symbols"},
 		{"symbols=" + strings.Repeat("AAPL,", 200) + "AAPL", 422, "query.symbols"},
 		{"interval=7s", 422, "query.interval"},

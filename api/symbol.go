@@ -2,14 +2,15 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hypertick/hypertick/db"
+	"github.com/hypertick/hypertick/feed"
 )
 
 // marketErrors are those any read of the database can end in.
@@ -35,7 +36,7 @@ type Symbol struct {
 }
 
 type symbolsInput struct {
-	Q      string `query:"q" maxLength:"32" pattern:"^[A-Za-z0-9._:-]*$" doc:"Only symbols that contain this; case does not matter." example:"BTC"`
+	Q      string `query:"q" maxLength:"64" doc:"Only symbols that contain this; case does not matter." example:"BTC"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"5000" default:"500" doc:"Rows in a page." example:"100"`
 	Cursor string `query:"cursor" maxLength:"4096" doc:"The next of the page before. The other parameters must be the same, or absent." example:"AYxgJ2t7ImsiOiJjYW5kbGVzIn0"`
 }
@@ -52,7 +53,10 @@ func (s *Server) registerSymbols() {
 }
 
 func (s *Server) symbols(ctx context.Context, in *symbolsInput) (*symbolsOutput, error) {
-	search, after := strings.ToUpper(in.Q), ""
+	if len(in.Q) > feed.MaxSymbolLen || !printable(in.Q) {
+		return nil, invalid("query.q", fmt.Sprintf("want at most %d bytes of printable UTF-8", feed.MaxSymbolLen), in.Q)
+	}
+	search, after := in.Q, ""
 	if in.Cursor != "" {
 		c, err := parseCursor(in.Cursor)
 		switch {

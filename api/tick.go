@@ -45,7 +45,7 @@ func (s *Server) ticks(ctx context.Context, in *ticksInput) (*reply, error) {
 	if err := in.choose(); err != nil {
 		return nil, err
 	}
-	sp, err := in.span(kindTicks, in.Symbol, "")
+	sp, err := in.span(kindTicks, string(in.Symbol), "")
 	if err != nil {
 		return nil, err
 	}
@@ -54,11 +54,11 @@ func (s *Server) ticks(ctx context.Context, in *ticksInput) (*reply, error) {
 		read = s.ticksAfter
 	}
 	t := newTable(tickColumns, in.Limit+1)
-	if err := read(ctx, t, in.Symbol, sp, in.Limit+1); err != nil {
+	if err := read(ctx, t, string(in.Symbol), sp, in.Limit+1); err != nil {
 		return nil, s.failed(ctx, "read ticks", err)
 	}
 	if t.rows() == 0 {
-		if err := s.knowSymbol(ctx, in.Symbol); err != nil {
+		if err := s.knowSymbol(ctx, string(in.Symbol)); err != nil {
 			return nil, err
 		}
 	}
@@ -66,7 +66,7 @@ func (s *Server) ticks(ctx context.Context, in *ticksInput) (*reply, error) {
 	if t.rows() > in.Limit {
 		t.keep(0, in.Limit)
 		last := t.row(in.Limit - 1)
-		next = sp.next(cursor{Kind: kindTicks, Symbol: in.Symbol},
+		next = sp.next(cursor{Kind: kindTicks, Symbol: string(in.Symbol)},
 			position{TS: t.micros(last[0]), Seq: t.int(last[3]), Venue: string(t.bytes(last[4]))})
 	}
 	closed := sp.ticksClosed(t, next != "")

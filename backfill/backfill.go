@@ -88,6 +88,9 @@ func (l *Loader) Flush(ctx context.Context) error {
 		}
 		l.compress = &can
 	}
+	if err := l.widen(ctx); err != nil {
+		return err
+	}
 	var stored, old int64
 	// Ingest locks its feeds in another order, so deadlocks are possible.
 	err := db.InTx(ctx, l.cfg.Pool, l.cfg.Log, func(tx pgx.Tx) error {
@@ -126,6 +129,33 @@ func (l *Loader) Flush(ctx context.Context) error {
 	l.stats.Old += old
 	l.stats.Changes += int64(len(l.changes))
 	l.batch, l.changes = l.batch[:0], l.changes[:0]
+	return nil
+}
+
+// widen makes wide chunks where the batch is old and thin, in a transaction of its own.
+func (l *Loader) widen(ctx context.Context) error {
+	if len(l.batch) == 0 {
+		return nil
+	}
+	arg := db.WidenHistoryParams{Oldest: l.batch[0].Time(), Newest: l.batch[0].Time(), Ticks: int64(len(l.batch))}
+	for i := range l.batch {
+		if ts := l.batch[i].Time(); ts.Before(arg.Oldest) {
+			arg.Oldest = ts
+		} else if ts.After(arg.Newest) {
+			arg.Newest = ts
+		}
+	}
+	if !db.MayBeThin(arg, time.Now()) {
+		return nil
+	}
+	made, err := db.New(l.cfg.Pool).WidenHistory(ctx, arg)
+	if err != nil {
+		return fmt.Errorf("make chunks: %w", err)
+	}
+	if made > 0 {
+		l.cfg.Log.InfoContext(ctx, "wide chunks made for thin history", slog.Int64("chunks", int64(made)),
+			slog.Time("from", arg.Oldest), slog.Time("to", arg.Newest))
+	}
 	return nil
 }
 

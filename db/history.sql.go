@@ -392,3 +392,21 @@ func (q *Queries) StoreHistory(ctx context.Context, arg StoreHistoryParams) (Sto
 	)
 	return i, err
 }
+
+const widenHistory = `-- name: WidenHistory :one
+SELECT widen_history($1, $2, $3)::int AS made
+`
+
+type WidenHistoryParams struct {
+	Oldest time.Time
+	Newest time.Time
+	Ticks  int64
+}
+
+// Makes wide chunks for a batch of thin history, before it is stored; returns how many.
+func (q *Queries) WidenHistory(ctx context.Context, arg WidenHistoryParams) (int32, error) {
+	row := q.db.QueryRow(ctx, widenHistory, arg.Oldest, arg.Newest, arg.Ticks)
+	var made int32
+	err := row.Scan(&made)
+	return made, err
+}

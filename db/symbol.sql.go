@@ -43,7 +43,7 @@ func (q *Queries) SymbolFeeds(ctx context.Context, symbol string) (SymbolFeedsRo
 const symbols = `-- name: Symbols :many
 SELECT p.symbol, array_agg(p.venue ORDER BY p.venue)::text[] AS venues, max(p.last_ts)::timestamptz AS last_ts
 FROM feed_positions p
-WHERE p.symbol > $1 AND ($2::text = '' OR strpos(p.symbol, $2::text) > 0)
+WHERE p.symbol > $1 AND ($2::text = '' OR strpos(lower(p.symbol COLLATE "default"), lower($2::text)) > 0)
 GROUP BY p.symbol
 ORDER BY p.symbol LIMIT $3
 `
@@ -60,7 +60,7 @@ type SymbolsRow struct {
 	LastTs time.Time
 }
 
-// Symbols after the given one that contain search, in the order of their bytes.
+// Symbols after the given one that contain search, whatever its case, in the order of their bytes.
 func (q *Queries) Symbols(ctx context.Context, arg SymbolsParams) ([]SymbolsRow, error) {
 	rows, err := q.db.Query(ctx, symbols, arg.After, arg.Search, arg.MaxRows)
 	if err != nil {

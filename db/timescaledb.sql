@@ -25,7 +25,11 @@ CREATE TABLE timescaledb_information.continuous_aggregates (
 CREATE TABLE timescaledb_information.chunks (
     hypertable_schema name NOT NULL,
     hypertable_name   name NOT NULL,
-    range_start       timestamptz
+    chunk_schema      name NOT NULL,
+    chunk_name        name NOT NULL,
+    range_start       timestamptz,
+    range_end         timestamptz,
+    is_compressed     boolean
 );
 CREATE FUNCTION hypertable_size(hypertable regclass) RETURNS bigint LANGUAGE sql AS 'SELECT 0';
 CREATE FUNCTION hypertable_compression_stats(hypertable regclass) RETURNS SETOF record LANGUAGE sql AS 'SELECT 0';

@@ -77,6 +77,9 @@ func (w *writer) commit(ctx context.Context, parts []*part) error {
 		return fmt.Errorf("acquire connection: %w", err)
 	}
 	defer conn.Release()
+	if err := w.widen(ctx, parts, w.in.queries); err != nil {
+		return err
+	}
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: w.begin(parts)})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -117,6 +120,28 @@ func (w *writer) commit(ctx context.Context, parts []*part) error {
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// widen makes wide chunks for thin history, in a transaction of its own. Batches that are
+// dense or recent, which is nearly all of them, ask nothing.
+func (w *writer) widen(ctx context.Context, parts []*part, q *db.Queries) error {
+	all := span{}
+	for _, p := range parts {
+		if p.direct.rows > 0 {
+			rows := all.rows + p.direct.rows
+			all.add(p.direct.oldest)
+			all.add(p.direct.newest)
+			all.rows = rows
+		}
+	}
+	arg := db.WidenHistoryParams{Oldest: fromMicros(all.oldest), Newest: fromMicros(all.newest), Ticks: int64(all.rows)}
+	if all.rows == 0 || !db.MayBeThin(arg, w.in.cfg.Now()) {
+		return nil
+	}
+	if _, err := q.WidenHistory(ctx, arg); err != nil {
+		return fmt.Errorf("make chunks: %w", err)
 	}
 	return nil
 }

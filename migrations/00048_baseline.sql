@@ -189,6 +189,162 @@ ALTER TABLE ticks SET (
     timescaledb.enable_columnstore, timescaledb.segmentby = 'symbol', timescaledb.orderby = 'ts, seq');
 CALL add_columnstore_policy('ticks', after => INTERVAL '7 days', schedule_interval => INTERVAL '1 hour');
 
+-- 02_wide_chunks.sql ----------------------------------------------------------
+
+-- Wide chunks for thin history.
+--
+-- A chunk of ticks is seven days wide, which suits a market that trades. A history of daily
+-- or weekly bars since 1970 would make thousands of chunks with a row or twenty in each:
+-- 2,971 weekly ticks made 2,970 chunks, every plan and refresh went through all of them,
+-- and the embedded database never answered again. So whoever stores old ticks calls
+-- widen_history() before, and where there is no chunk yet it makes one of a decade, a
+-- year or a quarter, in ticks and in every level of candles and blocks.
+--
+-- Only what is thin: a batch that is dense where it lies, or too short to tell, changes nothing, and
+-- what is full by then keeps its chunks. Only what is old: retention drops whole chunks, and the
+-- chunks that are live belong to ingest.
+-- +goose StatementBegin
+CREATE FUNCTION _hypertick.history_cell(at timestamptz, decades int) RETURNS tstzrange
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- The widest that is over, so that a late tick is rare in it.
+    SELECT tstzrange(c.start AT TIME ZONE 'UTC', c.until AT TIME ZONE 'UTC')
+    FROM (SELECT at AT TIME ZONE 'UTC') u(t),
+    LATERAL (VALUES
+        (1, make_timestamp((extract(year FROM u.t)::int / (10 * decades)) * 10 * decades, 1, 1, 0, 0, 0),
+            make_timestamp((extract(year FROM u.t)::int / (10 * decades) + 1) * 10 * decades, 1, 1, 0, 0, 0)),
+        (2, date_trunc('year', u.t), date_trunc('year', u.t) + INTERVAL '1 year'),
+        (3, date_trunc('quarter', u.t), date_trunc('quarter', u.t) + INTERVAL '3 months')) c(rank, start, until)
+    WHERE c.until AT TIME ZONE 'UTC' < now() - INTERVAL '35 days'
+    ORDER BY c.rank LIMIT 1
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.history_cell(timestamptz, int) IS
+    'The time that a wide chunk around a moment would take: decades, a year or a quarter. NULL: it is too recent.';
+CREATE VIEW _hypertick.wide_chunks AS
+SELECT c.range_start, c.range_end
+FROM timescaledb_information.chunks c
+WHERE c.hypertable_schema = 'public' AND c.hypertable_name = 'ticks'
+  AND c.range_end - c.range_start > INTERVAL '35 days';
+COMMENT ON VIEW _hypertick.wide_chunks IS 'Chunks of ticks that widen_history() made.';
+COMMENT ON COLUMN _hypertick.wide_chunks.range_start IS 'Start of the chunk.';
+COMMENT ON COLUMN _hypertick.wide_chunks.range_end IS 'End of the chunk, exclusive.';
+
+-- The lock is the one that every maker of a chunk takes: nobody makes one between the look
+-- and create_chunk(), which refuses ranges that overlap. It does not stop inserts.
+-- +goose StatementBegin
+CREATE FUNCTION _hypertick.widen_chunk(relation regclass, at timestamptz, decades int) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '2s'
+AS $$
+DECLARE
+    cell   CONSTANT tstzrange := _hypertick.history_cell(at, decades);
+    low    timestamptz := lower(cell);
+    high   timestamptz := upper(cell);
+    known  record;
+BEGIN
+    IF cell IS NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', relation);
+    SELECT d.column_name, d.time_interval AS width, c.before, c.after, c.covered INTO known
+    FROM timescaledb_information.dimensions d
+    CROSS JOIN LATERAL (
+        SELECT max(c.range_end) FILTER (WHERE c.range_end <= at) AS before,
+               min(c.range_start) FILTER (WHERE c.range_start > at) AS after,
+               bool_or(c.range_start <= at AND c.range_end > at) AS covered
+        FROM timescaledb_information.chunks c
+        WHERE c.hypertable_schema = d.hypertable_schema AND c.hypertable_name = d.hypertable_name) c
+    WHERE format('%I.%I', d.hypertable_schema, d.hypertable_name)::regclass = relation;
+    low := greatest(low, known.before);
+    high := least(high, known.after);
+    -- TimescaleDB's own chunks are as good where there is little room.
+    IF known.covered OR high - low < 2 * known.width THEN
+        RETURN false;
+    END IF;
+    -- As TimescaleDB writes time: microseconds since 1970.
+    PERFORM _timescaledb_functions.create_chunk(relation, jsonb_build_object(known.column_name, jsonb_build_array(
+        (extract(epoch FROM low) * 1e6)::bigint, (extract(epoch FROM high) * 1e6)::bigint)));
+    RETURN true;
+EXCEPTION
+    -- A refresh that is at work makes its own chunk; the next batch comes here again.
+    WHEN lock_not_available THEN
+        RETURN false;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.widen_chunk(regclass, timestamptz, int) IS
+    'Makes one wide chunk around a moment, between the chunks there are. False: there is one, or no room.';
+-- +goose StatementBegin
+CREATE FUNCTION widen_history(oldest timestamptz, newest timestamptz, ticks bigint) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- A batch that lies within a month is no proof of anything.
+    thin  CONSTANT boolean := newest - oldest >= INTERVAL '30 days'
+                              AND ticks * 7 * 86400 / extract(epoch FROM newest - oldest) < 200000; -- a week
+    -- What retention has reached is not stored.
+    wanted CONSTANT tstzrange := tstzrange(least(greatest(oldest, public.tick_horizon()), newest), newest, '[]');
+    gap    tstzrange;
+    at     timestamptz;
+    cell   tstzrange;
+    level  record;
+    tiny   bigint;
+    made   int := 0;
+BEGIN
+    FOR gap IN
+        SELECT unnest(tstzmultirange(wanted) - coalesce(range_agg(tstzrange(c.range_start, c.range_end)), '{}'))
+        FROM timescaledb_information.chunks c
+        WHERE c.hypertable_schema = 'public' AND c.hypertable_name = 'ticks'
+    LOOP
+        at := lower(gap);
+        WHILE at <= upper(gap) LOOP
+            cell := _hypertick.history_cell(at, 1);
+            EXIT WHEN cell IS NULL;
+            IF NOT thin THEN
+                -- Ticks that come one at a time prove it by the chunks they leave behind.
+                SELECT count(*) INTO tiny
+                FROM timescaledb_information.chunks c
+                WHERE c.hypertable_schema = 'public' AND c.hypertable_name = 'ticks' AND NOT c.is_compressed
+                  AND c.range_start >= lower(cell) AND c.range_end <= upper(cell)
+                  AND pg_relation_size(to_regclass(format('%I.%I', c.chunk_schema, c.chunk_name))) <= 65536;
+            END IF;
+            IF (thin OR tiny >= 4) AND _hypertick.widen_chunk('public.ticks', at, 1) THEN
+                made := made + 1;
+                FOR level IN
+                    SELECT format('%I.%I', h.schema_name, h.table_name)::regclass AS relation
+                    FROM _timescaledb_catalog.continuous_agg g
+                    JOIN _timescaledb_catalog.hypertable h ON h.id = g.mat_hypertable_id
+                    JOIN public.intervals i
+                      ON g.user_view_schema = 'public' AND g.user_view_name = 'candles_' || i."interval"
+                      OR g.user_view_schema = '_hypertick' AND g.user_view_name = 'blocks_' || i."interval"
+                    ORDER BY h.id
+                LOOP
+                    -- Fewer rows than ticks, so twice as wide.
+                    IF _hypertick.widen_chunk(level.relation, at, 2) THEN
+                        made := made + 1;
+                    END IF;
+                END LOOP;
+            END IF;
+            at := upper(cell);
+        END LOOP;
+    END LOOP;
+    RETURN made;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION widen_history(timestamptz, timestamptz, bigint) IS
+    'For a batch of so many ticks between two times, before it is stored: makes wide chunks where it is old and thin '
+    'and no chunk is. Returns how many. Call it in a transaction of its own.';
+REVOKE EXECUTE ON FUNCTION
+    _hypertick.history_cell(timestamptz, int), _hypertick.widen_chunk(regclass, timestamptz, int),
+    widen_history(timestamptz, timestamptz, bigint)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION widen_history(timestamptz, timestamptz, bigint) TO hypertick_writer;
+
 -- 03_feeds.sql ----------------------------------------------------------------
 
 -- Offsets and feed positions. They change in the transaction that stores the
@@ -2239,8 +2395,9 @@ GRANT SELECT ON bar_revisions TO hypertick_reader, hypertick_writer;
 
 -- Each transaction takes one narrow range of time, so that TimescaleDB
 -- invalidates just that range: the rows from the oldest waiting one to the first
--- pause of more than max_gap, at most max_rows. No SET search_path here: a
--- procedure with one may not COMMIT.
+-- pause of more than max_gap, at most max_rows. Within a wide chunk a pause does not
+-- count: there the history is thin, its refresh costs little, and a transaction for each
+-- tick would cost much. No SET search_path here: a procedure with one may not COMMIT.
 -- +goose StatementBegin
 CREATE PROCEDURE _hypertick.move_late_ticks(job_id int, config jsonb)
 LANGUAGE plpgsql
@@ -2250,6 +2407,10 @@ DECLARE
     max_rows CONSTANT int := coalesce((config ->> 'max_rows')::int, 50000);
     upto     timestamptz;
 BEGIN
+    PERFORM public.widen_history(min(t.ts), max(t.ts), count(*))
+    FROM public.late_ticks t WHERE t.ts < now() - INTERVAL '35 days'
+    HAVING count(*) > 0;
+    COMMIT;
     LOOP
         -- Rows of the range's last ts go together, even past max_rows: the next
         -- range must begin after it.
@@ -2257,8 +2418,12 @@ BEGIN
         FROM (
             SELECT gapped.ts, bool_or(gapped.pause) OVER (ORDER BY gapped.ts ROWS UNBOUNDED PRECEDING) AS beyond
             FROM (
-                SELECT oldest.ts, oldest.ts - lag(oldest.ts) OVER (ORDER BY oldest.ts) > max_gap AS pause
+                SELECT oldest.ts,
+                       oldest.ts - lag(oldest.ts) OVER rising > max_gap
+                       AND (wide.range_start = lag(wide.range_start) OVER rising) IS NOT TRUE AS pause
                 FROM (SELECT t.ts FROM public.late_ticks t ORDER BY t.ts LIMIT max_rows) oldest
+                LEFT JOIN _hypertick.wide_chunks wide ON oldest.ts >= wide.range_start AND oldest.ts < wide.range_end
+                WINDOW rising AS (ORDER BY oldest.ts)
             ) gapped
         ) waiting
         WHERE waiting.beyond IS NOT TRUE;
@@ -5153,8 +5318,10 @@ COMMENT ON TABLE alert.rules IS
 COMMENT ON COLUMN alert.rules.id IS 'Number of the rule.';
 COMMENT ON COLUMN alert.rules.name IS 'Unique name, as people know it: lower case letters, digits and dashes.';
 COMMENT ON COLUMN alert.rules.description IS 'What it is for.';
+-- +goose StatementBegin
 COMMENT ON COLUMN alert.rules.symbols IS
-    'Symbols, or patterns with * and ?. For condition fails: parts of the pipeline.';
+    'Symbols, or patterns with * and ?; \* is the character *. For condition fails: parts of the pipeline.';
+-- +goose StatementEnd
 -- +goose StatementBegin
 COMMENT ON COLUMN alert.rules."interval" IS
     'Interval of the bars: see table intervals; 90m and the like are one too. NULL where the condition is fails.';
@@ -5199,12 +5366,19 @@ GRANT UPDATE (name, description, symbols, "interval", indicator, params, series,
     ON alert.rules TO hypertick_operator;
 CREATE FUNCTION _hypertick.matches(word text, patterns text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- What is escaped stands aside as a control character, of which no symbol has one,
+-- while the rest becomes a pattern of LIKE.
 RETURN EXISTS (
     SELECT FROM unnest(patterns) p
-    WHERE word LIKE translate(regexp_replace(p, '([\\%_])', '\\\1', 'g'), '*?', '%_')
+    WHERE word LIKE replace(translate(
+        translate(regexp_replace(
+            replace(replace(replace(replace(p, '\\', E'\x01'), '\*', E'\x02'), '\?', E'\x03'), '\', ''),
+            '([%_])', '\\\1', 'g'), '*?', '%_'),
+        E'\x02\x03', '*?'), E'\x01', '\\')
 );
 COMMENT ON FUNCTION _hypertick.matches(text, text[]) IS
-    'Whether the word is, as a whole, any of the patterns: * is any text, ? any one character.';
+    'Whether the word is, as a whole, any of the patterns: * is any text, ? any one character, and a backslash '
+    'before a character takes its meaning off.';
 
 -- The series that a name stands for, once indicator, series and parameters have
 -- been looked up. Every error begins with the column it is about.
@@ -5268,8 +5442,8 @@ BEGIN
             THEN format('description: want at most 1000 characters, got %s', length(NEW.description))
         WHEN cardinality(NEW.symbols) NOT BETWEEN 1 AND 1000
             THEN format('symbols: want 1 to 1000 symbols or patterns, got %s', cardinality(NEW.symbols))
-        WHEN EXISTS (SELECT FROM unnest(NEW.symbols) s WHERE s IS NULL OR length(s) NOT BETWEEN 1 AND 100)
-            THEN 'symbols: want 1 to 100 characters in each, got one that is not'
+        WHEN EXISTS (SELECT FROM unnest(NEW.symbols) s WHERE s IS NULL OR length(s) NOT BETWEEN 1 AND 200)
+            THEN 'symbols: want 1 to 200 characters in each, got one that is not'
         WHEN NOT (fails OR change OR compare OR NEW.condition = 'outside')
             THEN format('condition: want above, below, crosses_above, crosses_below, outside, changes, rises, falls '
                         'or fails, got %s', NEW.condition)
@@ -6943,7 +7117,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('0bdbb15560341f10c4272b927c185692703cf5cb69210ddcb61368d8592f8722');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('8482bb0a4deda9b5361dfacfe366a62ef32d32089c4008e0bb39faaeccd9ce4e');
 
 -- +goose Down
 -- +goose StatementBegin
@@ -7173,6 +7347,10 @@ DROP TABLE instruments;
 DROP TABLE feed_venues;
 DROP TABLE feed_positions;
 DROP TABLE ingest_offsets;
+DROP FUNCTION widen_history(timestamptz, timestamptz, bigint);
+DROP FUNCTION _hypertick.widen_chunk(regclass, timestamptz, int);
+DROP VIEW _hypertick.wide_chunks;
+DROP FUNCTION _hypertick.history_cell(timestamptz, int);
 DROP TABLE late_ticks;
 DROP FUNCTION known_at(ticks);
 DROP TABLE ticks;

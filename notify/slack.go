@@ -34,6 +34,7 @@ type slackAttachment struct {
 
 type slackMessage struct {
 	Text        string            `json:"text"`
+	Markdown    bool              `json:"mrkdwn"`
 	Attachments []slackAttachment `json:"attachments"`
 }
 
@@ -57,7 +58,8 @@ func (m *message) slack() slackMessage {
 	for _, f := range m.facts() {
 		a.Fields = append(a.Fields, slackField{Title: f[0], Value: slackEscape.Replace(f[1]), Short: true})
 	}
-	return slackMessage{Text: title, Attachments: []slackAttachment{a}}
+	// Without markup: two symbols like SPX* would be bold and lose their stars.
+	return slackMessage{Text: title, Markdown: false, Attachments: []slackAttachment{a}}
 }
 
 // slackReason matches the reasons of Slack, such as no_service or invalid_payload.

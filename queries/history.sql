@@ -134,3 +134,7 @@ ON CONFLICT DO NOTHING;
 
 -- name: HandledDeadLetters :many
 SELECT h.partition, h."offset", h.how FROM dead_letters_handled h WHERE h.topic = @topic AND h.topic_id = @topic_id;
+
+-- name: WidenHistory :one
+-- Makes wide chunks for a batch of thin history, before it is stored; returns how many.
+SELECT widen_history(@oldest, @newest, @ticks)::int AS made;

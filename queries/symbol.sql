@@ -1,8 +1,8 @@
 -- name: Symbols :many
--- Symbols after the given one that contain search, in the order of their bytes.
+-- Symbols after the given one that contain search, whatever its case, in the order of their bytes.
 SELECT p.symbol, array_agg(p.venue ORDER BY p.venue)::text[] AS venues, max(p.last_ts)::timestamptz AS last_ts
 FROM feed_positions p
-WHERE p.symbol > @after AND (@search::text = '' OR strpos(p.symbol, @search::text) > 0)
+WHERE p.symbol > @after AND (@search::text = '' OR strpos(lower(p.symbol COLLATE "default"), lower(@search::text)) > 0)
 GROUP BY p.symbol
 ORDER BY p.symbol LIMIT @max_rows;
 

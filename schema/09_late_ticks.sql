@@ -82,8 +82,9 @@ GRANT SELECT ON bar_revisions TO hypertick_reader, hypertick_writer;
 
 -- Each transaction takes one narrow range of time, so that TimescaleDB
 -- invalidates just that range: the rows from the oldest waiting one to the first
--- pause of more than max_gap, at most max_rows. No SET search_path here: a
--- procedure with one may not COMMIT.
+-- pause of more than max_gap, at most max_rows. Within a wide chunk a pause does not
+-- count: there the history is thin, its refresh costs little, and a transaction for each
+-- tick would cost much. No SET search_path here: a procedure with one may not COMMIT.
 CREATE PROCEDURE _hypertick.move_late_ticks(job_id int, config jsonb)
 LANGUAGE plpgsql
 AS $$
@@ -92,6 +93,10 @@ DECLARE
     max_rows CONSTANT int := coalesce((config ->> 'max_rows')::int, 50000);
     upto     timestamptz;
 BEGIN
+    PERFORM public.widen_history(min(t.ts), max(t.ts), count(*))
+    FROM public.late_ticks t WHERE t.ts < now() - INTERVAL '35 days'
+    HAVING count(*) > 0;
+    COMMIT;
     LOOP
         -- Rows of the range's last ts go together, even past max_rows: the next
         -- range must begin after it.
@@ -99,8 +104,12 @@ BEGIN
         FROM (
             SELECT gapped.ts, bool_or(gapped.pause) OVER (ORDER BY gapped.ts ROWS UNBOUNDED PRECEDING) AS beyond
             FROM (
-                SELECT oldest.ts, oldest.ts - lag(oldest.ts) OVER (ORDER BY oldest.ts) > max_gap AS pause
+                SELECT oldest.ts,
+                       oldest.ts - lag(oldest.ts) OVER rising > max_gap
+                       AND (wide.range_start = lag(wide.range_start) OVER rising) IS NOT TRUE AS pause
                 FROM (SELECT t.ts FROM public.late_ticks t ORDER BY t.ts LIMIT max_rows) oldest
+                LEFT JOIN _hypertick.wide_chunks wide ON oldest.ts >= wide.range_start AND oldest.ts < wide.range_end
+                WINDOW rising AS (ORDER BY oldest.ts)
             ) gapped
         ) waiting
         WHERE waiting.beyond IS NOT TRUE;

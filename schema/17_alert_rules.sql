@@ -47,7 +47,7 @@ COMMENT ON COLUMN alert.rules.id IS 'Number of the rule.';
 COMMENT ON COLUMN alert.rules.name IS 'Unique name, as people know it: lower case letters, digits and dashes.';
 COMMENT ON COLUMN alert.rules.description IS 'What it is for.';
 COMMENT ON COLUMN alert.rules.symbols IS
-    'Symbols, or patterns with * and ?. For condition fails: parts of the pipeline.';
+    'Symbols, or patterns with * and ?; \* is the character *. For condition fails: parts of the pipeline.';
 COMMENT ON COLUMN alert.rules."interval" IS
     'Interval of the bars: see table intervals; 90m and the like are one too. NULL where the condition is fails.';
 COMMENT ON COLUMN alert.rules.indicator IS 'Name in indicator.catalog. sma with period 1 is the close.';
@@ -85,12 +85,19 @@ GRANT UPDATE (name, description, symbols, "interval", indicator, params, series,
 
 CREATE FUNCTION _hypertick.matches(word text, patterns text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- What is escaped stands aside as a control character, of which no symbol has one,
+-- while the rest becomes a pattern of LIKE.
 RETURN EXISTS (
     SELECT FROM unnest(patterns) p
-    WHERE word LIKE translate(regexp_replace(p, '([\\%_])', '\\\1', 'g'), '*?', '%_')
+    WHERE word LIKE replace(translate(
+        translate(regexp_replace(
+            replace(replace(replace(replace(p, '\\', E'\x01'), '\*', E'\x02'), '\?', E'\x03'), '\', ''),
+            '([%_])', '\\\1', 'g'), '*?', '%_'),
+        E'\x02\x03', '*?'), E'\x01', '\\')
 );
 COMMENT ON FUNCTION _hypertick.matches(text, text[]) IS
-    'Whether the word is, as a whole, any of the patterns: * is any text, ? any one character.';
+    'Whether the word is, as a whole, any of the patterns: * is any text, ? any one character, and a backslash '
+    'before a character takes its meaning off.';
 
 -- The series that a name stands for, once indicator, series and parameters have
 -- been looked up. Every error begins with the column it is about.
@@ -149,8 +156,8 @@ BEGIN
             THEN format('description: want at most 1000 characters, got %s', length(NEW.description))
         WHEN cardinality(NEW.symbols) NOT BETWEEN 1 AND 1000
             THEN format('symbols: want 1 to 1000 symbols or patterns, got %s', cardinality(NEW.symbols))
-        WHEN EXISTS (SELECT FROM unnest(NEW.symbols) s WHERE s IS NULL OR length(s) NOT BETWEEN 1 AND 100)
-            THEN 'symbols: want 1 to 100 characters in each, got one that is not'
+        WHEN EXISTS (SELECT FROM unnest(NEW.symbols) s WHERE s IS NULL OR length(s) NOT BETWEEN 1 AND 200)
+            THEN 'symbols: want 1 to 200 characters in each, got one that is not'
         WHEN NOT (fails OR change OR compare OR NEW.condition = 'outside')
             THEN format('condition: want above, below, crosses_above, crosses_below, outside, changes, rises, falls '
                         'or fails, got %s', NEW.condition)

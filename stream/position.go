@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -24,20 +25,24 @@ type position struct {
 // everyInterval stands in an id for the timeframe of a whole position.
 const everyInterval = "*"
 
-// String is the id of an event.
+// String is the id of an event. A client sends it back in a header, so that all
+// but ASCII in a symbol is escaped.
 func (p position) String() string {
 	name := p.timeframe.name
 	if p.whole() {
 		name = everyInterval
 	}
-	return fmt.Sprintf("%d.%s.%d.%d.%s", p.upto.Unix(), name, p.revision, p.change, p.symbol)
+	return fmt.Sprintf("%d.%s.%d.%d.%s", p.upto.Unix(), name, p.revision, p.change, url.PathEscape(p.symbol))
 }
+
+// maxID bounds an id, in bytes: 64 of the symbol, each escaped, and the rest.
+const maxID = 320
 
 var errID = errors.New("want the id of an event of this stream")
 
 func parsePosition(id string) (position, error) {
 	parts := strings.SplitN(id, ".", 5)
-	if len(parts) != 5 || len(id) > 128 {
+	if len(parts) != 5 || len(id) > maxID {
 		return position{}, errID
 	}
 	upto, err1 := strconv.ParseInt(parts[0], 10, 64)
@@ -48,10 +53,11 @@ func parsePosition(id string) (position, error) {
 	}
 	revision, err3 := strconv.ParseInt(parts[2], 10, 64)
 	change, err4 := strconv.ParseInt(parts[3], 10, 64)
-	if err := errors.Join(err1, err2, err3, err4); err != nil || revision < 0 || change < 0 || upto < 0 || upto > 1<<36 {
+	symbol, err5 := url.PathUnescape(parts[4])
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil || revision < 0 || change < 0 || upto < 0 || upto > 1<<36 {
 		return position{}, errID
 	}
-	return position{time.Unix(upto, 0).UTC(), tf, parts[4], revision, change}, nil
+	return position{time.Unix(upto, 0).UTC(), tf, symbol, revision, change}, nil
 }
 
 // whole reports whether every bar that ends at upto has been reported.

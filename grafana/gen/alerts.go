@@ -10,8 +10,8 @@ func alerts() *dashboard.DashboardBuilder {
 	return board(uidAlerts, "Alerts and anomalies", "Rules that fire, unusual returns and volumes, RSI extremes and trend crosses.", "now-6h", "30s").
 		WithVariable(all(pickSymbol())).
 		WithVariable(pickInterval("5m")).
-		Annotation(markAlerts(false, ` AND e.symbol IN ($symbol)`)).
-		Annotation(markGaps(` AND g.symbol IN ($symbol)`)).
+		Annotation(markAlerts(false, ` AND e.symbol IN (${symbol:sqlstring})`)).
+		Annotation(markGaps(` AND g.symbol IN (${symbol:sqlstring})`)).
 		WithPanel(firing()).
 		WithPanel(alertFigures()).
 		WithPanel(extremes()).
@@ -41,7 +41,7 @@ func firing() cogPanel {
 		at(0, 0, 10, 9), ask(table, `
 		SELECT e.severity AS "Severity", e.bar AS "Since", e.symbol AS "Symbol", e.message AS "What"
 		FROM alert.events e
-		WHERE e.state = 'firing' AND (e.symbol IN ($symbol) OR e."interval" IS NULL)
+		WHERE e.state = 'firing' AND (e.symbol IN (${symbol:sqlstring}) OR e."interval" IS NULL)
 		ORDER BY array_position(ARRAY['critical', 'warning', 'info'], e.severity), e.bar DESC LIMIT 100`)).
 		NoValue("Nothing fires").
 		OverrideByName("Severity", severities(set())).
@@ -54,7 +54,7 @@ func found() cogPanel {
 		at(0, 30, 14, 12), ask(table, `
 		SELECT e.bar AS "Bar", e.symbol AS "Symbol", e.severity AS "Severity", e.state AS "State", e.message AS "What", e.revision AS "Revisions"
 		FROM alert.events e
-		WHERE $__timeFilter(e.bar) AND (e.symbol IN ($symbol) OR e."interval" IS NULL)
+		WHERE $__timeFilter(e.bar) AND (e.symbol IN (${symbol:sqlstring}) OR e."interval" IS NULL)
 		ORDER BY e.bar DESC, e.symbol LIMIT 500`)).
 		NoValue("The rules found nothing in the time shown").
 		OverrideByName("Bar", set().unit("time:MM-DD HH:mm").width(100)).
@@ -84,8 +84,8 @@ func alertFigures() cogPanel {
 		SELECT count(*) FILTER (WHERE abs(m.zscore) >= 3) AS "Unusual returns",
 		       count(*) FILTER (WHERE m.volume_ratio >= 3) AS "Unusual volumes",
 		       count(*) FILTER (WHERE abs(m.zscore) >= 3 AND m.volume_ratio >= 3) AS "Both at once",
-		       (SELECT count(*) FROM public.feed_gaps g WHERE g.symbol IN ($symbol) AND $__timeFilter(g.detected_at)) AS "Gaps in the feed"
-		FROM indicator.market('$interval', $__timeFrom(), $__timeTo(), ARRAY[$symbol]::text[]) m`)).
+		       (SELECT count(*) FROM public.feed_gaps g WHERE g.symbol IN (${symbol:sqlstring}) AND $__timeFilter(g.detected_at)) AS "Gaps in the feed"
+		FROM indicator.market('$interval', $__timeFrom(), $__timeTo(), ARRAY[${symbol:sqlstring}]::text[]) m`)).
 		Orientation(common.VizOrientationHorizontal).
 		OverrideByRegexp("Unusual.*", set().color(violet)).
 		OverrideByName("Both at once", set().color(downStrong)).
@@ -97,7 +97,7 @@ func extremes() cogPanel {
 		at(16, 0, 8, 9), ask(table, `
 		SELECT l.symbol AS "Symbol", l.rsi_14 AS "RSI", l.change_1d AS "Today", l.bucket AS "Bar"
 		FROM indicator.latest('$interval') l
-		WHERE l.symbol IN ($symbol) AND l.rsi_14 IS NOT NULL
+		WHERE l.symbol IN (${symbol:sqlstring}) AND l.rsi_14 IS NOT NULL
 		ORDER BY abs(l.rsi_14 - 50) DESC, l.symbol LIMIT 15`)).
 		OverrideByName("Symbol", set().toSymbol()).
 		OverrideByName("RSI", set().decimals(1).cell("color-background").steps(scale(upStrong, step{30, clear}, step{70, downStrong}))).
@@ -109,7 +109,7 @@ func extremes() cogPanel {
 func scores(title, description, value, where, unit string, pos dashboard.GridPos, bands []dashboard.Threshold) cogPanel {
 	return lines(title, description, unit, pos, ask(series, `
 		SELECT m.bucket AS time, m.symbol AS metric, `+value+` AS value
-		FROM indicator.market('$interval', $__timeFrom(), $__timeTo(), ARRAY[$symbol]::text[]) m
+		FROM indicator.market('$interval', $__timeFrom(), $__timeTo(), ARRAY[${symbol:sqlstring}]::text[]) m
 		WHERE `+where+`
 		ORDER BY m.bucket, m.symbol`)).
 		DrawStyle(common.GraphDrawStylePoints).ShowPoints(common.VisibilityModeAlways).PointSize(7).Decimals(1).
@@ -124,12 +124,12 @@ func history() cogPanel {
 		SELECT e.at AS "Time", e.symbol AS "Symbol", e.what AS "What", e.score AS "Score"
 		FROM (
 		    SELECT m.bucket AS at, m.symbol, v.what, v.score
-		    FROM indicator.market('$interval', $__timeFrom(), $__timeTo(), ARRAY[$symbol]::text[]) m,
+		    FROM indicator.market('$interval', $__timeFrom(), $__timeTo(), ARRAY[${symbol:sqlstring}]::text[]) m,
 		         LATERAL (VALUES (CASE WHEN m.zscore > 0 THEN 'unusual rise' ELSE 'unusual fall' END, m.zscore), ('unusual volume', m.volume_ratio)) v(what, score)
 		    WHERE abs(v.score) >= 3
 		    UNION ALL
 		    SELECT g.before_ts, g.symbol, 'gap in the feed', g.to_seq - g.from_seq + 1
-		    FROM public.feed_gaps g WHERE $__timeFilter(g.before_ts) AND g.symbol IN ($symbol)
+		    FROM public.feed_gaps g WHERE $__timeFilter(g.before_ts) AND g.symbol IN (${symbol:sqlstring})
 		) e
 		ORDER BY e.at DESC, e.symbol LIMIT 500`)).
 		OverrideByName("Time", set().unit("time:MM-DD HH:mm").width(120)).
@@ -145,7 +145,7 @@ func crosses() cogPanel {
 	return rows("Trend crosses", "Where SMA 50 crossed SMA 200: golden upwards, death downwards, newest first.",
 		at(14, 18, 10, 12), ask(table, `
 		SELECT t.bucket AS "Time", s.symbol AS "Symbol", t.value AS "Cross"
-		FROM unnest(ARRAY[$symbol]::text[]) AS s(symbol),
+		FROM unnest(ARRAY[${symbol:sqlstring}]::text[]) AS s(symbol),
 		     indicator.trend(s.symbol, '$interval', $__timeFrom(), $__timeTo()) t
 		WHERE t.series = 'cross' AND t.value <> 0
 		ORDER BY t.bucket DESC, s.symbol LIMIT 200`)).

@@ -17,11 +17,11 @@ func lab() *dashboard.DashboardBuilder {
 		WithVariable(pick("indicator", "Indicator", "What the catalog lists: every function of schema indicator that returns points.", indicatorsSQL).
 			Current(chosen("Relative strength index (rsi)", "rsi"))).
 		WithVariable(parameters).
-		Annotation(markGaps(` AND g.symbol IN ($symbol)`)).
+		Annotation(markGaps(` AND g.symbol IN (${symbol:sqlstring})`)).
 		WithPanel(lines("$indicator, $interval", "Every series of the indicator for every chosen symbol.",
 			unitNumber, at(0, 0, 24, 12), ask(series, `
 		SELECT p.bucket AS time, s.symbol || ' ' || p.series AS metric, p.value
-		FROM unnest(ARRAY[$symbol]::text[]) AS s(symbol),
+		FROM unnest(ARRAY[${symbol:sqlstring}]::text[]) AS s(symbol),
 		     indicator.evaluate('$indicator', s.symbol, '$interval', $__timeFrom(), $__timeTo(), `+given+`) p
 		ORDER BY p.bucket, s.symbol`)).
 			Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeTable).Placement(common.LegendPlacementRight).
@@ -29,11 +29,11 @@ func lab() *dashboard.DashboardBuilder {
 		WithPanel(lines("Prices, begun at 100", "Closes of the chosen symbols, scaled so that each begins at 100: who gains on whom.",
 			unitNumber, at(0, 12, 24, 8), ask(series, `
 		SELECT c.bucket AS time, c.symbol AS metric, 100 * c.close / first_value(c.close) OVER (PARTITION BY c.symbol ORDER BY c.bucket) AS value
-		FROM unnest(ARRAY[$symbol]::text[]) AS s(symbol), public.candles(s.symbol, '$interval', $__timeFrom(), $__timeTo()) c
+		FROM unnest(ARRAY[${symbol:sqlstring}]::text[]) AS s(symbol), public.candles(s.symbol, '$interval', $__timeFrom(), $__timeTo()) c
 		ORDER BY c.bucket, c.symbol`)).Decimals(2)).
 		WithPanel(rows("Newest values", "The last bar of each symbol and series.", at(0, 20, 12, 9), ask(table, `
 		SELECT DISTINCT ON (s.symbol, p.series) s.symbol AS "Symbol", p.series AS "Series", p.value AS "Value", p.bucket AS "Bar"
-		FROM unnest(ARRAY[$symbol]::text[]) AS s(symbol),
+		FROM unnest(ARRAY[${symbol:sqlstring}]::text[]) AS s(symbol),
 		     indicator.evaluate('$indicator', s.symbol, '$interval', $__timeFrom(), $__timeTo(), `+given+`) p
 		ORDER BY s.symbol, p.series, p.bucket DESC`)).
 			OverrideByName("Symbol", set().toSymbol()).
@@ -63,7 +63,7 @@ func each() cogPanel {
 	return lines("$symbol: $indicator", "The indicator of one symbol; the panel repeats for each one chosen.",
 		unitNumber, at(0, 29, 12, 8), ask(series, `
 		SELECT p.bucket AS time, p.series AS metric, p.value
-		FROM unnest(ARRAY[$symbol]::text[]) AS s(symbol),
+		FROM unnest(ARRAY[${symbol:sqlstring}]::text[]) AS s(symbol),
 		     indicator.evaluate('$indicator', s.symbol, '$interval', $__timeFrom(), $__timeTo(), `+given+`) p
 		ORDER BY p.bucket`)).
 		Repeat("symbol").RepeatDirection(dashboard.PanelRepeatDirectionH).MaxPerRow(2)

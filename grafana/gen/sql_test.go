@@ -19,19 +19,20 @@ type expansion struct {
 }
 
 var (
-	variableRE = regexp.MustCompile(`\$\{(\w+)(?::\w+)?\}|\$(\w+)`)
+	variableRE = regexp.MustCompile(`\$\{(\w+)(?::(\w+))?\}|\$(\w+)`)
 	macroRE    = regexp.MustCompile(`\$__(\w+)(?:\(([^()]*(?:\([^()]*\)[^()]*)*)\))?`)
 )
 
 // expand does what Grafana documents for its PostgreSQL source: first the
 // browser puts in variables, a variable of one value with its quotes doubled and
-// one of several as a list of literals, then the server expands macros, with
+// one of several as a list of literals (the format sqlstring makes literals of
+// both), then the server expands macros, with
 // TimescaleDB on.
 func (e expansion) expand(t testing.TB, sql string) string {
 	t.Helper()
 	sql = variableRE.ReplaceAllStringFunc(sql, func(m string) string {
 		g := variableRE.FindStringSubmatch(m)
-		name := g[1] + g[2]
+		name := g[1] + g[3]
 		if name == "__interval" {
 			return fmt.Sprintf("%ds", int(e.interval.Seconds()))
 		}
@@ -42,7 +43,11 @@ func (e expansion) expand(t testing.TB, sql string) string {
 			return m
 		}
 		if v, ok := e.single[name]; ok {
-			return strings.ReplaceAll(v, "'", "''")
+			v = strings.ReplaceAll(v, "'", "''")
+			if g[2] == "sqlstring" {
+				v = "'" + v + "'"
+			}
+			return v
 		}
 		if v, ok := e.many[name]; ok {
 			list := make([]string, len(v))
@@ -98,6 +103,8 @@ func TestExpand(t *testing.T) {
 		{`f('$interval', $__timeFrom(), $__timeTo())`, `f('5m', '2026-11-24T19:00:00Z', '2026-11-24T20:00:00Z')`},
 		{`x IN ($symbol)`, `x IN ('A','B''')`},
 		{`'$quote'`, `'it''s'`},
+		{`${quote:sqlstring}`, `'it''s'`},
+		{`x IN (${symbol:sqlstring})`, `x IN ('A','B''')`},
 		{`$__timeFilter(c.bucket)`, `c.bucket BETWEEN '2026-11-24T19:00:00Z' AND '2026-11-24T20:00:00Z'`},
 		{`$__timeGroupAlias(c.bucket,$__interval)`, `time_bucket('300.000s',c.bucket) AS "time"`},
 		{`$__interval_ms`, `300000`},

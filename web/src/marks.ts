@@ -7,6 +7,7 @@ import type { SeriesMarker, UTCTimestamp } from "lightweight-charts";
 import { aborted, alertEvents, type AlertEvent, type Indicator, type Severity } from "./api";
 import { at as indexAt, type Bar } from "./bars";
 import { fixed } from "./format";
+import { join } from "./list";
 import { Points } from "./points";
 import type { Theme } from "./theme";
 import type { MarkKind } from "./view";
@@ -65,7 +66,7 @@ export class Marks {
   private async find(from: number, signal: AbortSignal): Promise<void> {
     if (!this.shown || from >= this.since) return;
     const time = (t: number) => new Date(t * 1000).toISOString();
-    const query = { symbol: this.symbol, from: time(from), to: this.since === Infinity ? undefined : time(this.since), limit: 1000 };
+    const query = { symbol: join([this.symbol]), from: time(from), to: this.since === Infinity ? undefined : time(this.since), limit: 1000 };
     this.since = from;
     try {
       let cursor: string | undefined;

@@ -4,6 +4,7 @@
 import { ApiError, catalog, message, send, type AlertRule, type Indicator } from "./api";
 import { byId, h, text } from "./dom";
 import { choices, type IntervalPicker } from "./intervalpicker";
+import { cut, show } from "./list";
 
 const conditions: [string, string][] = [
   ["above", "is above"], ["below", "is below"], ["crosses_above", "crosses above"], ["crosses_below", "crosses below"], ["outside", "is outside of"],
@@ -93,7 +94,7 @@ export class RuleForm {
         this.input("upper", "and", number(r?.upper), "upper bound", { type: "number", step: "any" }),
         this.input("bars", "Bars", number(r?.bars ?? 1), "", { type: "number", min: 1, max: 1000, step: 1 }),
       ]),
-      this.input("symbols", fails ? "Parts" : "Symbols", r?.symbols.join(", ") ?? "*", "separated by commas; * and ? stand for anything", {}, "long"),
+      this.input("symbols", fails ? "Parts" : "Symbols", show(r?.symbols ?? ["*"]), "separated by commas; * and ? stand for anything; \\* is a star", {}, "long"),
       this.input("cooldown", "Cooldown", r?.cooldown ?? "30m", "like 30m or 1h30m; 0 is none"),
       this.choice("severity", "Severity", [["info", "info"], ["warning", "warning"], ["critical", "critical"]], r?.severity ?? "warning"));
     if (fails) return;
@@ -224,7 +225,7 @@ export class RuleForm {
   private body(): Record<string, unknown> {
     const number = (name: string) => (this.value(name) === "" || this.fields.get(name)!.el.hidden ? null : Number(this.value(name)));
     const common = {
-      name: this.value("name"), symbols: this.value("symbols").split(",").map((s) => s.trim()).filter(Boolean),
+      name: this.value("name"), symbols: cut(this.value("symbols")),
       cooldown: this.value("cooldown") || null, severity: this.value("severity"),
     };
     if (!this.fields.has("condition")) return common;

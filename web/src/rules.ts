@@ -4,6 +4,7 @@ import { aborted, alertRules, ApiError, message, send, type AlertRule } from "./
 import { byId, h, text } from "./dom";
 import { exact, span } from "./format";
 import { parse, typical } from "./interval";
+import { show } from "./list";
 
 const every = 15_000;
 const day = 86_400;
@@ -30,7 +31,7 @@ export function terms(r: AlertRule): string {
     : r.condition === "outside" ? `${exact(r.threshold)} to ${exact(r.upper ?? 0)}`
     : ["changes", "rises", "falls"].includes(r.condition) ? `${exact(r.threshold)} % in ${r.bars} bar${r.bars > 1 ? "s" : ""}`
     : exact(r.threshold) + (r.bars > 1 ? ` for ${r.bars} bars` : "");
-  const whom = r.symbols.includes("*") ? (r.condition === "fails" ? "any part" : "all symbols") : r.symbols.slice(0, 5).join(", ") + (r.symbols.length > 5 ? ", …" : "");
+  const whom = r.symbols.includes("*") ? (r.condition === "fails" ? "any part" : "all symbols") : show(r.symbols.slice(0, 5)) + (r.symbols.length > 5 ? ", …" : "");
   return [[series(r.indicator, r.params, r.series), words[r.condition] ?? r.condition, than].filter(Boolean).join(" "), r.interval, whom, r.cooldown === "0s" ? "" : `at most every ${r.cooldown}`].filter(Boolean).join(" · ");
 }
 

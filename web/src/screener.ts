@@ -138,10 +138,8 @@ export class Screener {
   }
   private shownFilter = "";
 
-  // A filter is a condition for the server (rsi_14<30), or part of a name.
   private conditions(): { filter: string[]; name: string } {
-    const words = this.shownFilter.trim().split(/\s+/).filter(Boolean);
-    return { filter: words.filter((w) => /[<>=]/.test(w)), name: words.find((w) => !/[<>=]/.test(w))?.toUpperCase() ?? "" };
+    return conditions(this.shownFilter, ["symbol", "bucket", ...columns.map((c) => c.name)]);
   }
 
   async refresh(): Promise<void> {
@@ -154,7 +152,7 @@ export class Screener {
     try {
       const query = { interval: this.interval, sort: this.sort.replace("-", ""), order: desc ? "desc" : "asc", limit: 500, filter };
       const got = await get<Page<ScreenerRow>>("v1/screener", query, signal);
-      const rows = got.data.filter((r) => r.symbol.includes(name));
+      const rows = got.data.filter((r) => r.symbol.toLowerCase().includes(name));
       this.fill(rows);
       text(this.note, rows.length > 0 ? "" : this.shownFilter ? "No symbol fulfils that." : "No symbol has traded yet.");
       this.note.classList.remove("bad");
@@ -193,7 +191,7 @@ export class Screener {
       line.row = this.moved(row);
       for (const c of columns) this.cell(line, c);
     }
-    if (order.join() !== this.order.join()) {
+    if (order.join("\n") !== this.order.join("\n")) {
       // Rows in their place are not touched.
       let at = this.body.firstElementChild;
       for (const symbol of order) {
@@ -203,7 +201,7 @@ export class Screener {
       }
       const before = this.order;
       this.order = order;
-      if ([...before].sort().join() !== [...order].sort().join()) this.on.symbols(order);
+      if ([...before].sort().join("\n") !== [...order].sort().join("\n")) this.on.symbols(order);
     }
     this.mark();
   }
@@ -304,6 +302,19 @@ export class Screener {
         });
     }
   }
+}
+
+// conditions takes a filter apart: conditions for the server such as rsi_14<30, and
+// part of a name, in lower case. ES=F is a name, for no column is called ES.
+export function conditions(text: string, known: readonly string[]): { filter: string[]; name: string } {
+  const filter: string[] = [];
+  const name: string[] = [];
+  for (const word of text.trim().split(/\s+/)) {
+    const column = /^(\w+)(?:!=|=)\S/.exec(word)?.[1];
+    if (/^\w+[<>]=?\S/.test(word) || (column !== undefined && known.includes(column))) filter.push(word);
+    else name.push(word);
+  }
+  return { filter, name: name.join(" ").toLowerCase() };
 }
 
 const width = 72;

@@ -31,11 +31,10 @@ export class Search {
   private async run(text: string): Promise<void> {
     this.asking.abort();
     const { signal } = (this.asking = new AbortController());
-    const q = text.trim().toUpperCase().replace(/[^A-Z0-9._:-]/g, "");
+    const q = text.trim();
     try {
       const page = await symbols(q, 50, signal);
-      // What begins with the text first.
-      this.found = page.data.sort((a, b) => Number(b.symbol.startsWith(q)) - Number(a.symbol.startsWith(q)) || a.symbol.localeCompare(b.symbol));
+      this.found = page.data.sort((a, b) => fit(b.symbol, q) - fit(a.symbol, q) || (a.symbol < b.symbol ? -1 : 1));
       this.chosen = 0;
       this.draw(this.found.length === 0 ? `No symbol contains ${q || "that"}.` : "");
     } catch (err) {
@@ -70,4 +69,12 @@ export class Search {
     this.dialog.close();
     this.pick(s.symbol);
   }
+}
+
+// fit is how well a symbol fits the text: case does not matter to find it, but
+// aapl is another symbol than AAPL.
+export function fit(symbol: string, text: string): number {
+  if (symbol === text) return 3;
+  const [a, b] = [symbol.toLowerCase(), text.toLowerCase()];
+  return a === b ? 2 : Number(a.startsWith(b));
 }

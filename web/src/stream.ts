@@ -2,6 +2,7 @@
 // an API key and reports when it reconnects.
 
 import { address, failure, headers, message } from "./api";
+import { join } from "./list";
 
 export interface Event {
   id: string;
@@ -125,7 +126,7 @@ export class Stream {
     };
     try {
       pat();
-      const answer = await fetch(address("v1/stream", { symbols: symbols.join(","), interval, alerts: "all" }), {
+      const answer = await fetch(address("v1/stream", { symbols: join(symbols), interval, alerts: "all" }), {
         headers: { ...headers(), Accept: "text/event-stream", ...(this.last ? { "Last-Event-ID": this.last } : {}) },
         cache: "no-store",
         signal: cut.signal,
