@@ -364,8 +364,8 @@ COMMENT ON COLUMN ingest_offsets.partition IS 'Partition of the topic.';
 COMMENT ON COLUMN ingest_offsets.next_offset IS 'Every record below it is stored, dead-lettered or was a duplicate.';
 COMMENT ON COLUMN ingest_offsets.updated_at IS 'When it last moved.';
 COMMENT ON COLUMN ingest_offsets.topic_id IS
-    'ID of the topic that next_offset counts in, as kafka-topics --describe prints it. A topic that is recreated, or one '
-    'of that name in another cluster, has another ID. Empty: not known, because the broker has no IDs.';
+    'ID of the topic that next_offset counts in, as kafka-topics --describe prints it. A topic that is recreated, '
+    'or one of that name in another cluster, has another ID. Empty: not known, because the broker has no IDs.';
 GRANT SELECT ON ingest_offsets TO hypertick_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_offsets TO hypertick_writer;
 
@@ -682,8 +682,8 @@ CREATE TABLE topic_ends (
     PRIMARY KEY (topic, topic_id, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE topic_ends IS
-    'Offsets of every partition at the broker, as ingest listed them last, within five seconds. The lag is measured from '
-    'it, also of partitions that no ingest has read yet.';
+    'Offsets of every partition at the broker, as ingest listed them last, within five seconds. The lag is measured '
+    'from it, also of partitions that no ingest has read yet.';
 COMMENT ON COLUMN topic_ends.topic IS 'Topic of the broker.';
 COMMENT ON COLUMN topic_ends.topic_id IS 'See ingest_offsets.topic_id.';
 COMMENT ON COLUMN topic_ends.partition IS 'Partition of the topic.';
@@ -732,8 +732,8 @@ CREATE TABLE topic_changes (
 );
 CREATE INDEX topic_changes_noticed_at_idx ON topic_changes (noticed_at DESC);
 COMMENT ON TABLE topic_changes IS
-    'Partitions that ingest reads from their start again, because their records are not those that its offset counted. '
-    'Ticks that are stored already are recognised.';
+    'Partitions that ingest reads from their start again, because their records are not those that its '
+    'offset counted. Ticks that are stored already are recognised.';
 COMMENT ON COLUMN topic_changes.id IS 'Number of the change.';
 COMMENT ON COLUMN topic_changes.topic IS 'Topic of the broker.';
 COMMENT ON COLUMN topic_changes.partition IS 'Partition of the topic.';
@@ -6677,7 +6677,8 @@ AS $$
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION _hypertick.blame(text) IS
-    'The tick of the last week that makes a job fail with an arithmetic error, and how to remove it. NULL: there is none.';
+    'The tick of the last week that makes a job fail with an arithmetic error, and how to remove it. NULL: there is '
+    'none.';
 REVOKE EXECUTE ON FUNCTION _hypertick.blame(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION _hypertick.blame(text) TO hypertick_reader, hypertick_writer, hypertick_operator;
 
@@ -6757,7 +6758,8 @@ SELECT 16 AS place, 0::float8 AS rank, 'topic' AS component, s.topic AS part,
        NULL::float8 AS seconds,
        concat(s.partitions, ' partitions, ', s.read, ' records ingested, lag ', s.lag,
               CASE WHEN s.waiting > _hypertick.pipeline_limit('topic', 'stuck')
-                   THEN concat('; partition ', s.slowest, ' has not advanced for ', round(s.waiting::numeric), ' s') END,
+                   THEN concat('; partition ', s.slowest, ' has not advanced for ', round(s.waiting::numeric),
+                               ' s') END,
               '; ' || s.lost || ' records were deleted before they were ingested',
               CASE s.changed WHEN 'recreated' THEN '; it was recreated, and is read from its start'
                    WHEN 'truncated' THEN '; the broker lost records, and it is read from its start' END) AS detail,
@@ -6841,7 +6843,8 @@ SELECT 50, 0, 'job', j.name, CASE WHEN j.failed THEN 'failed' WHEN j.late THEN '
             ELSE concat('took ', round(extract(epoch FROM j.took)::numeric, 2), ' s') END,
        j.error
 FROM (
-    SELECT s.*, CASE WHEN s.failed THEN _hypertick.blame(s.error) END AS blame, NOT s.running AND s.next_start > '-infinity'
+    SELECT s.*, CASE WHEN s.failed THEN _hypertick.blame(s.error) END AS blame,
+           NOT s.running AND s.next_start > '-infinity'
                 AND _hypertick.seconds_since(s.next_start + s.every) > _hypertick.pipeline_limit('job', 'late') AS late
     FROM public.job_status s
 ) j
@@ -7117,7 +7120,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('8482bb0a4deda9b5361dfacfe366a62ef32d32089c4008e0bb39faaeccd9ce4e');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('0040cc100d25767d239882385b3500203be32772fb240057ad3a6122cd533a63');
 
 -- +goose Down
 -- +goose StatementBegin

@@ -16,8 +16,8 @@ COMMENT ON COLUMN ingest_offsets.partition IS 'Partition of the topic.';
 COMMENT ON COLUMN ingest_offsets.next_offset IS 'Every record below it is stored, dead-lettered or was a duplicate.';
 COMMENT ON COLUMN ingest_offsets.updated_at IS 'When it last moved.';
 COMMENT ON COLUMN ingest_offsets.topic_id IS
-    'ID of the topic that next_offset counts in, as kafka-topics --describe prints it. A topic that is recreated, or one '
-    'of that name in another cluster, has another ID. Empty: not known, because the broker has no IDs.';
+    'ID of the topic that next_offset counts in, as kafka-topics --describe prints it. A topic that is recreated, '
+    'or one of that name in another cluster, has another ID. Empty: not known, because the broker has no IDs.';
 GRANT SELECT ON ingest_offsets TO hypertick_reader;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ingest_offsets TO hypertick_writer;
 

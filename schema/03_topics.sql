@@ -13,8 +13,8 @@ CREATE TABLE topic_ends (
     PRIMARY KEY (topic, topic_id, partition)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE topic_ends IS
-    'Offsets of every partition at the broker, as ingest listed them last, within five seconds. The lag is measured from '
-    'it, also of partitions that no ingest has read yet.';
+    'Offsets of every partition at the broker, as ingest listed them last, within five seconds. The lag is measured '
+    'from it, also of partitions that no ingest has read yet.';
 COMMENT ON COLUMN topic_ends.topic IS 'Topic of the broker.';
 COMMENT ON COLUMN topic_ends.topic_id IS 'See ingest_offsets.topic_id.';
 COMMENT ON COLUMN topic_ends.partition IS 'Partition of the topic.';
@@ -65,8 +65,8 @@ CREATE TABLE topic_changes (
 );
 CREATE INDEX topic_changes_noticed_at_idx ON topic_changes (noticed_at DESC);
 COMMENT ON TABLE topic_changes IS
-    'Partitions that ingest reads from their start again, because their records are not those that its offset counted. '
-    'Ticks that are stored already are recognised.';
+    'Partitions that ingest reads from their start again, because their records are not those that its '
+    'offset counted. Ticks that are stored already are recognised.';
 COMMENT ON COLUMN topic_changes.id IS 'Number of the change.';
 COMMENT ON COLUMN topic_changes.topic IS 'Topic of the broker.';
 COMMENT ON COLUMN topic_changes.partition IS 'Partition of the topic.';

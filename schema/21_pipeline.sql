@@ -272,7 +272,8 @@ AS $$
     LIMIT 1
 $$;
 COMMENT ON FUNCTION _hypertick.blame(text) IS
-    'The tick of the last week that makes a job fail with an arithmetic error, and how to remove it. NULL: there is none.';
+    'The tick of the last week that makes a job fail with an arithmetic error, and how to remove it. NULL: there is '
+    'none.';
 REVOKE EXECUTE ON FUNCTION _hypertick.blame(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION _hypertick.blame(text) TO hypertick_reader, hypertick_writer, hypertick_operator;
 
@@ -353,7 +354,8 @@ SELECT 16 AS place, 0::float8 AS rank, 'topic' AS component, s.topic AS part,
        NULL::float8 AS seconds,
        concat(s.partitions, ' partitions, ', s.read, ' records ingested, lag ', s.lag,
               CASE WHEN s.waiting > _hypertick.pipeline_limit('topic', 'stuck')
-                   THEN concat('; partition ', s.slowest, ' has not advanced for ', round(s.waiting::numeric), ' s') END,
+                   THEN concat('; partition ', s.slowest, ' has not advanced for ', round(s.waiting::numeric),
+                               ' s') END,
               '; ' || s.lost || ' records were deleted before they were ingested',
               CASE s.changed WHEN 'recreated' THEN '; it was recreated, and is read from its start'
                    WHEN 'truncated' THEN '; the broker lost records, and it is read from its start' END) AS detail,
@@ -437,7 +439,8 @@ SELECT 50, 0, 'job', j.name, CASE WHEN j.failed THEN 'failed' WHEN j.late THEN '
             ELSE concat('took ', round(extract(epoch FROM j.took)::numeric, 2), ' s') END,
        j.error
 FROM (
-    SELECT s.*, CASE WHEN s.failed THEN _hypertick.blame(s.error) END AS blame, NOT s.running AND s.next_start > '-infinity'
+    SELECT s.*, CASE WHEN s.failed THEN _hypertick.blame(s.error) END AS blame,
+           NOT s.running AND s.next_start > '-infinity'
                 AND _hypertick.seconds_since(s.next_start + s.every) > _hypertick.pipeline_limit('job', 'late') AS late
     FROM public.job_status s
 ) j
