@@ -15,9 +15,9 @@ func visible(s string) string {
 		return s
 	}
 	var b strings.Builder
-	for i, n := 0, 0; i < len(s); i += n {
-		var r rune
-		switch r, n = utf8.DecodeRuneInString(s[i:]); {
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
 		case r == utf8.RuneError && n == 1:
 			fmt.Fprintf(&b, `\x%02x`, s[i])
 		case unicode.IsPrint(r):
@@ -26,6 +26,7 @@ func visible(s string) string {
 			q := strconv.QuoteRune(r)
 			b.WriteString(q[1 : len(q)-1])
 		}
+		i += n
 	}
 	return b.String()
 }

@@ -64,7 +64,7 @@ func TestUndone(t *testing.T) {
 			t.Fatal("nothing to undo")
 		}
 		d.Undo(t, old, corrected)
-		ticks = append(left, corrected...)
+		ticks = slices.Concat(left, corrected)
 	}
 	between := func(symbol string, from, to time.Duration) func(dbtest.Tick) bool {
 		return func(k dbtest.Tick) bool {

@@ -3,6 +3,7 @@ package db_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -72,7 +73,7 @@ func TestThinHistory(t *testing.T) {
 	if n := chunks(t, d, "true"); n >= 200 {
 		t.Errorf("there are %d chunks in all", n)
 	}
-	all := append(before, old...)
+	all := slices.Concat(before, old)
 	for interval, span := range map[string]time.Duration{"1m": time.Minute, "15m": 15 * time.Minute, "1d": 24 * time.Hour} {
 		dbtest.EqualCandles(t, interval, d.Candles(t, interval), dbtest.BruteForce(all, span))
 	}
