@@ -33,14 +33,17 @@ type Stats struct {
 	Read   int64 // ticks added
 	Stored int64 // of these, ticks that were new
 	Old    int64 // of these, ticks older than the retention horizon, not stored
-	From   time.Time
-	To     time.Time // of the newest tick added
+	// Changes counts the cancels and corrections asked for.
+	Changes int64
+	From    time.Time
+	To      time.Time // of the newest tick added
 }
 
 // Loader stores ticks in batches. It is not safe for concurrent use.
 type Loader struct {
 	cfg      Config
 	batch    []feed.Tick
+	changes  []feed.Tick // cancels and corrections
 	stats    Stats
 	settings *db.FeedSettings // nil if not read yet
 	compress *bool            // inserts can go to the columnstore; nil if not known yet
@@ -61,6 +64,10 @@ func (l *Loader) Stats() Stats { return l.stats }
 // Add adds a tick to the batch, and stores the batch when it is full: an error may
 // be that of an earlier tick.
 func (l *Loader) Add(ctx context.Context, t *feed.Tick) error {
+	if t.Kind != feed.Trade {
+		l.changes = append(l.changes, *t)
+		return nil
+	}
 	l.batch = append(l.batch, *t)
 	if len(l.batch) < l.cfg.Batch {
 		return nil
@@ -71,7 +78,7 @@ func (l *Loader) Add(ctx context.Context, t *feed.Tick) error {
 // Flush stores the batch in one transaction. A load that was killed has stored
 // whole batches, and skips them when it is started again.
 func (l *Loader) Flush(ctx context.Context) error {
-	if len(l.batch) == 0 {
+	if len(l.batch)+len(l.changes) == 0 {
 		return nil
 	}
 	if l.compress == nil {
@@ -95,8 +102,12 @@ func (l *Loader) Flush(ctx context.Context) error {
 			}
 		}
 		var err error
-		stored, old, err = l.store(ctx, db.New(tx))
-		return err
+		if len(l.batch) > 0 {
+			if stored, old, err = l.store(ctx, db.New(tx)); err != nil {
+				return err
+			}
+		}
+		return l.storeChanges(ctx, db.New(tx))
 	})
 	if err != nil {
 		return err
@@ -113,8 +124,43 @@ func (l *Loader) Flush(ctx context.Context) error {
 	l.stats.Read += int64(len(l.batch))
 	l.stats.Stored += stored
 	l.stats.Old += old
-	l.batch = l.batch[:0]
+	l.stats.Changes += int64(len(l.changes))
+	l.batch, l.changes = l.batch[:0], l.changes[:0]
 	return nil
+}
+
+// storeChanges asks for cancels and corrections, which a job applies.
+func (l *Loader) storeChanges(ctx context.Context, q *db.Queries) error {
+	if len(l.changes) == 0 {
+		return nil
+	}
+	if err := l.readSettings(ctx, q); err != nil {
+		return err
+	}
+	var arg db.InsertTickChangesParams
+	for i := range l.changes {
+		t := &l.changes[i]
+		arg.Kinds, arg.Symbols, arg.Venues = append(arg.Kinds, t.Kind.String()), append(arg.Symbols, t.Symbol), append(arg.Venues, t.Venue)
+		arg.Seqs, arg.Tss = append(arg.Seqs, t.Seq), append(arg.Tss, t.Time())
+		arg.Prices, arg.Sizes = append(arg.Prices, t.Price), append(arg.Sizes, t.Size)
+		arg.Sides, arg.Flags = append(arg.Sides, int16(t.Side)), append(arg.Flags, l.settings.Flags(t.Conditions))
+		arg.Origins = append(arg.Origins, "backfill")
+	}
+	if err := q.InsertTickChanges(ctx, arg); err != nil {
+		return fmt.Errorf("store cancels and corrections: %w", err)
+	}
+	return nil
+}
+
+func (l *Loader) readSettings(ctx context.Context, q *db.Queries) error {
+	if l.settings != nil {
+		return nil
+	}
+	settings, err := db.ReadFeedSettings(ctx, q)
+	if err == nil {
+		l.settings = settings
+	}
+	return err
 }
 
 // key names a feed.
@@ -154,12 +200,8 @@ func params(ticks []feed.Tick, settings *db.FeedSettings) (db.LockFeedsParams, d
 }
 
 func (l *Loader) store(ctx context.Context, q *db.Queries) (stored, old int64, err error) {
-	if l.settings == nil {
-		settings, err := db.ReadFeedSettings(ctx, q)
-		if err != nil {
-			return 0, 0, err
-		}
-		l.settings = settings
+	if err := l.readSettings(ctx, q); err != nil {
+		return 0, 0, err
 	}
 	feeds, arg := params(l.batch, l.settings)
 	// Before the lock, so that ingest does not wait for it.

@@ -16,16 +16,17 @@ import (
 var settings = strings.Fields(`
 	allow-private-targets allow-targets api api-keys-file api-metrics-listen bars batch before brokers broker-listen broker-password-file
 	broker-sasl broker-tls broker-tls-ca broker-tls-cert broker-tls-key broker-username cache-dir channels-file cors-origins data-dir
-	database-listen database-url deadline delivery-timeout dir duplicates email-from email-to every file group header history history-rate
+	database-listen database-url deadline decimal delivery-timeout dir duplicates email-from email-to every file group header history history-rate
 	idle-timeout insecure instance json kind late late-after limit listen log-format log-level map max-age max-batch max-feeds metrics-listen new-feeds
 	notify-metrics-listen operator-url partitions port-base rate rate-burst rate-limit read-timeout replicas request-timeout seed
+	scale
 	send-timeout send-tries simulate speed symbols time-format timeout timezone tolerance topic trusted-proxies workers write-timeout`)
 
 // actions are the flags that choose what one call does, and to what. A variable left
 // set by accident must not do that.
 var actions = strings.Fields(`
-	all allow-version at block-width candles channel down-to from gaps help interval name offsets param price
-	reason recursive repair seq side size skip-bad state status symbol test ticks to ts venue version wait watch yes`)
+	all allow-version at block-width candles channel down-to dry-run from gaps help interval name non-positive-prices offsets param
+	price reason recursive repair seq side size skip-bad state status symbol test ticks to ts venue version wait watch yes`)
 
 // commands calls f for every command, the root first.
 func commands(t *testing.T, f func(path []string, n *kong.Node)) {
@@ -113,6 +114,12 @@ func TestForgottenVariables(t *testing.T) {
 	}
 	if r := parse("retention").Retention; r.Ticks.set {
 		t.Error("retention: --ticks is set")
+	}
+	if b := parse("backfill", "x.csv").Backfill; b.SkipBad || b.DryRun {
+		t.Errorf("backfill: want no flag set, got %+v", b)
+	}
+	if r := parse("replay", "x.csv").Replay; r.NonPositivePrices || r.All || r.SkipBad || r.DryRun {
+		t.Errorf("replay: want no flag set, got %+v", r)
 	}
 	var errOut bytes.Buffer
 	if code := Main(context.Background(), []string{"dlq", "discard", "--database-url", url}, io.Discard, &errOut); code != exitUsage || !strings.Contains(errOut.String(), "want offsets, --reason or --all") {

@@ -590,7 +590,7 @@ func (q *Queries) StoredTicks(ctx context.Context, arg StoredTicksParams) ([]Sto
 }
 
 const tickHorizon = `-- name: TickHorizon :one
-SELECT coalesce(tick_horizon(), '1970-01-01')::timestamptz AS horizon
+SELECT coalesce(tick_horizon(), '1900-01-01')::timestamptz AS horizon
 `
 
 func (q *Queries) TickHorizon(ctx context.Context) (time.Time, error) {

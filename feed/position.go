@@ -44,7 +44,8 @@ type scan struct {
 	missing      map[string]bool // the wanted symbols, true while not found; nil wants all
 	last         map[string]Tick
 	decoder      *Decoder
-	taken        int // records read
+	taken        int         // records read
+	each         func(*Tick) // of Since: called instead
 }
 
 func newScan(security Security, topic, venue string, symbols []string) *scan {
@@ -177,6 +178,12 @@ func (s *scan) read(ctx context.Context, brokers []string, spans map[int32]span)
 func (s *scan) take(r *kgo.Record) {
 	s.taken++
 	var t Tick
+	if s.each != nil {
+		if !r.Attrs.IsControl() && s.decoder.Decode(r.Value, &t) == nil {
+			s.each(&t)
+		}
+		return
+	}
 	if r.Attrs.IsControl() || s.decoder.Decode(r.Value, &t) != nil || t.Venue != s.venue {
 		return
 	}

@@ -140,7 +140,8 @@ func (p *Producer) Produce(ctx context.Context, t *Tick) error {
 	n := len(buf)
 	buf = append(buf, t.Symbol...) // the key shares the buffer of the value
 	// Value keeps the capacity, so that the buffer can be reused.
-	*r = kgo.Record{Value: buf[:n], Key: buf[n:], Timestamp: t.Time()}
+	// Kafka has no record times before 1970; the message has the trade time.
+	*r = kgo.Record{Value: buf[:n], Key: buf[n:], Timestamp: time.UnixMicro(max(t.TS, 0))}
 	p.produced.Add(1)
 	p.waiting.Add(1)
 	p.valueBytes.Add(int64(n))

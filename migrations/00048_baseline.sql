@@ -310,6 +310,8 @@ COMMENT ON COLUMN trade_conditions.code IS 'The code, as in the conditions of a 
 COMMENT ON COLUMN trade_conditions.flags IS 'Sum of trade_flags.flag. Those of several conditions are added together.';
 COMMENT ON COLUMN trade_conditions.title IS 'What the condition is called.';
 GRANT SELECT ON trade_conditions TO hypertick_reader, hypertick_writer;
+INSERT INTO trade_conditions (code, flags, title) VALUES
+    ('bar', 256, 'Part of a bar from a file of bars');
 
 -- The rules of the US tapes for the consolidated market, as published: Consolidated
 -- Tape Association, CTS Output Specification, and UTP Plan, UTP Data Feed Services
@@ -6493,7 +6495,7 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat('tick ', b.venue, ' ', b.symbol, ' seq ', b.seq, ' is out of bounds (', b.problem,
-                  '); remove it: hypertick tick cancel ', b.venue, ' ', b.symbol, ' ', b.seq)
+                  '); remove it: hypertick tick cancel ', quote_literal(b.symbol), ' --venue ', b.venue, ' --seq ', b.seq)
     FROM public.bad_ticks(now() - INTERVAL '7 days') b
     -- Other errors are not worth reading a week of ticks.
     WHERE job_error ~* 'out of range|overflow|underflow|infinity|nan'
@@ -6941,7 +6943,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('6b571fe2935c48f790eeaf78df2a8e2186de9560a631b33008444d9e17c02b52');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('435fa5d0c1c7e510577d473f94199d05cff02191dab15947817cb941d53f1062');
 
 -- +goose Down
 -- +goose StatementBegin

@@ -49,7 +49,7 @@ SELECT i.symbol, i.non_positive_prices::boolean AS non_positive_prices FROM inst
 SELECT c.code, c.flags FROM trade_conditions c;
 
 -- name: TickHorizon :one
-SELECT coalesce(tick_horizon(), '1970-01-01')::timestamptz AS horizon;
+SELECT coalesce(tick_horizon(), '1900-01-01')::timestamptz AS horizon;
 
 -- name: AdvanceIngest :one
 -- Compares and sets all positions of a batch in one round trip, and adds the

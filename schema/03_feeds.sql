@@ -117,6 +117,8 @@ COMMENT ON COLUMN trade_conditions.code IS 'The code, as in the conditions of a 
 COMMENT ON COLUMN trade_conditions.flags IS 'Sum of trade_flags.flag. Those of several conditions are added together.';
 COMMENT ON COLUMN trade_conditions.title IS 'What the condition is called.';
 GRANT SELECT ON trade_conditions TO hypertick_reader, hypertick_writer;
+INSERT INTO trade_conditions (code, flags, title) VALUES
+    ('bar', 256, 'Part of a bar from a file of bars');
 
 -- The rules of the US tapes for the consolidated market, as published: Consolidated
 -- Tape Association, CTS Output Specification, and UTP Plan, UTP Data Feed Services

@@ -23,11 +23,12 @@ const sp500 = `date,open,high,low,close,adjclose,volume
 func TestBars(t *testing.T) {
 	day := at("2000-01-03T00:00:00Z")
 	got := mustRead(t, replay.Config{Symbol: "SPX", Venue: "INDEX"}, sp500)
+	const seq = 1<<62 + 1<<32
 	for i, want := range []feed.Tick{
-		{Symbol: "SPX", Venue: "INDEX", TS: day, Price: 1469.25, Seq: 1},
-		{Symbol: "SPX", Venue: "INDEX", TS: day + 1, Price: 1478, Seq: 2},
-		{Symbol: "SPX", Venue: "INDEX", TS: day + 2, Price: 1438.359985, Seq: 3},
-		{Symbol: "SPX", Venue: "INDEX", TS: day + 3, Price: 1455.219971, Size: 931800000, Seq: 4},
+		{Symbol: "SPX", Venue: "INDEX", TS: day, Price: 1469.25, Seq: seq, Conditions: "bar"},
+		{Symbol: "SPX", Venue: "INDEX", TS: day + 1, Price: 1478, Seq: seq + 1, Conditions: "bar"},
+		{Symbol: "SPX", Venue: "INDEX", TS: day + 2, Price: 1438.359985, Seq: seq + 2, Conditions: "bar"},
+		{Symbol: "SPX", Venue: "INDEX", TS: day + 3, Price: 1455.219971, Size: 931800000, Seq: seq + 3, Conditions: "bar"},
 	} {
 		if got[i] != want {
 			t.Errorf("tick %d: %+v, want %+v", i, got[i], want)

@@ -15,26 +15,75 @@ const (
 	Bars   Kind = "bars"
 )
 
-// known are the usual names of each field, normalized by header, the preferred
-// one first.
-var known = map[string][]string{
-	"ts": {
-		"ts", "timestamp", "datetime", "opentime", "tradetime", "transacttime", "time", "date",
-		"unixtime", "unixtimestamp", "unix", "epoch", "localtime", "gmttime", "bucket", "t",
-	},
-	"price":  {"price", "px", "lastprice", "tradeprice", "last", "p"},
-	"size":   {"size", "qty", "quantity", "volume", "vol", "amount", "lastsize", "shares", "q"},
-	"seq":    {"seq", "sequence", "sequencenumber", "tradeid", "aggtradeid", "aggregatetradeid", "id", "tid"},
-	"symbol": {"symbol", "ticker", "sym", "instrument", "pair"},
-	"venue":  {"venue", "exchange", "exch", "mic"},
-	"open":   {"open", "openprice", "o"},
-	"high":   {"high", "highprice", "max", "h"},
-	"low":    {"low", "lowprice", "min", "l"},
-	"close":  {"close", "closeprice", "closelast", "c"},
-	"volume": {"volume", "vol", "basevolume", "qty", "quantity", "size", "v"},
+// field is what a column can hold.
+type field int
+
+const (
+	fTime field = iota
+	fClock
+	fPrice
+	fSize
+	fSeq
+	fSymbol
+	fVenue
+	fOpen
+	fHigh
+	fLow
+	fClose
+	fVolume
+	fVWAP
+	fQuoteVolume
+	fEnd
+	fSide
+	fMaker
+	fConditions
+	fCorrection
+	fAction
+	fFlags
+	fBid
+	fAsk
+	fBidSize
+	fPeriod
+	fields
+)
+
+// usual are the usual names of the fields, normalized by header, the preferred
+// one first. The first 12 and those with a name for --map can be mapped.
+var usual = [fields]struct {
+	name  string
+	names []string
+}{
+	fTime: {"ts", []string{
+		"ts", "siptimestamp", "tsevent", "timestamp", "datetime", "opentime", "tradetime", "transacttime", "windowstart", "snappedat",
+		"unix", "unixtime", "unixtimestamp", "time", "date", "epoch", "localtime", "gmttime", "utc", "tsrecv", "participanttimestamp", "bucket", "t",
+	}},
+	fClock:       {"", nil},
+	fPrice:       {"price", []string{"price", "px", "lastprice", "tradeprice", "last", "rate", "p"}},
+	fSize:        {"size", []string{"size", "qty", "quantity", "volume", "vol", "amount", "lastsize", "lastqty", "shares", "basevolume", "q", "s", "v"}},
+	fSeq:         {"seq", []string{"seq", "sequence", "sequencenumber", "tradeid", "aggtradeid", "aggregatetradeid", "id", "tid", "i"}},
+	fSymbol:      {"symbol", []string{"symbol", "ticker", "sym", "instrument", "pair"}},
+	fVenue:       {"venue", []string{"venue", "exchange", "exch", "mic", "x"}},
+	fOpen:        {"open", []string{"open", "openprice", "o"}},
+	fHigh:        {"high", []string{"high", "highprice", "max", "h"}},
+	fLow:         {"low", []string{"low", "lowprice", "min", "l"}},
+	fClose:       {"close", []string{"close", "closeprice", "closelast", "c", "ltp"}},
+	fVolume:      {"volume", []string{"volume", "vol", "basevolume", "qty", "quantity", "size", "shares", "tradedvolume", "totaltradedquantity", "v", "tickvol"}},
+	fVWAP:        {"vwap", []string{"vwap", "vw", "weightedaverage", "volumeweightedaverageprice"}},
+	fQuoteVolume: {"quote_volume", []string{"quotevolume", "quoteassetvolume", "quoteqty", "turnover"}},
+	fEnd:         {"", []string{"closetime"}},
+	fSide:        {"side", []string{"side", "takerside", "aggressor", "aggressorside"}},
+	fMaker:       {"is_buyer_maker", []string{"isbuyermaker", "buyermaker", "m"}},
+	fConditions:  {"conditions", []string{"conditions", "condition", "saleconditions", "salecondition", "tradeconditions"}},
+	fCorrection:  {"correction", []string{"correction", "corr", "trcorr", "correctionindicator", "tradecorrectionindicator"}},
+	fAction:      {"", []string{"action"}},
+	fFlags:       {"", []string{"flags"}},
+	fBid:         {"bid", []string{"bid", "bidprice"}},
+	fAsk:         {"ask", []string{"ask", "askprice", "offer"}},
+	fBidSize:     {"", []string{"bidvolume", "bidsize", "bidvol"}},
+	fPeriod:      {"", []string{"per", "period", "timeframe"}},
 }
 
-var prices = [4]string{"open", "high", "low", "close"}
+var prices = [4]field{fOpen, fHigh, fLow, fClose}
 
 // header normalizes the name of a column: `Open_Time` is `opentime`.
 func header(name string) string {
@@ -51,104 +100,147 @@ func header(name string) string {
 
 // columns holds the column of each field, -1 for none.
 type columns struct {
-	kind                            Kind
-	names                           []string
-	ts, clock                       int // clock is the time of day where ts is only the date
-	price, size, seq, symbol, venue int
-	bar                             [4]int // open, high, low, close
+	kind   Kind
+	names  []string
+	plain  []string // names, normalized
+	at     [fields]int
+	symbol string // of all its rows, where the header names it
+	quotes bool   // the price is that of a quote
 }
 
 // find finds the columns of the fields in a header. mapped overrides them.
 func find(names []string, kind Kind, mapped map[string]string) (*columns, error) {
-	c := &columns{kind: kind, names: names, clock: -1}
-	for field := range mapped {
-		if known[field] == nil {
-			return nil, fmt.Errorf("map: there is no field %q; there are ts, price, size, seq, symbol, venue, open, high, low, close, volume", field)
+	c := &columns{kind: kind, names: names}
+	for _, n := range names {
+		c.plain = append(c.plain, header(n))
+	}
+	for name := range mapped {
+		if name == "" || !slices.ContainsFunc(usual[:], func(u struct {
+			name  string
+			names []string
+		}) bool {
+			return u.name == name
+		}) {
+			return nil, fmt.Errorf("map: there is no field %q; there are %s", name, strings.Join(mappable(), ", "))
 		}
 	}
-	var failed error
-	get := func(field string) int {
-		if want, ok := mapped[field]; ok {
-			if want == "" {
-				return -1
-			}
-			at := slices.Index(names, want)
-			if at < 0 {
-				at = slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(strings.TrimSpace(n), strings.TrimSpace(want)) })
-			}
-			if at < 0 && failed == nil && !(field == "ts" && strings.Contains(want, "+")) {
-				failed = fmt.Errorf("map: there is no column %q for %s; there are %s", want, field, list(names))
-			}
-			return at
+	for f := range fields {
+		var err error
+		if c.at[f], err = c.column(f, mapped); err != nil {
+			return nil, err
 		}
-		for _, name := range known[field] {
-			if at := slices.IndexFunc(names, func(n string) bool { return header(n) == name }); at >= 0 {
-				return at
-			}
-		}
-		if field == "volume" || field == "size" { // Volume BTC, Volume USDT: the first is in units
-			return slices.IndexFunc(names, func(n string) bool { return strings.HasPrefix(header(n), "volume") })
-		}
-		return -1
 	}
-	for i, field := range prices {
-		c.bar[i] = get(field)
+	c.settle(mapped)
+	if err := c.findClock(mapped["ts"]); err != nil {
+		return nil, err
 	}
-	isBar := !slices.Contains(c.bar[:], -1)
-	c.price = get("price")
+	return c, c.check(mapped)
+}
+
+func mappable() (out []string) {
+	for _, u := range usual {
+		if u.name != "" {
+			out = append(out, u.name)
+		}
+	}
+	return out
+}
+
+// column finds one field.
+func (c *columns) column(f field, mapped map[string]string) (int, error) {
+	if want, ok := mapped[usual[f].name]; ok && usual[f].name != "" {
+		if want == "" {
+			return -1, nil
+		}
+		at := slices.Index(c.names, want)
+		if at < 0 {
+			at = slices.IndexFunc(c.names, func(n string) bool { return strings.EqualFold(strings.TrimSpace(n), strings.TrimSpace(want)) })
+		}
+		if at < 0 && (f != fTime || !strings.Contains(want, "+")) {
+			return -1, fmt.Errorf("map: there is no column %q for %s; there are %s", want, usual[f].name, list(c.names))
+		}
+		return at, nil
+	}
+	for _, name := range usual[f].names {
+		if at := slices.Index(c.plain, name); at >= 0 {
+			return at, nil
+		}
+	}
+	if f == fVolume || f == fSize { // Volume BTC, Volume USDT: the first is in units
+		return slices.IndexFunc(c.plain, func(n string) bool { return strings.HasPrefix(n, "volume") }), nil
+	}
+	return -1, nil
+}
+
+// settle decides what depends on more than one column.
+func (c *columns) settle(mapped map[string]string) {
+	at := &c.at
+	if at[fClose] < 0 && at[fOpen] >= 0 && at[fHigh] >= 0 && at[fLow] >= 0 {
+		at[fClose] = at[fPrice] // the price of a bar is its close
+	}
 	if c.kind == "" {
 		c.kind = Trades
-		if isBar {
+		if c.isBar() {
 			c.kind = Bars
 		}
 	}
-	c.ts, c.symbol, c.venue, c.seq = get("ts"), get("symbol"), get("venue"), get("seq")
-	c.size = get(map[Kind]string{Trades: "size", Bars: "volume"}[c.kind])
 	if c.kind == Bars {
-		c.seq = -1 // numbered by row: each is four ticks
+		at[fSize], at[fSeq] = at[fVolume], -1 // numbered by time: each is four ticks
+		at[fSide], at[fMaker], at[fConditions], at[fCorrection], at[fAction] = -1, -1, -1, -1, -1
+		return
 	}
-	if failed == nil {
-		failed = c.findClock(mapped["ts"])
+	at[fVWAP], at[fQuoteVolume], at[fEnd] = -1, -1, -1
+	if at[fConditions] < 0 && at[fOpen] < 0 && mapped["conditions"] == "" && slices.Contains(c.plain, "p") {
+		at[fConditions] = slices.Index(c.plain, "c")
 	}
-	if failed == nil {
-		failed = c.check(isBar, mapped)
+	if at[fPrice] < 0 && at[fBid] >= 0 && at[fAsk] >= 0 && mapped["price"] == "" {
+		at[fPrice], c.quotes = at[fBid], true
+		if at[fBidSize] >= 0 && mapped["size"] == "" {
+			at[fSize] = at[fBidSize]
+		}
 	}
-	return c, failed
+}
+
+func (c *columns) isBar() bool {
+	return c.at[fOpen] >= 0 && c.at[fHigh] >= 0 && c.at[fLow] >= 0 && c.at[fClose] >= 0
 }
 
 // findClock finds date and time of day in separate columns.
 func (c *columns) findClock(mapped string) error {
+	c.at[fClock] = -1
 	date, clock := "date", "time"
-	if first, second, two := strings.Cut(mapped, "+"); c.ts < 0 && two {
+	if first, second, two := strings.Cut(mapped, "+"); c.at[fTime] < 0 && two {
 		date, clock = header(first), header(second)
-	} else if c.ts < 0 || mapped != "" || (header(c.names[c.ts]) != "time" && header(c.names[c.ts]) != "date") {
+	} else if c.at[fTime] < 0 || mapped != "" || (c.plain[c.at[fTime]] != "time" && c.plain[c.at[fTime]] != "date") {
 		return nil
 	}
-	at := func(name string) int {
-		return slices.IndexFunc(c.names, func(n string) bool { return header(n) == name })
-	}
-	d, t := at(date), at(clock)
+	d, t := slices.Index(c.plain, date), slices.Index(c.plain, clock)
 	if d >= 0 && t >= 0 {
-		c.ts, c.clock = d, t
-	} else if c.ts < 0 {
+		c.at[fTime], c.at[fClock] = d, t
+	} else if c.at[fTime] < 0 {
 		return fmt.Errorf("map: there are no columns %q for ts; there are %s", mapped, list(c.names))
 	}
 	return nil
 }
 
-func (c *columns) check(isBar bool, mapped map[string]string) error {
+func (c *columns) check(mapped map[string]string) error {
 	missing := ""
 	switch {
 	case c.kind != Trades && c.kind != Bars:
 		return fmt.Errorf("kind: want trades or bars, got %q", c.kind)
-	case c.ts < 0:
+	case c.at[fTime] < 0:
 		missing = "ts"
-	case c.kind == Trades && c.price < 0:
+	case c.kind == Trades && c.at[fPrice] < 0:
 		missing = "price"
-	case c.kind == Bars && !isBar:
-		missing = prices[slices.Index(c.bar[:], -1)]
+	case c.kind == Bars && !c.isBar():
+		for _, f := range prices {
+			if c.at[f] < 0 {
+				missing = usual[f].name
+				break
+			}
+		}
 	case c.kind == Bars && mapped["seq"] != "":
-		return fmt.Errorf("map: bars are numbered by row, they take no seq")
+		return fmt.Errorf("map: bars are numbered by their time, they take no seq")
 	}
 	if missing != "" {
 		return fmt.Errorf("no column found for %s among %s; name it with %s=<column>, or is the header missing?", missing, list(c.names), missing)
@@ -160,33 +252,40 @@ func list(names []string) string {
 	if len(names) > 20 {
 		names = append(slices.Clone(names[:20]), "…")
 	}
-	return strings.Join(names, ", ")
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = clip(strings.ToValidUTF8(n, "?"))
+	}
+	return strings.Join(out, ", ")
+}
+
+// used are the fields of a kind of rows, in the order in which they are told.
+var used = map[Kind][]field{
+	Trades: {fPrice, fSize, fSeq, fSymbol, fVenue, fSide, fMaker, fConditions, fCorrection, fAction},
+	Bars:   {fOpen, fHigh, fLow, fClose, fSize, fVWAP, fQuoteVolume, fSymbol, fVenue},
 }
 
 // String describes which column is used for which field.
 func (c *columns) String() string {
 	var b strings.Builder
-	b.WriteString(string(c.kind) + ":")
-	field := func(name string, at int) {
-		if at >= 0 {
-			fmt.Fprintf(&b, " %s=%s", name, c.names[at])
+	b.WriteString(string(c.kind) + ": ts=" + strings.TrimSpace(c.names[c.at[fTime]]))
+	if at := c.at[fClock]; at >= 0 {
+		b.WriteString("+" + strings.TrimSpace(c.names[at]))
+	}
+	for _, f := range used[c.kind] {
+		name := usual[f].name
+		switch {
+		case c.at[f] < 0:
+			continue
+		case f == fSize && c.kind == Bars:
+			name = "volume"
+		case f == fAction:
+			name = "action"
 		}
+		fmt.Fprintf(&b, " %s=%s", name, strings.TrimSpace(c.names[c.at[f]]))
 	}
-	field("ts", c.ts)
-	if c.clock >= 0 {
-		b.WriteString("+" + c.names[c.clock])
+	if c.symbol != "" {
+		fmt.Fprintf(&b, " symbol %s", c.symbol)
 	}
-	if c.kind == Bars {
-		for i, name := range prices {
-			field(name, c.bar[i])
-		}
-		field("volume", c.size)
-	} else {
-		field("price", c.price)
-		field("size", c.size)
-		field("seq", c.seq)
-	}
-	field("symbol", c.symbol)
-	field("venue", c.venue)
 	return b.String()
 }

@@ -1,9 +1,11 @@
 package replay_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -30,10 +32,11 @@ func TestOpen(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		f, err := replay.Open(path)
-		if err != nil {
-			t.Fatal(err)
+		files, err := replay.Open(path)
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%d files, %v", len(files), err)
 		}
+		f := files[0]
 		r, err := replay.New(replay.Config{Symbol: "SPX"}, f)
 		if err != nil {
 			t.Fatal(err)
@@ -51,12 +54,12 @@ func TestOpen(t *testing.T) {
 	if err := os.WriteFile(cut, gz.Bytes()[:gz.Len()-20], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := replay.Open(cut)
+	files, err := replay.Open(cut)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	r, err := replay.New(replay.Config{Symbol: "SPX", SkipBad: true}, f)
+	defer files[0].Close()
+	r, err := replay.New(replay.Config{Symbol: "SPX", SkipBad: true}, files[0])
 	if err == nil {
 		err = r.Run(t.Context(), func(*feed.Tick) error { return nil }, nil)
 	}
@@ -66,6 +69,44 @@ func TestOpen(t *testing.T) {
 	for _, path := range []string{filepath.Join(dir, "absent"), dir} {
 		if _, err := replay.Open(path); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// TestZip reads an archive of several files.
+func TestZip(t *testing.T) {
+	var archive bytes.Buffer
+	z := zip.NewWriter(&archive)
+	for _, m := range []struct{ name, text string }{
+		{"2.csv", "time,price\n2024-01-02,2\n"}, {"1.csv", "time,price\n2024-01-01,1\n"}, {"readme.txt", "no data"}, {"__MACOSX/1.csv", "x"}, {"sub/", ""},
+	} {
+		w, err := z.Create(m.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(w, m.text)
+	}
+	z.Close()
+	path := filepath.Join(t.TempDir(), "f.zip")
+	if err := os.WriteFile(path, archive.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files, err := replay.Open(path)
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for i, f := range files {
+		r, err := replay.New(replay.Config{Symbol: "X"}, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []feed.Tick
+		err = r.Run(t.Context(), func(k *feed.Tick) error { got = append(got, *k); return nil }, nil)
+		if err != nil || len(got) != 1 || got[0].Price != float64(i+1) || f.Name() != fmt.Sprintf("%s:%d.csv", path, i+1) {
+			t.Errorf("%s: %+v, %v", f.Name(), got, err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -1,11 +1,8 @@
-// Package replay reads a CSV file of trades or bars as ticks: row by row, in the
-// order of the file, always with the same seq, so that ticks that are already in
-// the topic can be skipped.
+// Package replay reads a file of trades or bars as ticks, oldest first. A tick has
+// the same seq in whatever file it comes, so that files may overlap.
 package replay
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -17,66 +14,39 @@ import (
 	"github.com/hypertick/hypertick/feed"
 )
 
-// Venue is the venue of ticks if neither file nor Config has one.
-const Venue = "FILE"
-
-// Config configures a Replay. The zero value reads a file whose header has usual
-// names and a column for the symbol.
-type Config struct {
-	Name   string // name of the file in errors; default File.Name
-	Symbol string // of rows without one
-	Venue  string // of rows without one; default Venue
-	// Columns maps a field (ts, price, size, seq, symbol, venue, open, high,
-	// low, close, volume) to the column that holds it, overriding what the
-	// header suggests; to "" for no column. Two columns with date and time of
-	// day are "Date+Time".
-	Columns map[string]string
-	// Header names the columns of a file that has no header line.
-	Header     []string
-	Kind       Kind           // default: bars if there are open, high, low and close
-	TimeFormat string         // a layout of package time; default: the usual ones
-	Zone       *time.Location // of times without a zone; default UTC
-	// SkipBad counts invalid rows and continues. Otherwise the first one ends the
-	// replay.
-	SkipBad bool
-	// OnBad is called for each invalid row.
-	OnBad func(*RowError)
-	// Speed is a multiple of real time, 0 for as fast as possible.
-	Speed float64
-	// Positions returns the seq of the last tick of a source in the topic, 0 for
-	// none: ticks up to it are skipped. Default: none is skipped.
-	Positions func(venue, symbol string) (int64, error)
-
-	// Clock and Sleep replace the time in tests.
-	Clock func() time.Time
-	Sleep func(context.Context, time.Duration) error
-}
-
-// Stats counts the rows and ticks of a Replay.
-type Stats struct {
-	Rows    int64 // read, without the header
-	Ticks   int64 // emitted
-	Skipped int64 // ticks that are already in the topic
-	Bad     int64 // invalid rows
-}
-
 // Replay reads one file. It is not safe for concurrent use.
 type Replay struct {
-	cfg     Config
-	file    *File // counts the bytes read; nil if the input is not a File
-	csv     *csv.Reader
-	columns *columns
-	times   timeParser
-	sources map[[2]string]*source
-	ticks   []feed.Tick
-	stats   Stats
-	first   int64     // ts of the first tick emitted, and
-	started time.Time // when that was
+	cfg        Config
+	file       *File // counts the bytes read; nil if the input is not a File
+	rows       rowReader
+	layout     *layout
+	times      timeParser
+	numbers    numbers
+	priceScale float64
+	order      order
+	every      string // the interval of bars, as far as the first rows tell
+	aligned    bool   // they begin where bars of the database begin
+	session    *Session
+	keys       map[[2]string]*source // by the text of the cells
+	stats      Stats
+	first      int64     // ts of the first tick emitted, and
+	started    time.Time // when that was
+
+	emit     func(*feed.Tick) error
+	pacing   context.Context
+	ticks    []feed.Tick
+	held     []item        // of a file that is not in order
+	groups   []group       // of rows without a number
+	open     map[runOf]int // the groups of the latest time
+	gathered int           // rows in groups
+	settled  bool          // some groups have been emitted
+	noVolume bool          // of the row that is decoded
+	rounded  bool
 }
 
 // New reads the header. Progress is known if in is a *File.
 func New(cfg Config, in io.Reader) (*Replay, error) {
-	r := &Replay{cfg: cfg, sources: map[[2]string]*source{}}
+	r := &Replay{cfg: cfg, keys: map[[2]string]*source{}, open: map[runOf]int{}, session: cfg.Session}
 	r.file, _ = in.(*File)
 	if r.cfg.Name == "" && r.file != nil {
 		r.cfg.Name = r.file.Name()
@@ -95,6 +65,12 @@ func New(cfg Config, in io.Reader) (*Replay, error) {
 	}
 	if r.cfg.Sleep == nil {
 		r.cfg.Sleep = sleep
+	}
+	if r.session == nil {
+		r.session = NewSession()
+	}
+	for _, s := range r.session.sources {
+		s.begun, s.run = false, 0 // of the file before
 	}
 	r.times = timeParser{format: cfg.TimeFormat, zone: r.cfg.Zone}
 	if err := r.begin(in); err != nil {
@@ -115,59 +91,54 @@ func (r *Replay) begin(in io.Reader) error {
 	if err := probe.Validate(r.cfg.Clock()); err != nil {
 		return err
 	}
-	buffered := bufio.NewReaderSize(in, 1<<16)
-	// The result of one read, not more: a pipe may be slow.
-	if _, err := buffered.Peek(1); err != nil && !errors.Is(err, io.EOF) {
+	if err := r.openRows(in); err != nil {
 		return err
 	}
-	start, err := buffered.Peek(buffered.Buffered())
-	if err != nil {
+	if err := r.understand(); err != nil {
 		return err
 	}
-	r.csv = csv.NewReader(buffered)
-	r.csv.Comma = delimiter(start)
-	r.csv.FieldsPerRecord = -1 // checked with a better message
-	r.csv.ReuseRecord = true
-	r.csv.TrimLeadingSpace = r.csv.Comma != '\t'
-	names := r.cfg.Header
-	if names == nil {
-		row, err := r.csv.Read()
-		if errors.Is(err, io.EOF) {
-			return errors.New("the file is empty")
+	for _, c := range r.layout.sets {
+		if c.at[fSymbol] < 0 && c.symbol == "" && r.cfg.Symbol == "" {
+			return fmt.Errorf("no column found for symbol among %s; give the symbol of all rows, or name it with symbol=<column>", list(c.names))
 		}
-		if err != nil {
-			return err
-		}
-		for _, name := range row {
-			names = append(names, strings.Clone(strings.TrimPrefix(name, "\ufeff")))
-		}
-	}
-	if r.columns, err = find(names, r.cfg.Kind, r.cfg.Columns); err != nil {
-		return err
-	}
-	if r.columns.symbol < 0 && r.cfg.Symbol == "" {
-		return fmt.Errorf("no column found for symbol among %s; give the symbol of all rows, or name it with symbol=<column>", list(names))
 	}
 	return nil
 }
 
-// delimiter is what separates the names of the header.
-func delimiter(start []byte) rune {
-	line, _, _ := bytes.Cut(start, []byte{'\n'})
-	best, most := ',', 0
-	for _, c := range ",;\t|" {
-		if n := bytes.Count(line, []byte(string(c))); n > most {
-			best, most = c, n
+// openRows recognises the layout, and opens the rows behind the header.
+func (r *Replay) openRows(in io.Reader) error {
+	if r.file != nil && r.file.parquet != nil {
+		return r.openParquet()
+	}
+	text, start, err := plainText(in, r.file != nil && r.file.size > 0)
+	if err != nil {
+		return err
+	}
+	if r.layout, err = sniff(start, &r.cfg); err != nil {
+		return err
+	}
+	for range r.layout.skip {
+		if err := skipLine(text); err != nil {
+			return err
 		}
 	}
-	return best
+	r.rows = newCSV(text, r.layout.separator, r.layout.skip)
+	return nil
 }
 
-// Mapping describes which columns are used for which fields.
-func (r *Replay) Mapping() string { return r.columns.String() }
+func skipLine(in interface{ ReadSlice(byte) ([]byte, error) }) error {
+	for {
+		switch _, err := in.ReadSlice('\n'); {
+		case err == nil, errors.Is(err, io.EOF):
+			return nil
+		case err.Error() != "bufio: buffer full":
+			return err
+		}
+	}
+}
 
 // Kind returns the kind of the rows.
-func (r *Replay) Kind() Kind { return r.columns.kind }
+func (r *Replay) Kind() Kind { return r.layout.sets[0].kind }
 
 // Stats returns counters since New.
 func (r *Replay) Stats() Stats { return r.stats }
@@ -179,9 +150,10 @@ const checkEvery = 1024
 // emit, or the end of ctx. emit must not keep its argument. It calls progress,
 // which may be nil, with the bytes read and the total, if known.
 func (r *Replay) Run(ctx context.Context, emit func(*feed.Tick) error, progress func(done, total int64)) error {
+	r.emit, r.pacing = emit, ctx
 	now := r.cfg.Clock()
-	for {
-		if r.stats.Rows%checkEvery == 0 {
+	for n := 0; ; n++ {
+		if n%checkEvery == 0 {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -190,60 +162,119 @@ func (r *Replay) Run(ctx context.Context, emit func(*feed.Tick) error, progress 
 				progress(r.file.Progress())
 			}
 		}
-		row, err := r.csv.Read()
+		row, err := r.rows.Read()
 		if errors.Is(err, io.EOF) {
-			if progress != nil && r.file != nil {
-				_, total := r.file.Progress()
-				progress(total, total)
-			}
+			break
+		}
+		if err = r.take(row, err, now); err != nil {
+			return r.named(err)
+		}
+	}
+	if err := r.release(); err != nil {
+		return r.named(err)
+	}
+	if err := r.settle(true); err != nil {
+		return r.named(err)
+	}
+	if progress != nil && r.file != nil {
+		_, total := r.file.Progress()
+		progress(total, total)
+	}
+	return nil
+}
+
+// take takes one row.
+func (r *Replay) take(row []string, err error, now time.Time) error {
+	width := r.layout.width
+	if err == nil {
+		if isText(row, width) {
+			r.stats.Text++
 			return nil
 		}
-		r.stats.Rows++
-		var (
-			ticks []feed.Tick
-			src   *source
-		)
-		if err == nil {
-			ticks, src, err = r.parse(row, now)
-		}
-		if err != nil {
-			if err = r.bad(err); err != nil {
-				return err
-			}
+		row = trimTo(row, width)
+	}
+	r.stats.Rows++
+	line := r.rows.Line()
+	if err == nil && len(row) != width {
+		err = &cellError{"", fmt.Sprintf("want %d columns as in the header, got %d", width, len(row))}
+	}
+	if err != nil {
+		return r.bad(err, line)
+	}
+	for _, c := range r.layout.sets {
+		r.noVolume, r.rounded = false, false
+		it, err := r.decode(c, row, now)
+		if errors.Is(err, errNoTrade) {
+			r.stats.NoTrade++
 			continue
 		}
-		for i := range ticks {
-			if ticks[i].Seq <= src.position {
+		if err == nil {
+			it.line = line
+			if r.noVolume {
+				r.stats.NoVolume++
+			}
+			if r.rounded {
+				r.stats.Rounded++
+			}
+			err = r.add(it)
+		} else {
+			err = r.bad(err, line)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emitItem emits the ticks of an item.
+func (r *Replay) emitItem(it *item) error {
+	r.ticks = it.ticks(r.ticks[:0])
+	for i := range r.ticks {
+		t := &r.ticks[i]
+		at := t.Time()
+		if r.stats.First.IsZero() || at.Before(r.stats.First) {
+			r.stats.First = at
+		}
+		if at.After(r.stats.Last) {
+			r.stats.Last = at
+		}
+		if r.cfg.Sent != nil {
+			sent, err := r.cfg.Sent(t)
+			if err != nil {
+				return err
+			}
+			if sent {
 				r.stats.Skipped++
 				continue
 			}
-			if r.cfg.Speed > 0 {
-				if err := r.pace(ctx, ticks[i].TS); err != nil {
-					return err
-				}
-			}
-			if err := emit(&ticks[i]); err != nil {
+		}
+		if r.cfg.Speed > 0 {
+			if err := r.pace(r.pacing, t.TS); err != nil {
 				return err
 			}
-			r.stats.Ticks++
 		}
+		if err := r.emit(t); err != nil {
+			return err
+		}
+		r.stats.Ticks++
 	}
+	return nil
 }
 
 // bad adds the position in the file to an error. It returns nil if the row is
 // skipped.
-func (r *Replay) bad(err error) error {
-	row := &RowError{File: r.cfg.Name}
+func (r *Replay) bad(err error, line int) error {
+	row := &RowError{File: r.cfg.Name, Line: line}
 	if e, ok := errors.AsType[*csv.ParseError](err); ok {
-		row.Line, row.Want = e.Line, e.Err.Error()
-	} else if e, ok := errors.AsType[*cellError](err); ok {
-		row.Line, _ = r.csv.FieldPos(0)
-		row.Want = e.want
-		if e.column >= 0 {
-			row.Column = r.columns.names[e.column]
+		row.Want = e.Err.Error()
+		if c, ok := r.rows.(*csvRows); ok {
+			row.Line = e.Line + c.skipped
 		}
+	} else if e, ok := errors.AsType[*cellError](err); ok {
+		row.Want, row.Column = e.want, e.name
 	} else {
-		return fmt.Errorf("replay %s: %w", r.cfg.Name, err)
+		return err
 	}
 	if !r.cfg.SkipBad {
 		return row
@@ -253,6 +284,51 @@ func (r *Replay) bad(err error) error {
 		r.cfg.OnBad(row)
 	}
 	return nil
+}
+
+// named adds the name of the file to an error of reading it.
+func (r *Replay) named(err error) error {
+	if _, ok := errors.AsType[*RowError](err); ok || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("replay %s: %w", r.cfg.Name, err)
+}
+
+// source returns the source of a row.
+func (r *Replay) source(c *columns, row []string) (*source, error) {
+	symbol, venue := c.symbol, ""
+	if at := c.at[fSymbol]; at >= 0 {
+		symbol = row[at]
+	}
+	if at := c.at[fVenue]; at >= 0 {
+		venue = row[at]
+	}
+	key := [2]string{symbol, venue}
+	if src, ok := r.keys[key]; ok {
+		return src, nil
+	}
+	name, place := strings.TrimSpace(symbol), strings.TrimSpace(venue)
+	if name == "" {
+		name = r.cfg.Symbol
+	}
+	if name == "" {
+		return nil, c.errorf(c.at[fSymbol], "want a symbol, got nothing; give one as --symbol")
+	}
+	if place == "" {
+		place = r.cfg.Venue
+	}
+	final := [2]string{strings.Clone(place), strings.Clone(name)}
+	src, ok := r.session.sources[final]
+	if !ok {
+		src = &source{venue: final[0], symbol: final[1]}
+		if feed.ValidSymbol(name) { // otherwise each row is bad, and none is worth keeping
+			r.session.sources[final] = src
+		}
+	}
+	if feed.ValidSymbol(name) {
+		r.keys[[2]string{strings.Clone(symbol), strings.Clone(venue)}] = src
+	}
+	return src, nil
 }
 
 // pace waits until a tick of time ts is due. It does not wait for times that jump
@@ -277,32 +353,5 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	}
-}
-
-// FromTopic returns Config.Positions for a topic. The first symbol of a venue
-// is searched for from the end of the topic; for a second one the whole topic is
-// read.
-func FromTopic(ctx context.Context, brokers []string, security feed.Security, topic string) func(venue, symbol string) (int64, error) {
-	type scanned struct {
-		all  bool
-		last map[string]feed.Tick
-	}
-	venues := map[string]*scanned{}
-	return func(venue, symbol string) (int64, error) {
-		v := venues[venue]
-		if v != nil && v.all {
-			return v.last[symbol].Seq, nil
-		}
-		var only []string
-		if v == nil {
-			only = []string{symbol}
-		}
-		last, err := feed.Positions(ctx, brokers, security, topic, venue, only...)
-		if err != nil {
-			return 0, err
-		}
-		venues[venue] = &scanned{all: v != nil, last: last}
-		return last[symbol].Seq, nil
 	}
 }
