@@ -35,7 +35,7 @@ func TestPipelineNamesTheBadTick(t *testing.T) {
 	if err := d.Pool.QueryRow(t.Context(), "SELECT state, detail FROM pipeline WHERE component = 'job' AND part LIKE 'refresh %' AND state = 'failed'").Scan(&state, &detail); err != nil {
 		t.Fatal(err)
 	}
-	if state != "failed" || !strings.Contains(detail, "tick V BAD seq 7 is out of bounds (price 1.7e+308)") || !strings.Contains(detail, "hypertick tick cancel V BAD 7") {
+	if state != "failed" || !strings.Contains(detail, "tick V BAD seq 7 is out of bounds (price 1.7e+308)") || !strings.Contains(detail, "hypertick tick cancel 'BAD' --venue V --seq 7") {
 		t.Errorf("%s: %s", state, detail)
 	}
 }

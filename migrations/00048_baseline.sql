@@ -6669,7 +6669,7 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat('tick ', b.venue, ' ', b.symbol, ' seq ', b.seq, ' is out of bounds (', b.problem,
-                  '); remove it: hypertick tick cancel ', b.venue, ' ', b.symbol, ' ', b.seq)
+                  '); remove it: hypertick tick cancel ', quote_literal(b.symbol), ' --venue ', b.venue, ' --seq ', b.seq)
     FROM public.bad_ticks(now() - INTERVAL '7 days') b
     -- Other errors are not worth reading a week of ticks.
     WHERE job_error ~* 'out of range|overflow|underflow|infinity|nan'
@@ -7120,7 +7120,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('0040cc100d25767d239882385b3500203be32772fb240057ad3a6122cd533a63');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('081c4552ed5811fd2db6b97bba8e7f01c2d45d455b216c2f96fe4af3f0dbacd3');
 
 -- +goose Down
 -- +goose StatementBegin

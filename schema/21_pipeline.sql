@@ -265,7 +265,7 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat('tick ', b.venue, ' ', b.symbol, ' seq ', b.seq, ' is out of bounds (', b.problem,
-                  '); remove it: hypertick tick cancel ', b.venue, ' ', b.symbol, ' ', b.seq)
+                  '); remove it: hypertick tick cancel ', quote_literal(b.symbol), ' --venue ', b.venue, ' --seq ', b.seq)
     FROM public.bad_ticks(now() - INTERVAL '7 days') b
     -- Other errors are not worth reading a week of ticks.
     WHERE job_error ~* 'out of range|overflow|underflow|infinity|nan'
