@@ -2652,6 +2652,7 @@ CREATE TABLE tick_changes (
            AND (size = 0 OR size BETWEEN 1e-15 AND 1e15) IS NOT FALSE AND (side IN (-1, 1)) IS NOT FALSE)
 );
 CREATE INDEX tick_changes_due_idx ON tick_changes (coalesce(next_at, asked_at), id) WHERE state IN ('new', 'waiting');
+CREATE INDEX tick_changes_refused_idx ON tick_changes (state_at) WHERE state = 'refused';
 CREATE INDEX tick_changes_symbol_idx ON tick_changes (symbol, venue, seq);
 COMMENT ON TABLE tick_changes IS
     'Cancels and corrections that were asked for, by the topic, a file or a person, and what became of them.';
@@ -2674,6 +2675,7 @@ COMMENT ON COLUMN tick_changes.state_at IS 'When it was last looked at.';
 COMMENT ON COLUMN tick_changes.next_at IS 'When its tick is searched for again.';
 COMMENT ON COLUMN tick_changes.detail IS 'Why it waits or was refused.';
 COMMENT ON INDEX tick_changes_due_idx IS 'Serves the job.';
+COMMENT ON INDEX tick_changes_refused_idx IS 'Serves status.';
 COMMENT ON INDEX tick_changes_symbol_idx IS 'Serves the changes of one tick.';
 GRANT SELECT ON tick_changes TO hypertick_reader, hypertick_writer;
 GRANT INSERT (kind, symbol, venue, seq, ts, price, size, side, flags, origin) ON tick_changes TO hypertick_writer;
@@ -4840,7 +4842,7 @@ SELECT add_job('_hypertick.verify_sample', INTERVAL '1 hour',
 -- Data quality of the ticks. Nothing is dropped or changed: findings are
 -- recorded, for people and for status.
 CREATE TABLE quality_findings (
-    kind     text             NOT NULL CHECK (kind IN ('stale', 'gap', 'outlier', 'crossed', 'skew')),
+    kind     text             NOT NULL CHECK (kind IN ('stale', 'gap', 'conflict', 'outlier', 'crossed', 'skew')),
     venue    text COLLATE "C" NOT NULL,
     symbol   text COLLATE "C" NOT NULL,
     since    timestamptz      NOT NULL,
@@ -4856,8 +4858,9 @@ CREATE INDEX quality_findings_seen_at_idx ON quality_findings (seen_at);
 CREATE INDEX quality_findings_open_idx ON quality_findings (kind) WHERE ended_at IS NULL;
 COMMENT ON TABLE quality_findings IS 'Data quality findings. Kept for 30 days after they were last seen.';
 COMMENT ON COLUMN quality_findings.kind IS
-    'stale: no tick though there should be some. gap: seqs that never came. outlier: a price far from those right '
-    'before and after. crossed: two venues disagree about the price. skew: a venue''s clock is wrong, or its ticks '
+    'stale: no tick though there should be some. gap: seqs that have not come. conflict: ticks that differ from a '
+    'stored one in price or size alone, see feed_conflicts. outlier: a price far from those right before and after. '
+    ' crossed: two venues disagree about the price. skew: a venue''s clock is wrong, or its ticks '
     'come late.';
 -- +goose StatementBegin
 COMMENT ON COLUMN quality_findings.venue IS 'See ticks.venue; of crossed the one with the higher price.';
@@ -4866,13 +4869,14 @@ COMMENT ON COLUMN quality_findings.symbol IS 'See ticks.symbol. Empty: all of th
 COMMENT ON COLUMN quality_findings.since IS
     'When it began: of stale the last tick, of gap and outlier the tick''s own time.';
 -- +goose StatementBegin
-COMMENT ON COLUMN quality_findings.seq IS 'Of gap the first seq missing, of outlier the tick''s; 0 otherwise.';
+COMMENT ON COLUMN quality_findings.seq IS
+    'Of gap the first seq missing, of conflict and outlier the tick''s; 0 otherwise.';
 -- +goose StatementEnd
 COMMENT ON COLUMN quality_findings.seen_at IS 'When a check last saw it.';
 COMMENT ON COLUMN quality_findings.ended_at IS 'When it was over. NULL: it lasts.';
 COMMENT ON COLUMN quality_findings.value IS
-    'How much: seconds of stale and skew (negative: behind), ticks missing of gap, a price of outlier, a fraction of '
-    'crossed.';
+    'How much: seconds of stale and skew (negative: behind), ticks of gap and conflict, a price of outlier, a '
+    'fraction of crossed.';
 COMMENT ON COLUMN quality_findings.bound IS
     'What it should have kept within: seconds, 0 ticks, the price around an outlier, a fraction.';
 COMMENT ON COLUMN quality_findings.detail IS 'One sentence about it.';
@@ -4883,6 +4887,7 @@ CREATE TABLE quality_runs (
     one     boolean     PRIMARY KEY DEFAULT true CHECK (one),
     upto    timestamptz NOT NULL,
     gap_id  bigint      NOT NULL,
+    conflict_id bigint NOT NULL DEFAULT 0,
     at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     took    interval    NOT NULL DEFAULT '0'
 );
@@ -4890,6 +4895,7 @@ COMMENT ON TABLE quality_runs IS 'How far the checks of the ticks have come: one
 COMMENT ON COLUMN quality_runs.one IS 'Always true.';
 COMMENT ON COLUMN quality_runs.upto IS 'Ticks up to here have been looked at for outliers.';
 COMMENT ON COLUMN quality_runs.gap_id IS 'The last of feed_gaps that has been looked at.';
+COMMENT ON COLUMN quality_runs.conflict_id IS 'The last of feed_conflicts that has been looked at.';
 COMMENT ON COLUMN quality_runs.at IS 'When the last check ended.';
 COMMENT ON COLUMN quality_runs.took IS 'How long it took.';
 GRANT SELECT ON quality_runs TO hypertick_reader;
@@ -5127,6 +5133,7 @@ DECLARE
     run     public.quality_runs;
     until   timestamptz;
     last_id bigint;
+    last_conflict bigint;
     behind  boolean;
 BEGIN
     INSERT INTO public.quality_runs (upto, gap_id)
@@ -5134,18 +5141,40 @@ BEGIN
     ON CONFLICT DO NOTHING;
     SELECT q.* INTO run FROM public.quality_runs q FOR UPDATE;
 
-    -- Gaps that ingest has seen, one finding for each feed and check.
+    -- Gaps that ingest has seen and that are open, one finding for each feed and
+    -- check.
     SELECT coalesce(max(g.id), run.gap_id) INTO last_id FROM public.feed_gaps g WHERE g.id > run.gap_id;
     INSERT INTO public.quality_findings AS f
         (kind, venue, symbol, since, seq, seen_at, ended_at, value, bound, detail)
     SELECT 'gap', g.venue, g.symbol, min(g.before_ts), min(g.from_seq), at, max(g.after_ts),
-           sum(g.to_seq - g.from_seq + 1)::float8, 0,
-           format('%s ticks never came, seq %s to %s%s',
-                  sum(g.to_seq - g.from_seq + 1), min(g.from_seq), max(g.to_seq),
+           sum(m.missing)::float8, 0,
+           format('%s ticks have not come, seq %s to %s%s', sum(m.missing), min(g.from_seq), max(g.to_seq),
                   CASE WHEN count(*) > 1 THEN format(' in %s gaps', count(*)) ELSE '' END)
     FROM public.feed_gaps g
-    WHERE g.id > run.gap_id AND g.id <= last_id
+    CROSS JOIN LATERAL (SELECT sum(upper(r.part)::numeric - lower(r.part)) AS missing
+                        FROM (SELECT unnest(g.missing) AS part) r) m
+    WHERE g.id > run.gap_id AND g.id <= last_id AND g.closed_at IS NULL
     GROUP BY g.venue, g.symbol
+    ON CONFLICT (kind, venue, symbol, since, seq) DO UPDATE
+    SET seen_at = excluded.seen_at, ended_at = excluded.ended_at, value = excluded.value, detail = excluded.detail;
+
+    -- Of what has come since there is nothing to find any more.
+    DELETE FROM public.quality_findings f
+    WHERE f.kind = 'gap' AND NOT EXISTS (
+        SELECT FROM public.feed_gaps g
+        WHERE g.symbol = f.symbol AND g.venue = f.venue AND g.closed_at IS NULL
+          AND g.before_ts >= f.since AND g.after_ts <= f.ended_at);
+
+    SELECT coalesce(max(c.id), run.conflict_id) INTO last_conflict
+    FROM public.feed_conflicts c WHERE c.id > run.conflict_id;
+    INSERT INTO public.quality_findings AS f
+        (kind, venue, symbol, since, seq, seen_at, ended_at, value, bound, detail)
+    SELECT 'conflict', c.venue, c.symbol, min(c.ts), min(c.seq), quality_check.at, max(c.ts), count(*), 0,
+           format('%s ticks came with the ts and seq of a stored one and another price or size, the first seq %s: %s',
+                  count(*), min(c.seq), string_agg(DISTINCT c.outcome, ', '))
+    FROM public.feed_conflicts c
+    WHERE c.id > run.conflict_id AND c.id <= last_conflict
+    GROUP BY c.venue, c.symbol
     ON CONFLICT (kind, venue, symbol, since, seq) DO UPDATE
     SET seen_at = excluded.seen_at, ended_at = excluded.ended_at, value = excluded.value, detail = excluded.detail;
 
@@ -5230,7 +5259,8 @@ BEGIN
 
     DELETE FROM public.quality_findings f WHERE f.seen_at < at - keep AND f.ended_at IS NOT NULL;
     UPDATE public.quality_runs
-    SET upto = until, gap_id = last_id, at = clock_timestamp(), took = clock_timestamp() - began;
+    SET upto = until, gap_id = last_id, conflict_id = last_conflict, at = clock_timestamp(),
+        took = clock_timestamp() - began;
 END
 $$;
 -- +goose StatementEnd
@@ -6609,6 +6639,8 @@ INSERT INTO pipeline_advice (component, condition, state, above, action) VALUES
     ('dead letters', 'recent', 'warning', 3600, 'hypertick dlq list shows them and why.'),
     ('quality', 'findings', 'warning', 3600,
      'Table quality_findings, and the pipeline dashboard, show which; nothing was dropped.'),
+    ('changes', 'behind', 'failed', 60, 'Check the job apply_tick_changes.'),
+    ('changes', 'refused', 'warning', 86400, 'Table tick_changes shows them and why.'),
     ('candles', 'behind', 'warning', 300, 'Check the job that refreshes it; reads stay right, but take longer.'),
     ('blocks', 'behind', 'warning', 300, 'Check the job that refreshes it; reads stay right, but take longer.'),
     ('job', 'failed', 'failed', NULL,
@@ -6669,7 +6701,8 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat('tick ', b.venue, ' ', b.symbol, ' seq ', b.seq, ' is out of bounds (', b.problem,
-                  '); remove it: hypertick tick cancel ', quote_literal(b.symbol), ' --venue ', b.venue, ' --seq ', b.seq)
+                  '); remove it: hypertick tick cancel ', quote_literal(b.symbol), ' --venue ', b.venue,
+                  ' --seq ', b.seq)
     FROM public.bad_ticks(now() - INTERVAL '7 days') b
     -- Other errors are not worth reading a week of ticks.
     WHERE job_error ~* 'out of range|overflow|underflow|infinity|nan'
@@ -6787,6 +6820,22 @@ FROM (
     WHERE x.minute > now() - make_interval(secs => _hypertick.pipeline_limit('dead letters', 'recent'))
 ) d
 UNION ALL
+-- Listed only while there is something to say.
+SELECT 33, 0, 'changes', '',
+       CASE WHEN _hypertick.seconds_since(c.oldest) > _hypertick.pipeline_limit('changes', 'behind') THEN 'behind'
+            WHEN c.refused > 0 THEN 'refused' END, NULL,
+       concat_ws(', ', c.fresh || ' cancels and corrections are to be applied', c.waiting || ' wait for their ticks',
+                 c.refused || ' were refused since yesterday'), NULL
+FROM (
+    SELECT nullif(count(*) FILTER (WHERE x.state = 'new'), 0) AS fresh,
+           nullif(count(*) FILTER (WHERE x.state = 'waiting'), 0) AS waiting,
+           min(x.asked_at) FILTER (WHERE x.state = 'new') AS oldest,
+           (SELECT nullif(count(*), 0) FROM public.tick_changes r WHERE r.state = 'refused'
+            AND r.state_at > now() - make_interval(secs => _hypertick.pipeline_limit('changes', 'refused'))) AS refused
+    FROM public.tick_changes x WHERE x.state IN ('new', 'waiting')
+) c
+WHERE c.fresh > 0 OR c.waiting > 0 OR c.refused > 0
+UNION ALL
 SELECT 32, 0, 'quality', '', CASE WHEN q.n > 0 THEN 'findings' END, _hypertick.seconds_since(r.at),
        CASE WHEN q.n > 0 THEN q.kinds WHEN r.at IS NULL THEN 'ticks were not checked yet'
             ELSE 'the ticks of the last hour are as expected' END, q.newest
@@ -6800,7 +6849,7 @@ FROM (
         FROM public.quality_findings f
         -- Moments are reported for an hour, the rest until it ends.
         WHERE f.ended_at IS NULL
-           OR f.kind IN ('gap', 'outlier')
+           OR f.kind IN ('gap', 'conflict', 'outlier')
               AND f.seen_at > now() - make_interval(secs => _hypertick.pipeline_limit('quality', 'findings'))
         GROUP BY f.kind
     ) k
@@ -7120,7 +7169,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('081c4552ed5811fd2db6b97bba8e7f01c2d45d455b216c2f96fe4af3f0dbacd3');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('ad8acf38c0c84e23a12fa258c6df1455a3b7adf03404495d85f792e772e47411');
 
 -- +goose Down
 -- +goose StatementBegin

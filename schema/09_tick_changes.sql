@@ -61,6 +61,7 @@ CREATE TABLE tick_changes (
            AND (size = 0 OR size BETWEEN 1e-15 AND 1e15) IS NOT FALSE AND (side IN (-1, 1)) IS NOT FALSE)
 );
 CREATE INDEX tick_changes_due_idx ON tick_changes (coalesce(next_at, asked_at), id) WHERE state IN ('new', 'waiting');
+CREATE INDEX tick_changes_refused_idx ON tick_changes (state_at) WHERE state = 'refused';
 CREATE INDEX tick_changes_symbol_idx ON tick_changes (symbol, venue, seq);
 COMMENT ON TABLE tick_changes IS
     'Cancels and corrections that were asked for, by the topic, a file or a person, and what became of them.';
@@ -83,6 +84,7 @@ COMMENT ON COLUMN tick_changes.state_at IS 'When it was last looked at.';
 COMMENT ON COLUMN tick_changes.next_at IS 'When its tick is searched for again.';
 COMMENT ON COLUMN tick_changes.detail IS 'Why it waits or was refused.';
 COMMENT ON INDEX tick_changes_due_idx IS 'Serves the job.';
+COMMENT ON INDEX tick_changes_refused_idx IS 'Serves status.';
 COMMENT ON INDEX tick_changes_symbol_idx IS 'Serves the changes of one tick.';
 GRANT SELECT ON tick_changes TO hypertick_reader, hypertick_writer;
 GRANT INSERT (kind, symbol, venue, seq, ts, price, size, side, flags, origin) ON tick_changes TO hypertick_writer;

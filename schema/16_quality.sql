@@ -2,7 +2,7 @@
 -- recorded, for people and for status.
 
 CREATE TABLE quality_findings (
-    kind     text             NOT NULL CHECK (kind IN ('stale', 'gap', 'outlier', 'crossed', 'skew')),
+    kind     text             NOT NULL CHECK (kind IN ('stale', 'gap', 'conflict', 'outlier', 'crossed', 'skew')),
     venue    text COLLATE "C" NOT NULL,
     symbol   text COLLATE "C" NOT NULL,
     since    timestamptz      NOT NULL,
@@ -18,19 +18,21 @@ CREATE INDEX quality_findings_seen_at_idx ON quality_findings (seen_at);
 CREATE INDEX quality_findings_open_idx ON quality_findings (kind) WHERE ended_at IS NULL;
 COMMENT ON TABLE quality_findings IS 'Data quality findings. Kept for 30 days after they were last seen.';
 COMMENT ON COLUMN quality_findings.kind IS
-    'stale: no tick though there should be some. gap: seqs that never came. outlier: a price far from those right '
-    'before and after. crossed: two venues disagree about the price. skew: a venue''s clock is wrong, or its ticks '
+    'stale: no tick though there should be some. gap: seqs that have not come. conflict: ticks that differ from a '
+    'stored one in price or size alone, see feed_conflicts. outlier: a price far from those right before and after. '
+    ' crossed: two venues disagree about the price. skew: a venue''s clock is wrong, or its ticks '
     'come late.';
 COMMENT ON COLUMN quality_findings.venue IS 'See ticks.venue; of crossed the one with the higher price.';
 COMMENT ON COLUMN quality_findings.symbol IS 'See ticks.symbol. Empty: all of the venue.';
 COMMENT ON COLUMN quality_findings.since IS
     'When it began: of stale the last tick, of gap and outlier the tick''s own time.';
-COMMENT ON COLUMN quality_findings.seq IS 'Of gap the first seq missing, of outlier the tick''s; 0 otherwise.';
+COMMENT ON COLUMN quality_findings.seq IS
+    'Of gap the first seq missing, of conflict and outlier the tick''s; 0 otherwise.';
 COMMENT ON COLUMN quality_findings.seen_at IS 'When a check last saw it.';
 COMMENT ON COLUMN quality_findings.ended_at IS 'When it was over. NULL: it lasts.';
 COMMENT ON COLUMN quality_findings.value IS
-    'How much: seconds of stale and skew (negative: behind), ticks missing of gap, a price of outlier, a fraction of '
-    'crossed.';
+    'How much: seconds of stale and skew (negative: behind), ticks of gap and conflict, a price of outlier, a '
+    'fraction of crossed.';
 COMMENT ON COLUMN quality_findings.bound IS
     'What it should have kept within: seconds, 0 ticks, the price around an outlier, a fraction.';
 COMMENT ON COLUMN quality_findings.detail IS 'One sentence about it.';
@@ -42,6 +44,7 @@ CREATE TABLE quality_runs (
     one     boolean     PRIMARY KEY DEFAULT true CHECK (one),
     upto    timestamptz NOT NULL,
     gap_id  bigint      NOT NULL,
+    conflict_id bigint NOT NULL DEFAULT 0,
     at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     took    interval    NOT NULL DEFAULT '0'
 );
@@ -49,6 +52,7 @@ COMMENT ON TABLE quality_runs IS 'How far the checks of the ticks have come: one
 COMMENT ON COLUMN quality_runs.one IS 'Always true.';
 COMMENT ON COLUMN quality_runs.upto IS 'Ticks up to here have been looked at for outliers.';
 COMMENT ON COLUMN quality_runs.gap_id IS 'The last of feed_gaps that has been looked at.';
+COMMENT ON COLUMN quality_runs.conflict_id IS 'The last of feed_conflicts that has been looked at.';
 COMMENT ON COLUMN quality_runs.at IS 'When the last check ended.';
 COMMENT ON COLUMN quality_runs.took IS 'How long it took.';
 GRANT SELECT ON quality_runs TO hypertick_reader;
@@ -278,6 +282,7 @@ DECLARE
     run     public.quality_runs;
     until   timestamptz;
     last_id bigint;
+    last_conflict bigint;
     behind  boolean;
 BEGIN
     INSERT INTO public.quality_runs (upto, gap_id)
@@ -285,18 +290,40 @@ BEGIN
     ON CONFLICT DO NOTHING;
     SELECT q.* INTO run FROM public.quality_runs q FOR UPDATE;
 
-    -- Gaps that ingest has seen, one finding for each feed and check.
+    -- Gaps that ingest has seen and that are open, one finding for each feed and
+    -- check.
     SELECT coalesce(max(g.id), run.gap_id) INTO last_id FROM public.feed_gaps g WHERE g.id > run.gap_id;
     INSERT INTO public.quality_findings AS f
         (kind, venue, symbol, since, seq, seen_at, ended_at, value, bound, detail)
     SELECT 'gap', g.venue, g.symbol, min(g.before_ts), min(g.from_seq), at, max(g.after_ts),
-           sum(g.to_seq - g.from_seq + 1)::float8, 0,
-           format('%s ticks never came, seq %s to %s%s',
-                  sum(g.to_seq - g.from_seq + 1), min(g.from_seq), max(g.to_seq),
+           sum(m.missing)::float8, 0,
+           format('%s ticks have not come, seq %s to %s%s', sum(m.missing), min(g.from_seq), max(g.to_seq),
                   CASE WHEN count(*) > 1 THEN format(' in %s gaps', count(*)) ELSE '' END)
     FROM public.feed_gaps g
-    WHERE g.id > run.gap_id AND g.id <= last_id
+    CROSS JOIN LATERAL (SELECT sum(upper(r.part)::numeric - lower(r.part)) AS missing
+                        FROM (SELECT unnest(g.missing) AS part) r) m
+    WHERE g.id > run.gap_id AND g.id <= last_id AND g.closed_at IS NULL
     GROUP BY g.venue, g.symbol
+    ON CONFLICT (kind, venue, symbol, since, seq) DO UPDATE
+    SET seen_at = excluded.seen_at, ended_at = excluded.ended_at, value = excluded.value, detail = excluded.detail;
+
+    -- Of what has come since there is nothing to find any more.
+    DELETE FROM public.quality_findings f
+    WHERE f.kind = 'gap' AND NOT EXISTS (
+        SELECT FROM public.feed_gaps g
+        WHERE g.symbol = f.symbol AND g.venue = f.venue AND g.closed_at IS NULL
+          AND g.before_ts >= f.since AND g.after_ts <= f.ended_at);
+
+    SELECT coalesce(max(c.id), run.conflict_id) INTO last_conflict
+    FROM public.feed_conflicts c WHERE c.id > run.conflict_id;
+    INSERT INTO public.quality_findings AS f
+        (kind, venue, symbol, since, seq, seen_at, ended_at, value, bound, detail)
+    SELECT 'conflict', c.venue, c.symbol, min(c.ts), min(c.seq), quality_check.at, max(c.ts), count(*), 0,
+           format('%s ticks came with the ts and seq of a stored one and another price or size, the first seq %s: %s',
+                  count(*), min(c.seq), string_agg(DISTINCT c.outcome, ', '))
+    FROM public.feed_conflicts c
+    WHERE c.id > run.conflict_id AND c.id <= last_conflict
+    GROUP BY c.venue, c.symbol
     ON CONFLICT (kind, venue, symbol, since, seq) DO UPDATE
     SET seen_at = excluded.seen_at, ended_at = excluded.ended_at, value = excluded.value, detail = excluded.detail;
 
@@ -381,7 +408,8 @@ BEGIN
 
     DELETE FROM public.quality_findings f WHERE f.seen_at < at - keep AND f.ended_at IS NOT NULL;
     UPDATE public.quality_runs
-    SET upto = until, gap_id = last_id, at = clock_timestamp(), took = clock_timestamp() - began;
+    SET upto = until, gap_id = last_id, conflict_id = last_conflict, at = clock_timestamp(),
+        took = clock_timestamp() - began;
 END
 $$;
 COMMENT ON FUNCTION _hypertick.quality_check(jsonb, timestamptz) IS

@@ -205,6 +205,8 @@ INSERT INTO pipeline_advice (component, condition, state, above, action) VALUES
     ('dead letters', 'recent', 'warning', 3600, 'hypertick dlq list shows them and why.'),
     ('quality', 'findings', 'warning', 3600,
      'Table quality_findings, and the pipeline dashboard, show which; nothing was dropped.'),
+    ('changes', 'behind', 'failed', 60, 'Check the job apply_tick_changes.'),
+    ('changes', 'refused', 'warning', 86400, 'Table tick_changes shows them and why.'),
     ('candles', 'behind', 'warning', 300, 'Check the job that refreshes it; reads stay right, but take longer.'),
     ('blocks', 'behind', 'warning', 300, 'Check the job that refreshes it; reads stay right, but take longer.'),
     ('job', 'failed', 'failed', NULL,
@@ -265,7 +267,8 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat('tick ', b.venue, ' ', b.symbol, ' seq ', b.seq, ' is out of bounds (', b.problem,
-                  '); remove it: hypertick tick cancel ', quote_literal(b.symbol), ' --venue ', b.venue, ' --seq ', b.seq)
+                  '); remove it: hypertick tick cancel ', quote_literal(b.symbol), ' --venue ', b.venue,
+                  ' --seq ', b.seq)
     FROM public.bad_ticks(now() - INTERVAL '7 days') b
     -- Other errors are not worth reading a week of ticks.
     WHERE job_error ~* 'out of range|overflow|underflow|infinity|nan'
@@ -383,6 +386,22 @@ FROM (
     WHERE x.minute > now() - make_interval(secs => _hypertick.pipeline_limit('dead letters', 'recent'))
 ) d
 UNION ALL
+-- Listed only while there is something to say.
+SELECT 33, 0, 'changes', '',
+       CASE WHEN _hypertick.seconds_since(c.oldest) > _hypertick.pipeline_limit('changes', 'behind') THEN 'behind'
+            WHEN c.refused > 0 THEN 'refused' END, NULL,
+       concat_ws(', ', c.fresh || ' cancels and corrections are to be applied', c.waiting || ' wait for their ticks',
+                 c.refused || ' were refused since yesterday'), NULL
+FROM (
+    SELECT nullif(count(*) FILTER (WHERE x.state = 'new'), 0) AS fresh,
+           nullif(count(*) FILTER (WHERE x.state = 'waiting'), 0) AS waiting,
+           min(x.asked_at) FILTER (WHERE x.state = 'new') AS oldest,
+           (SELECT nullif(count(*), 0) FROM public.tick_changes r WHERE r.state = 'refused'
+            AND r.state_at > now() - make_interval(secs => _hypertick.pipeline_limit('changes', 'refused'))) AS refused
+    FROM public.tick_changes x WHERE x.state IN ('new', 'waiting')
+) c
+WHERE c.fresh > 0 OR c.waiting > 0 OR c.refused > 0
+UNION ALL
 SELECT 32, 0, 'quality', '', CASE WHEN q.n > 0 THEN 'findings' END, _hypertick.seconds_since(r.at),
        CASE WHEN q.n > 0 THEN q.kinds WHEN r.at IS NULL THEN 'ticks were not checked yet'
             ELSE 'the ticks of the last hour are as expected' END, q.newest
@@ -396,7 +415,7 @@ FROM (
         FROM public.quality_findings f
         -- Moments are reported for an hour, the rest until it ends.
         WHERE f.ended_at IS NULL
-           OR f.kind IN ('gap', 'outlier')
+           OR f.kind IN ('gap', 'conflict', 'outlier')
               AND f.seen_at > now() - make_interval(secs => _hypertick.pipeline_limit('quality', 'findings'))
         GROUP BY f.kind
     ) k

@@ -84,7 +84,7 @@ func alertFigures() cogPanel {
 		SELECT count(*) FILTER (WHERE abs(m.zscore) >= 3) AS "Unusual returns",
 		       count(*) FILTER (WHERE m.volume_ratio >= 3) AS "Unusual volumes",
 		       count(*) FILTER (WHERE abs(m.zscore) >= 3 AND m.volume_ratio >= 3) AS "Both at once",
-		       (SELECT count(*) FROM public.feed_gaps g WHERE g.symbol IN (${symbol:sqlstring}) AND $__timeFilter(g.detected_at)) AS "Gaps in the feed"
+		       (SELECT count(*) FROM public.feed_gaps g WHERE g.closed_at IS NULL AND g.symbol IN (${symbol:sqlstring}) AND $__timeFilter(g.detected_at)) AS "Gaps in the feed"
 		FROM indicator.market('$interval', $__timeFrom(), $__timeTo(), ARRAY[${symbol:sqlstring}]::text[]) m`)).
 		Orientation(common.VizOrientationHorizontal).
 		OverrideByRegexp("Unusual.*", set().color(violet)).
@@ -119,7 +119,7 @@ func scores(title, description, value, where, unit string, pos dashboard.GridPos
 }
 
 func history() cogPanel {
-	return rows("What happened", "Unusual bars and gaps in the feed, newest first. Score is standard deviations, times the usual volume, or the number of ticks that never came.",
+	return rows("What happened", "Unusual bars and gaps in the feed, newest first. Score is standard deviations, times the usual volume, or the number of ticks that have not come.",
 		at(0, 18, 14, 12), ask(table, `
 		SELECT e.at AS "Time", e.symbol AS "Symbol", e.what AS "What", e.score AS "Score"
 		FROM (
@@ -128,8 +128,8 @@ func history() cogPanel {
 		         LATERAL (VALUES (CASE WHEN m.zscore > 0 THEN 'unusual rise' ELSE 'unusual fall' END, m.zscore), ('unusual volume', m.volume_ratio)) v(what, score)
 		    WHERE abs(v.score) >= 3
 		    UNION ALL
-		    SELECT g.before_ts, g.symbol, 'gap in the feed', g.to_seq - g.from_seq + 1
-		    FROM public.feed_gaps g WHERE $__timeFilter(g.before_ts) AND g.symbol IN (${symbol:sqlstring})
+		    SELECT g.before_ts, g.symbol, 'gap in the feed', (SELECT sum(upper(r.part)::numeric - lower(r.part)) FROM (SELECT unnest(g.missing) AS part) r)::float8
+		    FROM public.feed_gaps g WHERE g.closed_at IS NULL AND $__timeFilter(g.before_ts) AND g.symbol IN (${symbol:sqlstring})
 		) e
 		ORDER BY e.at DESC, e.symbol LIMIT 500`)).
 		OverrideByName("Time", set().unit("time:MM-DD HH:mm").width(120)).

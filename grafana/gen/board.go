@@ -42,9 +42,9 @@ func marks(name, color string, enabled bool, sql string) cog.Builder[dashboard.A
 func markGaps(where string) cog.Builder[dashboard.AnnotationQuery] {
 	return marks("Gaps in the feed", neutral, true, `
 		SELECT g.before_ts AS time, g.after_ts AS timeend,
-		       g.symbol || ' ' || g.venue || ': ' || (g.to_seq - g.from_seq + 1) || ' ticks never came' AS text, 'gap' AS tags
+		       g.symbol || ' ' || g.venue || ': ' || (SELECT sum(upper(r.part)::numeric - lower(r.part)) FROM (SELECT unnest(g.missing) AS part) r) || ' ticks have not come' AS text, 'gap' AS tags
 		FROM public.feed_gaps g
-		WHERE $__timeFilter(g.before_ts)`+where+`
+		WHERE g.closed_at IS NULL AND $__timeFilter(g.before_ts)`+where+`
 		ORDER BY g.before_ts DESC LIMIT 200`)
 }
 

@@ -38,7 +38,7 @@ func pipelineFigures() cogPanel {
 		       (SELECT coalesce(sum(a.stored), 0)::float8 FROM public.ingest_activity a WHERE $__timeFilter(a.minute)) AS "Stored",
 		       (SELECT coalesce(sum(a.duplicates), 0)::float8 FROM public.ingest_activity a WHERE $__timeFilter(a.minute)) AS "Duplicates",
 		       (SELECT coalesce(sum(a.dead_letters), 0)::float8 FROM public.ingest_activity a WHERE $__timeFilter(a.minute)) AS "Dead letters",
-		       (SELECT count(*) FROM public.feed_gaps g WHERE $__timeFilter(g.detected_at)) AS "Gaps",
+		       (SELECT count(*) FROM public.feed_gaps g WHERE g.closed_at IS NULL AND $__timeFilter(g.detected_at)) AS "Gaps",
 		       (SELECT s.before_compression_total_bytes::float8 / nullif(s.after_compression_total_bytes, 0)
 		        FROM public.hypertable_compression_stats('public.ticks') s) AS "Columnstore",
 		       pg_database_size(current_database()) AS "Database"`)).
@@ -112,10 +112,10 @@ func watermarks() cogPanel {
 }
 
 func gaps() cogPanel {
-	return rows("Newest gaps in the feed", "Ranges of seq that a contiguous feed skipped, at any time.",
+	return rows("Open gaps in the feed", "Ranges of seq that a contiguous feed skipped and that have not come since, newest first.",
 		at(16, 31, 8, 10), ask(table, `
-		SELECT g.detected_at AS "Seen", g.symbol AS "Symbol", g.venue AS "Venue", g.to_seq - g.from_seq + 1 AS "Ticks"
-		FROM public.feed_gaps g
+		SELECT g.detected_at AS "Seen", g.symbol AS "Symbol", g.venue AS "Venue", (SELECT sum(upper(r.part)::numeric - lower(r.part)) FROM (SELECT unnest(g.missing) AS part) r)::float8 AS "Ticks"
+		FROM public.feed_gaps g WHERE g.closed_at IS NULL
 		ORDER BY g.detected_at DESC LIMIT 50`)).
 		NoValue("No gaps").
 		OverrideByName("Seen", set().unit("time:MM-DD HH:mm:ss")).
