@@ -47,9 +47,10 @@ func childIngest() error {
 	if err != nil {
 		return err
 	}
+	workers, _ := strconv.Atoi(os.Getenv("CHILD_WORKERS"))
 	// Small batches: more transactions to be killed in.
 	in, err := New(Config{
-		Brokers: strings.Split(os.Getenv("CHILD_BROKERS"), ","), Pool: pool, Instance: "child", MaxBatch: 700,
+		Brokers: strings.Split(os.Getenv("CHILD_BROKERS"), ","), Pool: pool, Instance: "child", MaxBatch: 700, Workers: max(workers, 1),
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	if err != nil {
@@ -234,6 +235,83 @@ func TestKillIngest(t *testing.T) {
 		p.start()
 	}
 	wantSum(t, r.ctx, r.db, l.end(t))
+}
+
+// redundant produces as two feed handlers do that know nothing of keys: both send
+// the ticks of three symbols over all partitions, one some steps behind, and each
+// loses some that the other has.
+type redundant struct {
+	client *kgo.Client
+	recent []feed.Tick
+}
+
+func (r *redundant) send(ctx context.Context, t *feed.Tick) {
+	r.recent = append(r.recent, *t)
+	if t.Seq%17 != 3 {
+		r.produce(ctx, t)
+	}
+	if len(r.recent) > 60 {
+		r.behind(ctx)
+	}
+}
+
+func (r *redundant) behind(ctx context.Context) {
+	if t := &r.recent[0]; t.Seq%13 != 5 || t.Seq%17 == 3 {
+		r.produce(ctx, t)
+	}
+	r.recent = r.recent[1:]
+}
+
+func (r *redundant) produce(ctx context.Context, t *feed.Tick) {
+	r.client.Produce(ctx, &kgo.Record{Topic: feed.Topic, Value: feed.AppendJSON(nil, t), Timestamp: t.Time()}, nil)
+}
+
+func (r *redundant) flush(ctx context.Context) error {
+	for len(r.recent) > 0 {
+		r.behind(ctx)
+	}
+	return r.client.Flush(ctx)
+}
+
+// TestKillWithoutKeys kills ingest, with two members, under the load of two
+// redundant feed handlers that send no keys.
+func TestKillWithoutKeys(t *testing.T) {
+	r := newRig(t)
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	p := newProcess(t, childEnv+"=ingest", "CHILD_DATABASE="+r.db.URL, "CHILD_BROKERS="+strings.Join(r.brokers, ","), "CHILD_WORKERS=2")
+	feeds, seq, want := &redundant{client: client}, int64(0), sum{}
+	load := func(n int) {
+		for range n {
+			seq++
+			for s := range 3 {
+				k := feed.Tick{Symbol: fmt.Sprintf("S%02d", s), Venue: "SIM", TS: time.Now().UnixMicro(), Price: 100 + float64(seq%89)/8, Size: float64(seq % 7), Seq: seq}
+				want.add(&k)
+				feeds.send(r.ctx, &k)
+			}
+		}
+	}
+	for kill := range 5 {
+		before, _ := watched(r.ctx, r.db)
+		load(800)
+		wait.Until(t, fmt.Sprintf("progress before kill %d", kill+1), func() bool {
+			now, _ := watched(r.ctx, r.db)
+			return now > before+int64(300*kill)
+		})
+		p.kill()
+		p.start()
+	}
+	load(100)
+	if err := feeds.flush(r.ctx); err != nil {
+		t.Fatalf("produce: %v", err)
+	}
+	wantSum(t, r.ctx, r.db, want)
+	if open := r.text(openGaps); open != "" {
+		t.Errorf("open gaps are %s, want none: each handler sent what the other lost", open)
+	}
 }
 
 // TestKillAll kills the database and the broker twice each, and ingest in
