@@ -2793,32 +2793,35 @@ DECLARE
     max_gap  CONSTANT interval := coalesce(config ->> 'max_gap', '5 minutes')::interval;
     max_rows CONSTANT int := coalesce((config ->> 'max_rows')::int, 500);
     began    CONSTANT timestamptz := clock_timestamp();
-    due      record;
+    ids      bigint[];
+    tss      timestamptz[];
     newest   timestamptz;
-    n        int;
+    change   public.tick_changes;
 BEGIN
     LOOP
-        n := 0;
-        newest := NULL;
         -- Changes of one tick keep their order; those of others need none.
-        FOR due IN
-            SELECT c.change, (SELECT t.ts FROM _hypertick.find_tick(
-                                  (c.change).symbol, (c.change).venue, (c.change).seq, (c.change).ts) t) AS ts
-            FROM (
-                SELECT c AS change FROM public.tick_changes c
-                WHERE c.state IN ('new', 'waiting') AND coalesce(c.next_at, c.asked_at) <= began
-                ORDER BY coalesce(c.next_at, c.asked_at), c.id LIMIT max_rows
-                FOR UPDATE
-            ) c
-            ORDER BY ts NULLS FIRST, (c.change).id
-        LOOP
-            EXIT WHEN due.ts - newest > max_gap;
-            newest := due.ts;
-            n := n + 1;
-            PERFORM _hypertick.apply_tick_change(due.change);
+        SELECT array_agg(c.id ORDER BY t.ts NULLS FIRST, c.id), array_agg(t.ts ORDER BY t.ts NULLS FIRST, c.id)
+        INTO ids, tss
+        FROM (
+            SELECT d.* FROM public.tick_changes d
+            WHERE d.state IN ('new', 'waiting') AND coalesce(d.next_at, d.asked_at) <= began
+            ORDER BY coalesce(d.next_at, d.asked_at), d.id LIMIT max_rows
+        ) c
+        LEFT JOIN LATERAL _hypertick.find_tick(c.symbol, c.venue, c.seq, c.ts) t ON true;
+        EXIT WHEN ids IS NULL;
+        newest := NULL;
+        FOR n IN 1 .. cardinality(ids) LOOP
+            IF tss[n] - newest > max_gap THEN
+                COMMIT;
+            END IF;
+            newest := tss[n];
+            SELECT c.* INTO change FROM public.tick_changes c
+            WHERE c.id = ids[n] AND c.state IN ('new', 'waiting') FOR UPDATE;
+            IF FOUND THEN
+                PERFORM _hypertick.apply_tick_change(change);
+            END IF;
         END LOOP;
         COMMIT;
-        EXIT WHEN n = 0;
     END LOOP;
 END
 $$;
@@ -7169,7 +7172,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('ad8acf38c0c84e23a12fa258c6df1455a3b7adf03404495d85f792e772e47411');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('7eff6f83a2f64d711cf311a2cbb491b8cce4d91cabfeabb066c72af5d681cf88');
 
 -- +goose Down
 -- +goose StatementBegin
