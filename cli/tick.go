@@ -181,7 +181,7 @@ type tickCorrectCmd struct {
 	tickFlags
 	Price *float64 `help:"Correct price (default: as it is)." placeholder:"PRICE" env:"-"`
 	Size  *float64 `help:"Correct size (default: as it is)." placeholder:"SIZE" env:"-"`
-	Side  string   `help:"Correct side, buy or sell (default: as it is)." enum:",buy,sell" default:"" placeholder:"SIDE" env:"-"`
+	Side  string   `help:"Correct side, buy or sell (default: as it is)." placeholder:"SIDE" env:"-"`
 }
 
 // Help is shown below the flags.
@@ -193,6 +193,9 @@ func (tickCorrectCmd) Help() string {
 func (c *tickCorrectCmd) Run(e *env) error {
 	if c.Price == nil && c.Size == nil && c.Side == "" {
 		return usagef("want --price, --size or --side")
+	}
+	if c.Side != "" && c.Side != feed.Buy.String() && c.Side != feed.Sell.String() {
+		return usagef("--side: want buy or sell, got %q", c.Side)
 	}
 	probe := feed.Tick{Symbol: c.Symbol, Venue: c.Venue, Seq: c.Seq, Kind: feed.Correct, TS: feed.NoTime, Price: 1}
 	if c.Price != nil {

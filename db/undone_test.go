@@ -26,7 +26,7 @@ func TestUndone(t *testing.T) {
 	start := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -4)
 	var ticks []dbtest.Tick
 	for day := range 3 {
-		for _, k := range seededDay(r, start.AddDate(0, 0, day), 2, 3000) {
+		for _, k := range seededDay(r, start.AddDate(0, 0, day), 2, 1500) {
 			k.Seq += int64(day) * 10_000
 			k.Side = int16(r.IntN(3) - 1)
 			if r.IntN(4) == 0 {

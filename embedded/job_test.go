@@ -37,11 +37,11 @@ func TestRunJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var order []string
-	for _, j := range due[:7] {
+	for _, j := range due[:8] {
 		order = append(order, strings.TrimPrefix(j.Proc, "_hypertick.")+j.Relation)
 	}
 	const refresh = "_timescaledb_functions.policy_refresh_continuous_aggregate"
-	if want := []string{"move_late_ticks", refresh + "candles_1m", refresh + "candles_5m", refresh + "candles_15m", refresh + "candles_1h", refresh + "candles_1d", "evaluate_alerts"}; !slices.Equal(order, want) {
+	if want := []string{"move_late_ticks", "apply_tick_changes", refresh + "candles_1m", refresh + "candles_5m", refresh + "candles_15m", refresh + "candles_1h", refresh + "candles_1d", "evaluate_alerts"}; !slices.Equal(order, want) {
 		t.Errorf("jobs in the order %q, want %q first", order, want)
 	}
 	ts := time.Now().Add(-48 * time.Hour).UTC()

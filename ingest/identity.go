@@ -73,10 +73,6 @@ const (
 	jumpWidth = 1 << 20
 )
 
-// runSlack is how much older than the first tick of a run the next ones may be:
-// ticks are late at its beginning too.
-const runSlack = 3_600_000_000
-
 // pass moves the run by a tick that came and is not stored: it is not missing.
 func (p *position) pass(t *feed.Tick, d *delta) {
 	if t.Seq == p.seq+1 {
@@ -90,7 +86,8 @@ func (p *position) pass(t *feed.Tick, d *delta) {
 // comes of it: a gap that it opens, or may fill, or that the feed began to number
 // again.
 //
-// A seq that rises, not before the run began, goes on with it. A lower one with a
+// A seq that rises, not before the run began, goes on with it; the very next one
+// does whenever it is from. A lower one with a
 // newer ts begins a new run: its source has restarted. Any other belongs to the
 // past, or repeats a number, and moves nothing. A seq that stands for content counts nothing.
 func (p *position) follow(t *feed.Tick, contiguous bool, d *delta) {
@@ -101,7 +98,7 @@ func (p *position) follow(t *feed.Tick, contiguous bool, d *delta) {
 	case p.seq < 0:
 		p.seq, p.since = t.Seq, t.TS
 		p.runs = max(p.runs, 1)
-	case t.Seq == p.seq+1 && t.TS >= p.since-runSlack, t.Seq > p.seq && t.TS >= p.since:
+	case t.Seq == p.seq+1, t.Seq > p.seq && t.TS >= p.since:
 		if contiguous && t.Seq > p.seq+1 {
 			p.jump = jump{gap: gap{p.feedKey, p.seq + 1, t.Seq - 1, p.ts, t.TS}}
 			p.gaps = true

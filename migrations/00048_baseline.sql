@@ -959,8 +959,11 @@ CREATE AGGREGATE indicator.rollup(indicator.rsi_state)
     (sfunc = _hypertick.rsi_join, stype = indicator.rsi_state, parallel = safe);
 COMMENT ON AGGREGATE indicator.rollup(indicator.rsi_state) IS
     'Joins states of contiguous blocks: rollup(state ORDER BY bucket). States of different periods are an error.';
+
+-- Not indicator.rsi: with four arguments of unknown type, as
+-- indicator.rsi('AAPL', '1m', '-infinity', 'infinity') has, that would be ambiguous.
 -- +goose StatementBegin
-CREATE FUNCTION indicator.rsi(state indicator.rsi_state, gain float8, loss float8, flat float8 DEFAULT 0)
+CREATE FUNCTION _hypertick.rsi_value(state indicator.rsi_state, gain float8, loss float8, flat float8)
 RETURNS float8
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
@@ -976,9 +979,17 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION indicator.rsi(indicator.rsi_state, float8, float8, float8) IS
-    'The RSI after the bars of the state, when mean gain and mean loss at its first bar were these. Flat prices: '
-    'flat, which is 0 unless given, as TA-Lib has it.';
+COMMENT ON FUNCTION _hypertick.rsi_value(indicator.rsi_state, float8, float8, float8) IS
+    'Like indicator.rsi(state, gain, loss), with the value of flat prices.';
+REVOKE EXECUTE ON FUNCTION _hypertick.rsi_value(indicator.rsi_state, float8, float8, float8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION _hypertick.rsi_value(indicator.rsi_state, float8, float8, float8)
+TO hypertick_reader, hypertick_writer, hypertick_operator;
+CREATE FUNCTION indicator.rsi(state indicator.rsi_state, gain float8, loss float8) RETURNS float8
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN _hypertick.rsi_value(state, gain, loss, 0);
+COMMENT ON FUNCTION indicator.rsi(indicator.rsi_state, float8, float8) IS
+    'The RSI after the bars of the state, when mean gain and mean loss at its first bar were these. Flat prices: 0, '
+    'as TA-Lib has it.';
 CREATE FUNCTION indicator.rsi(state indicator.rsi_state) RETURNS float8
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN indicator.rsi(state, 0, 0);
@@ -3384,7 +3395,7 @@ BEGIN
             RETURN QUERY
             SELECT w.bucket, 'rsi', w.value
             FROM (
-                SELECT bar.bucket, indicator.rsi(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
+                SELECT bar.bucket, _hypertick.rsi_value(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
                                                  (past.state).g, (past.state).l, flat) AS value
                 FROM (
                     SELECT NULL::timestamptz AS bucket, (past.state).last AS close, 0::bigint AS i
@@ -3411,7 +3422,7 @@ BEGIN
     )
     SELECT w.bucket, 'rsi', w.value
     FROM (
-        SELECT bar.bucket, indicator.rsi(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
+        SELECT bar.bucket, _hypertick.rsi_value(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
                                          seed.gain, seed.loss, flat) AS value
         FROM bars bar, seed
         WHERE bar.i > period
@@ -7172,7 +7183,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('7eff6f83a2f64d711cf311a2cbb491b8cce4d91cabfeabb066c72af5d681cf88');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('688e6d195c93fe4f4855318ec1b92c289725bed822bbee714999f1ae34199f7e');
 
 -- +goose Down
 -- +goose StatementBegin
@@ -7372,7 +7383,8 @@ DROP AGGREGATE indicator.atr_agg(float8, float8, float8, int);
 DROP FUNCTION _hypertick.atr_join(indicator.atr_state, indicator.atr_state);
 DROP FUNCTION _hypertick.atr_step(indicator.atr_state, float8, float8, float8, int);
 DROP FUNCTION indicator.rsi(indicator.rsi_state);
-DROP FUNCTION indicator.rsi(indicator.rsi_state, float8, float8, float8);
+DROP FUNCTION indicator.rsi(indicator.rsi_state, float8, float8);
+DROP FUNCTION _hypertick.rsi_value(indicator.rsi_state, float8, float8, float8);
 DROP AGGREGATE indicator.rollup(indicator.rsi_state);
 DROP AGGREGATE indicator.rsi_agg(float8, int);
 DROP FUNCTION _hypertick.rsi_join(indicator.rsi_state, indicator.rsi_state);

@@ -186,7 +186,9 @@ CREATE AGGREGATE indicator.rollup(indicator.rsi_state)
 COMMENT ON AGGREGATE indicator.rollup(indicator.rsi_state) IS
     'Joins states of contiguous blocks: rollup(state ORDER BY bucket). States of different periods are an error.';
 
-CREATE FUNCTION indicator.rsi(state indicator.rsi_state, gain float8, loss float8, flat float8 DEFAULT 0)
+-- Not indicator.rsi: with four arguments of unknown type, as
+-- indicator.rsi('AAPL', '1m', '-infinity', 'infinity') has, that would be ambiguous.
+CREATE FUNCTION _hypertick.rsi_value(state indicator.rsi_state, gain float8, loss float8, flat float8)
 RETURNS float8
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
@@ -201,9 +203,18 @@ BEGIN
     RETURN 100 * (g / (g + l));
 END
 $$;
-COMMENT ON FUNCTION indicator.rsi(indicator.rsi_state, float8, float8, float8) IS
-    'The RSI after the bars of the state, when mean gain and mean loss at its first bar were these. Flat prices: '
-    'flat, which is 0 unless given, as TA-Lib has it.';
+COMMENT ON FUNCTION _hypertick.rsi_value(indicator.rsi_state, float8, float8, float8) IS
+    'Like indicator.rsi(state, gain, loss), with the value of flat prices.';
+REVOKE EXECUTE ON FUNCTION _hypertick.rsi_value(indicator.rsi_state, float8, float8, float8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION _hypertick.rsi_value(indicator.rsi_state, float8, float8, float8)
+TO hypertick_reader, hypertick_writer, hypertick_operator;
+
+CREATE FUNCTION indicator.rsi(state indicator.rsi_state, gain float8, loss float8) RETURNS float8
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN _hypertick.rsi_value(state, gain, loss, 0);
+COMMENT ON FUNCTION indicator.rsi(indicator.rsi_state, float8, float8) IS
+    'The RSI after the bars of the state, when mean gain and mean loss at its first bar were these. Flat prices: 0, '
+    'as TA-Lib has it.';
 
 CREATE FUNCTION indicator.rsi(state indicator.rsi_state) RETURNS float8
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

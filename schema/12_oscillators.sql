@@ -25,7 +25,7 @@ BEGIN
             RETURN QUERY
             SELECT w.bucket, 'rsi', w.value
             FROM (
-                SELECT bar.bucket, indicator.rsi(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
+                SELECT bar.bucket, _hypertick.rsi_value(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
                                                  (past.state).g, (past.state).l, flat) AS value
                 FROM (
                     SELECT NULL::timestamptz AS bucket, (past.state).last AS close, 0::bigint AS i
@@ -52,7 +52,7 @@ BEGIN
     )
     SELECT w.bucket, 'rsi', w.value
     FROM (
-        SELECT bar.bucket, indicator.rsi(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
+        SELECT bar.bucket, _hypertick.rsi_value(indicator.rsi_agg(bar.close, period) OVER (ORDER BY bar.i),
                                          seed.gain, seed.loss, flat) AS value
         FROM bars bar, seed
         WHERE bar.i > period
