@@ -48,7 +48,7 @@ func TestSearchPath(t *testing.T) {
 	}
 	// Steps and joins of aggregates, and what reads a state: the SET costs more
 	// than they do.
-	perRow := regexp.MustCompile(`^_hypertick\.\w+_(step|join)\(|^indicator\.rsi\(indicator\.rsi_state,`)
+	perRow := regexp.MustCompile(`^_hypertick\.\w+_(step|join)\(|^(indicator\.rsi|_hypertick\.rsi_value)\(indicator\.rsi_state,`)
 	var name string
 	var commits bool
 	if _, err := pgx.ForEachRow(rows, []any{&name, &commits}, func() error {
