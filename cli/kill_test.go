@@ -262,7 +262,7 @@ func TestKillEach(t *testing.T) {
 		return n, err == nil && n >= want.count
 	})
 	var got sum
-	rows, err := owner.Query(ctx, "SELECT symbol, (extract(epoch FROM ts) * 1000000)::bigint, seq, price, size FROM (TABLE ticks UNION ALL TABLE late_ticks) x")
+	rows, err := owner.Query(ctx, "SELECT symbol, (extract(epoch FROM ts) * 1000000)::bigint, seq, price, size FROM (SELECT symbol, ts, seq, price, size FROM ticks UNION ALL SELECT symbol, ts, seq, price, size FROM late_ticks) x")
 	if err != nil {
 		t.Fatal(err)
 	}

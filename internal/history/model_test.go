@@ -343,7 +343,7 @@ func (r *rig) exec(sql string, args ...any) {
 }
 
 func (r *rig) backfill(file []feed.Tick) error {
-	l := backfill.New(backfill.Config{Pool: r.pool, Batch: 7, Log: slog.New(slog.DiscardHandler)})
+	l := backfill.New(backfill.Config{Pool: r.pool, Batch: 25, Log: slog.New(slog.DiscardHandler)})
 	for i := range file {
 		if err := l.Add(r.ctx, &file[i]); err != nil {
 			return err
