@@ -120,7 +120,7 @@ func (p *pipeline) checksum(ctx context.Context, t *testing.T) (count int64, sum
 
 func (p *pipeline) ticks(ctx context.Context, t *testing.T) []dbtest.Tick {
 	t.Helper()
-	rows, err := p.Pool.Query(ctx, "SELECT ts, symbol, price, size, seq, venue FROM ticks")
+	rows, err := p.Pool.Query(ctx, "SELECT ts, symbol, price, size, seq, venue, coalesce(side, 0), flags FROM ticks")
 	if err != nil {
 		t.Fatal(err)
 	}
