@@ -87,6 +87,11 @@ bench: ## Run benchmarks, with ratios to a peer in the same run (on HYPERTICK_TE
 kill: ## Kill each component in turn under load, 20 rounds (HYPERTICK_TEST_SEED repeats an order)
 	HYPERTICK_TEST_ROUNDS=20 HYPERTICK_TEST_KILLS=20 go test ./cli ./ingest -run 'TestKill|TestBrokerKills' -v -count 1 -timeout 30m
 
+HISTORIES ?= 20000
+.PHONY: histories
+histories: testdata/npm/node_modules ## Run HISTORIES (20000) random histories of feeds: hours (best on HYPERTICK_TEST_DATABASE_URL)
+	go test ./internal/history -count 1 -v -timeout 12h -args -histories $(HISTORIES)
+
 .PHONY: test-kafka
 test-kafka: ## Test ingest on a real Apache Kafka (needs Java 17, and Maven once)
 	testdata/kafka/run go test ./ingest -run 'Topic|Retention|Partitions|ZombieOf|Hostile|UnpackBombs' -count 1 -timeout 5m
