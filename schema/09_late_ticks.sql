@@ -219,6 +219,8 @@ BEGIN
 
     -- A bar shows what happened to its ticks when it is what its source makes of it
     -- (nothing at all, where they are gone), and that in turn is awaited no more.
+    -- Bars are read by a function: where the materialisation is behind, a join with
+    -- the aggregate would compute all that is not materialised for each of them.
     FOR level IN
         SELECT i."interval", i.width, i.source, whole.whole,
                CASE WHEN whole.whole OR i.source IS NULL THEN 'ticks' ELSE 'candles_' || i.source END AS made_of
@@ -236,12 +238,9 @@ BEGIN
             ), shown AS (
                 SELECT w.symbol, w.bucket
                 FROM waiting w
+                LEFT JOIN LATERAL _hypertick.raw_candles(w.symbol, $1, w.bucket, w.until) bar ON true
                 LEFT JOIN LATERAL (
-                    SELECT c.* FROM public.%1$I c WHERE c.symbol = w.symbol AND c.bucket = w.bucket
-                ) bar ON true
-                LEFT JOIN LATERAL (
-                    SELECT %2$s FROM public.%3$I
-                    WHERE symbol = w.symbol AND %4$I >= w.bucket AND %4$I < w.until GROUP BY 1, 2
+                    SELECT %1$s FROM %2$s GROUP BY 1, 2
                 ) made ON true
                 WHERE NOT EXISTS (
                         SELECT FROM _hypertick.awaited_revisions below
@@ -255,8 +254,10 @@ BEGIN
             )
             INSERT INTO public.bar_revisions (symbol, "interval", bucket, whole, undone)
             SELECT d.symbol, $1, d.bucket, d.whole, d.undone FROM done d ORDER BY d.bucket, d.symbol$q$,
-            'candles_' || level."interval", _hypertick.candle_columns(level.made_of, level.width), level.made_of,
-            CASE level.made_of WHEN 'ticks' THEN 'ts' ELSE 'bucket' END)
+            _hypertick.candle_columns(level.made_of, level.width),
+            CASE level.made_of
+                WHEN 'ticks' THEN 'public.ticks WHERE symbol = w.symbol AND ts >= w.bucket AND ts < w.until'
+                ELSE '_hypertick.raw_candles(w.symbol, $2, w.bucket, w.until)' END)
         USING level."interval", level.source, level.width, level.whole;
     END LOOP;
 
