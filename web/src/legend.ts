@@ -96,7 +96,10 @@ export class Legend {
     const base = before?.close ?? b.open;
     set("change", base ? `${b.close >= base ? "+" : ""}${fixed(b.close - base, digits)} (${percent(b.close / base - 1)})` : "");
     set("volume", exact(b.volume));
-    set("buys", b.buyVolume === null || b.volume === 0 ? "–" : `${exact(b.buyVolume)} (${fixed((100 * b.buyVolume) / b.volume, 0)}%)`);
+    // Most feeds tell no side: then there is nothing to show.
+    const buys = b.volume === 0 ? null : b.buyVolume;
+    this.fields.get("buys")!.parentElement!.hidden = buys === null;
+    if (buys !== null) set("buys", `${exact(buys)} (${fixed((100 * buys) / b.volume, 0)}%)`);
     set("vwap", b.vwap === null ? "–" : fixed(b.vwap, Math.min(digits + 2, 8)));
     set("trades", exact(b.trades));
     this.bar.classList.toggle("up", b.close > base);
