@@ -262,7 +262,7 @@ func (q *Queries) FeedPositions(ctx context.Context, arg FeedPositionsParams) ([
 }
 
 const feedVenues = `-- name: FeedVenues :many
-SELECT v.venue, v.contiguous, v.non_positive_prices, v.conflicts FROM feed_venues v
+SELECT v.venue, v.contiguous, v.non_positive_prices, v.conflicts, v.calendar FROM feed_venues v
 `
 
 func (q *Queries) FeedVenues(ctx context.Context) ([]FeedVenue, error) {
@@ -279,6 +279,7 @@ func (q *Queries) FeedVenues(ctx context.Context) ([]FeedVenue, error) {
 			&i.Contiguous,
 			&i.NonPositivePrices,
 			&i.Conflicts,
+			&i.Calendar,
 		); err != nil {
 			return nil, err
 		}

@@ -14,4 +14,6 @@ type FeedVenue struct {
 	NonPositivePrices bool
 	// What becomes of a tick whose ts and seq are stored with another price or size. keep: stored beside it. correct: it takes its place. refuse: it is a dead letter. Each is listed in feed_conflicts.
 	Conflicts string
+	// Calendar of symbols that are new: see instruments.
+	Calendar string
 }

@@ -345,6 +345,124 @@ REVOKE EXECUTE ON FUNCTION
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION widen_history(timestamptz, timestamptz, bigint) TO hypertick_writer;
 
+-- 03_calendars.sql ------------------------------------------------------------
+
+-- Trading calendars. A calendar is a zone, rules (the regular hours of periods
+-- and weekdays) and exceptions (holidays, early closes, late opens). sessions is
+-- what they come to: one row for each trading day, made by make_sessions().
+--
+-- Rules and exceptions of the calendars that come with Hypertick are generated
+-- from the PyPI package exchange_calendars: see calendar/.
+CREATE TABLE calendars (
+    calendar  text PRIMARY KEY CHECK (calendar ~ '^[A-Za-z0-9][A-Za-z0-9/_-]{0,15}$'),
+    name      text     NOT NULL,
+    zone      text     NOT NULL,
+    day_shift interval NOT NULL DEFAULT '0' CHECK (day_shift >= '0' AND day_shift < '24 hours'),
+    first_day date     NOT NULL,
+    last_day  date     NOT NULL,
+    version   bigint   NOT NULL DEFAULT 1,
+    CHECK (first_day <= last_day)
+);
+COMMENT ON TABLE calendars IS 'Trading calendars. 24x7 has no sessions: its day is the UTC day.';
+COMMENT ON COLUMN calendars.calendar IS 'Market identifier code (ISO 10383) where there is one.';
+COMMENT ON COLUMN calendars.name IS 'What it is called.';
+COMMENT ON COLUMN calendars.zone IS 'IANA time zone that its hours are in.';
+COMMENT ON COLUMN calendars.day_shift IS
+    'Local time that has to be added to an instant so that its date is the trading day: 7 hours where a day begins at '
+    '17:00 the evening before.';
+COMMENT ON COLUMN calendars.first_day IS 'First day that it knows.';
+COMMENT ON COLUMN calendars.last_day IS 'Last day that it knows. Later days have no session.';
+COMMENT ON COLUMN calendars.version IS 'Rises when a session changes: bars made of older ones are made again.';
+GRANT SELECT ON calendars TO hypertick_reader, hypertick_writer, hypertick_operator;
+CREATE TABLE calendar_rules (
+    calendar    text     NOT NULL REFERENCES calendars ON DELETE CASCADE,
+    from_day    date     NOT NULL,
+    to_day      date     NOT NULL,
+    weekdays    int[]    NOT NULL,
+    opens       interval NOT NULL,
+    closes      interval NOT NULL,
+    break_start interval,
+    break_end   interval,
+    pre_opens   interval,
+    post_closes interval,
+    PRIMARY KEY (calendar, from_day, weekdays),
+    CHECK (opens < closes AND (break_start IS NULL) = (break_end IS NULL)
+           AND (break_start > opens AND break_end > break_start AND closes > break_end) IS NOT FALSE
+           AND (pre_opens <= opens) IS NOT FALSE AND (post_closes >= closes) IS NOT FALSE)
+);
+COMMENT ON TABLE calendar_rules IS 'Regular hours of a calendar, by period and weekday.';
+COMMENT ON COLUMN calendar_rules.calendar IS 'See calendars.calendar.';
+COMMENT ON COLUMN calendar_rules.from_day IS 'First day of the period.';
+COMMENT ON COLUMN calendar_rules.to_day IS 'Last day of the period.';
+COMMENT ON COLUMN calendar_rules.weekdays IS 'Weekdays, 1 is Monday and 7 Sunday.';
+-- +goose StatementBegin
+COMMENT ON COLUMN calendar_rules.opens IS 'Local time after the midnight that begins the day; below 0 the evening before.';
+-- +goose StatementEnd
+COMMENT ON COLUMN calendar_rules.closes IS 'Local time after the same midnight.';
+COMMENT ON COLUMN calendar_rules.break_start IS 'Start of the break. NULL: none.';
+COMMENT ON COLUMN calendar_rules.break_end IS 'End of the break.';
+COMMENT ON COLUMN calendar_rules.pre_opens IS 'Start of trading before the open. NULL: none.';
+COMMENT ON COLUMN calendar_rules.post_closes IS 'End of trading after the close. NULL: none.';
+GRANT SELECT ON calendar_rules TO hypertick_reader, hypertick_writer, hypertick_operator;
+CREATE TABLE calendar_exceptions (
+    calendar    text NOT NULL REFERENCES calendars ON DELETE CASCADE,
+    day         date NOT NULL,
+    closed      boolean NOT NULL,
+    opens       interval,
+    closes      interval,
+    break_start interval,
+    break_end   interval,
+    no_break    boolean NOT NULL DEFAULT false,
+    added       boolean NOT NULL DEFAULT false,
+    note        text,
+    PRIMARY KEY (calendar, day)
+);
+COMMENT ON TABLE calendar_exceptions IS
+    'Days that differ from the rules: closed, or open at other times, also where no rule has a session.';
+COMMENT ON COLUMN calendar_exceptions.calendar IS 'See calendars.calendar.';
+COMMENT ON COLUMN calendar_exceptions.day IS 'The trading day.';
+COMMENT ON COLUMN calendar_exceptions.closed IS 'Whether there is no session.';
+COMMENT ON COLUMN calendar_exceptions.opens IS 'See calendar_rules.opens. NULL: as the rule says.';
+COMMENT ON COLUMN calendar_exceptions.closes IS 'See calendar_rules.closes. NULL: as the rule says.';
+COMMENT ON COLUMN calendar_exceptions.break_start IS 'See calendar_rules.break_start. NULL: as the rule says.';
+COMMENT ON COLUMN calendar_exceptions.break_end IS 'See calendar_rules.break_end. NULL: as the rule says.';
+COMMENT ON COLUMN calendar_exceptions.no_break IS 'Whether the break of the rule is left out.';
+COMMENT ON COLUMN calendar_exceptions.added IS 'Whether a person added it, rather than a release.';
+COMMENT ON COLUMN calendar_exceptions.note IS 'Why.';
+GRANT SELECT ON calendar_exceptions TO hypertick_reader, hypertick_writer, hypertick_operator;
+CREATE TABLE sessions (
+    calendar    text        NOT NULL REFERENCES calendars ON DELETE CASCADE,
+    day         date        NOT NULL,
+    opens       timestamptz NOT NULL,
+    closes      timestamptz NOT NULL,
+    break_start timestamptz,
+    break_end   timestamptz,
+    pre_opens   timestamptz NOT NULL,
+    post_closes timestamptz NOT NULL,
+    kind        text        NOT NULL CHECK (kind IN ('regular', 'early_close', 'late_open', 'special')),
+    PRIMARY KEY (calendar, day)
+);
+CREATE INDEX sessions_closes_idx ON sessions (calendar, post_closes);
+COMMENT ON TABLE sessions IS
+    'Trading days of the calendars that are in use, made of rules and exceptions. Do not write to it: see '
+    'calendar_exceptions.';
+COMMENT ON COLUMN sessions.calendar IS 'See calendars.calendar.';
+COMMENT ON COLUMN sessions.day IS 'The trading day.';
+COMMENT ON COLUMN sessions.opens IS 'Start of the regular session.';
+COMMENT ON COLUMN sessions.closes IS 'End of the regular session: the first instant that does not belong to it.';
+COMMENT ON COLUMN sessions.break_start IS 'Start of the break. NULL: none.';
+COMMENT ON COLUMN sessions.break_end IS 'End of the break.';
+-- +goose StatementBegin
+COMMENT ON COLUMN sessions.pre_opens IS 'Start of extended trading; opens where there is none.';
+-- +goose StatementEnd
+-- +goose StatementBegin
+COMMENT ON COLUMN sessions.post_closes IS 'End of extended trading; closes where there is none.';
+-- +goose StatementEnd
+COMMENT ON COLUMN sessions.kind IS
+    'regular, or an exception: early_close, late_open, special (both, or an unusual day).';
+COMMENT ON INDEX sessions_closes_idx IS 'Serves the search for the session at or after a time.';
+GRANT SELECT ON sessions TO hypertick_reader, hypertick_writer, hypertick_operator;
+
 -- 03_feeds.sql ----------------------------------------------------------------
 
 -- Offsets and feed positions. They change in the transaction that stores the
@@ -408,7 +526,8 @@ CREATE TABLE feed_venues (
     venue      text COLLATE "C" PRIMARY KEY,
     contiguous boolean NOT NULL DEFAULT true,
     non_positive_prices boolean NOT NULL DEFAULT false,
-    conflicts  text             NOT NULL DEFAULT 'keep' CHECK (conflicts IN ('keep', 'correct', 'refuse'))
+    conflicts  text             NOT NULL DEFAULT 'keep' CHECK (conflicts IN ('keep', 'correct', 'refuse')),
+    calendar   text             NOT NULL DEFAULT '24x7'
 );
 COMMENT ON TABLE feed_venues IS
     'Properties of venues. A venue that is not listed is contiguous. Ingest reads the table once a minute.';
@@ -421,16 +540,8 @@ COMMENT ON COLUMN feed_venues.non_positive_prices IS
 COMMENT ON COLUMN feed_venues.conflicts IS
     'What becomes of a tick whose ts and seq are stored with another price or size. keep: stored beside it. correct: '
     'it takes its place. refuse: it is a dead letter. Each is listed in feed_conflicts.';
+COMMENT ON COLUMN feed_venues.calendar IS 'Calendar of symbols that are new: see instruments.';
 GRANT SELECT ON feed_venues TO hypertick_reader, hypertick_writer;
-CREATE TABLE instruments (
-    symbol text COLLATE "C" PRIMARY KEY,
-    non_positive_prices boolean
-);
-COMMENT ON TABLE instruments IS 'Properties of symbols. Ingest reads the table once a minute.';
-COMMENT ON COLUMN instruments.symbol IS 'See ticks.symbol.';
-COMMENT ON COLUMN instruments.non_positive_prices IS
-    'Whether prices at or below 0 are stored. NULL: as feed_venues says of the venue.';
-GRANT SELECT ON instruments TO hypertick_reader, hypertick_writer;
 
 -- Bits of ticks.flags. The first four say what a trade does not move; a candle
 -- honours them. The others say what it is.
@@ -665,6 +776,85 @@ COMMENT ON COLUMN ingest_activity.behind IS 'Records of the partition still to r
 COMMENT ON INDEX ingest_activity_key IS 'One row for a partition and minute.';
 GRANT SELECT ON ingest_activity TO hypertick_reader;
 GRANT SELECT, INSERT, UPDATE ON ingest_activity TO hypertick_writer;
+
+-- 03_instruments.sql ----------------------------------------------------------
+
+-- What a symbol is: where it trades, what it is called, what it was called
+-- before, and what its company did to its shares.
+CREATE TABLE instruments (
+    symbol              text COLLATE "C" PRIMARY KEY,
+    name                text,
+    kind                text NOT NULL DEFAULT 'other'
+                        CHECK (kind IN ('equity', 'etf', 'index', 'fx', 'crypto', 'future', 'option', 'other')),
+    calendar            text NOT NULL DEFAULT '24x7',
+    currency            text,
+    price_step          float8 CHECK (price_step > 0),
+    size_step           float8 CHECK (size_step > 0),
+    non_positive_prices boolean,
+    active_from         date,
+    active_to           date
+);
+COMMENT ON TABLE instruments IS
+    'Properties of symbols. A symbol that is new gets a row with the calendar of its venue. Ingest reads the table once '
+    'a minute.';
+COMMENT ON COLUMN instruments.symbol IS 'See ticks.symbol.';
+COMMENT ON COLUMN instruments.name IS 'What people call it. NULL: not known.';
+COMMENT ON COLUMN instruments.kind IS 'equity, etf, index, fx, crypto, future, option or other.';
+COMMENT ON COLUMN instruments.calendar IS 'See calendars.calendar. 24x7: its day is the UTC day.';
+COMMENT ON COLUMN instruments.currency IS 'ISO 4217 code, or that of a coin, that its prices are in.';
+COMMENT ON COLUMN instruments.price_step IS 'Prices are multiples of it. NULL: not known.';
+COMMENT ON COLUMN instruments.size_step IS 'Sizes are multiples of it. NULL: not known.';
+COMMENT ON COLUMN instruments.non_positive_prices IS
+    'Whether prices at or below 0 are stored. NULL: as feed_venues says of the venue.';
+COMMENT ON COLUMN instruments.active_from IS 'First day it trades. NULL: not known.';
+COMMENT ON COLUMN instruments.active_to IS 'Last day it trades. NULL: it still does.';
+GRANT SELECT ON instruments TO hypertick_reader, hypertick_writer, hypertick_operator;
+CREATE TABLE former_symbols (
+    symbol text COLLATE "C" NOT NULL,
+    former text COLLATE "C" NOT NULL,
+    until  date             NOT NULL,
+    PRIMARY KEY (symbol, former),
+    CHECK (symbol <> former)
+);
+CREATE INDEX former_symbols_former_idx ON former_symbols (former);
+COMMENT ON TABLE former_symbols IS
+    'Symbols that an instrument had before: its bars before the day until are those of the former symbol.';
+COMMENT ON COLUMN former_symbols.symbol IS 'Symbol that it has now.';
+COMMENT ON COLUMN former_symbols.former IS 'Symbol that it had.';
+COMMENT ON COLUMN former_symbols.until IS 'First trading day under the next symbol.';
+COMMENT ON INDEX former_symbols_former_idx IS 'Finds an instrument by a symbol it had.';
+GRANT SELECT ON former_symbols TO hypertick_reader, hypertick_writer, hypertick_operator;
+
+-- A row is never changed: what was known at a time is still known afterwards. A
+-- correction sets undone_at and adds a row.
+CREATE TABLE corporate_actions (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    symbol    text COLLATE "C" NOT NULL,
+    kind      text             NOT NULL CHECK (kind IN ('split', 'dividend')),
+    ex_date   date             NOT NULL,
+    ratio     float8           CHECK (ratio > 0 AND ratio < 1e6),
+    cash      float8           CHECK (cash > 0 AND cash < 1e12),
+    known_at  timestamptz      NOT NULL DEFAULT clock_timestamp(),
+    undone_at timestamptz,
+    source    text             NOT NULL DEFAULT '',
+    CHECK ((kind = 'split') = (ratio IS NOT NULL) AND (kind = 'dividend') = (cash IS NOT NULL))
+);
+CREATE UNIQUE INDEX corporate_actions_symbol_idx ON corporate_actions (symbol, ex_date, kind) WHERE undone_at IS NULL;
+CREATE INDEX corporate_actions_history_idx ON corporate_actions (symbol, ex_date);
+COMMENT ON TABLE corporate_actions IS 'Splits and cash dividends, by which adjusted prices are computed.';
+COMMENT ON COLUMN corporate_actions.id IS 'Number of the action.';
+COMMENT ON COLUMN corporate_actions.symbol IS 'See ticks.symbol.';
+COMMENT ON COLUMN corporate_actions.kind IS 'split or dividend.';
+COMMENT ON COLUMN corporate_actions.ex_date IS 'First trading day without it: earlier prices are adjusted.';
+COMMENT ON COLUMN corporate_actions.ratio IS
+    'New shares for an old one: 4 where each becomes four, 0.1 where ten become one. NULL for a dividend.';
+COMMENT ON COLUMN corporate_actions.cash IS 'Paid per share, in the currency of the prices before ex_date. NULL for a split.';
+COMMENT ON COLUMN corporate_actions.known_at IS 'When it was entered here.';
+COMMENT ON COLUMN corporate_actions.undone_at IS 'When it was withdrawn or replaced. NULL: in force.';
+COMMENT ON COLUMN corporate_actions.source IS 'Where it comes from.';
+COMMENT ON INDEX corporate_actions_symbol_idx IS 'One split and one dividend a day at most are in force.';
+COMMENT ON INDEX corporate_actions_history_idx IS 'Serves adjustment, as of any time.';
+GRANT SELECT ON corporate_actions TO hypertick_reader, hypertick_writer, hypertick_operator;
 
 -- 03_topics.sql ---------------------------------------------------------------
 
@@ -7184,7 +7374,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('91b8d2d0279a5e235285859dbd68b83d2dc02fa5ee904c86911bd3631f5c9039');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('90b2b701056b478e7a640707c82834ece6708a2693f0153bdf5148923e330216');
 
 -- +goose Down
 -- +goose StatementBegin
@@ -7405,16 +7595,22 @@ DROP VIEW topic_lag;
 DROP TABLE topic_changes;
 DROP TABLE lost_ranges;
 DROP TABLE topic_ends;
+DROP TABLE corporate_actions;
+DROP TABLE former_symbols;
+DROP TABLE instruments;
 DROP TABLE ingest_activity;
 DROP TABLE dead_letters_handled;
 DROP TABLE feed_conflicts;
 DROP TABLE feed_gaps;
 DROP TABLE trade_conditions;
 DROP TABLE trade_flags;
-DROP TABLE instruments;
 DROP TABLE feed_venues;
 DROP TABLE feed_positions;
 DROP TABLE ingest_offsets;
+DROP TABLE sessions;
+DROP TABLE calendar_exceptions;
+DROP TABLE calendar_rules;
+DROP TABLE calendars;
 DROP FUNCTION widen_history(timestamptz, timestamptz, bigint);
 DROP FUNCTION _hypertick.widen_chunk(regclass, timestamptz, int);
 DROP VIEW _hypertick.wide_chunks;

@@ -39,7 +39,7 @@ CROSS JOIN LATERAL (
 SELECT coalesce(max(last_ts), '1970-01-01')::timestamptz AS newest FROM feed_positions;
 
 -- name: FeedVenues :many
-SELECT v.venue, v.contiguous, v.non_positive_prices, v.conflicts FROM feed_venues v;
+SELECT v.venue, v.contiguous, v.non_positive_prices, v.conflicts, v.calendar FROM feed_venues v;
 
 -- name: PricedInstruments :many
 -- Symbols with a setting of their own for prices at or below 0.

@@ -57,7 +57,8 @@ CREATE TABLE feed_venues (
     venue      text COLLATE "C" PRIMARY KEY,
     contiguous boolean NOT NULL DEFAULT true,
     non_positive_prices boolean NOT NULL DEFAULT false,
-    conflicts  text             NOT NULL DEFAULT 'keep' CHECK (conflicts IN ('keep', 'correct', 'refuse'))
+    conflicts  text             NOT NULL DEFAULT 'keep' CHECK (conflicts IN ('keep', 'correct', 'refuse')),
+    calendar   text             NOT NULL DEFAULT '24x7'
 );
 COMMENT ON TABLE feed_venues IS
     'Properties of venues. A venue that is not listed is contiguous. Ingest reads the table once a minute.';
@@ -70,17 +71,8 @@ COMMENT ON COLUMN feed_venues.non_positive_prices IS
 COMMENT ON COLUMN feed_venues.conflicts IS
     'What becomes of a tick whose ts and seq are stored with another price or size. keep: stored beside it. correct: '
     'it takes its place. refuse: it is a dead letter. Each is listed in feed_conflicts.';
+COMMENT ON COLUMN feed_venues.calendar IS 'Calendar of symbols that are new: see instruments.';
 GRANT SELECT ON feed_venues TO hypertick_reader, hypertick_writer;
-
-CREATE TABLE instruments (
-    symbol text COLLATE "C" PRIMARY KEY,
-    non_positive_prices boolean
-);
-COMMENT ON TABLE instruments IS 'Properties of symbols. Ingest reads the table once a minute.';
-COMMENT ON COLUMN instruments.symbol IS 'See ticks.symbol.';
-COMMENT ON COLUMN instruments.non_positive_prices IS
-    'Whether prices at or below 0 are stored. NULL: as feed_venues says of the venue.';
-GRANT SELECT ON instruments TO hypertick_reader, hypertick_writer;
 
 -- Bits of ticks.flags. The first four say what a trade does not move; a candle
 -- honours them. The others say what it is.
