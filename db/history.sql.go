@@ -124,12 +124,20 @@ func (q *Queries) HandledDeadLetters(ctx context.Context, arg HandledDeadLetters
 }
 
 const lockFeeds = `-- name: LockFeeds :many
-INSERT INTO feed_positions AS p (venue, symbol, last_seq, last_ts, version)
-SELECT u.venue, u.symbol, -1, u.ts, 0
-FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol, unnest($3::timestamptz[]) AS ts) u
-ORDER BY u.symbol, u.venue
-ON CONFLICT (symbol, venue) DO UPDATE SET updated_at = p.updated_at
-RETURNING p.venue, p.symbol, p.last_seq, p.last_ts, p.version
+WITH locked AS (
+    INSERT INTO feed_positions AS p (venue, symbol, last_seq, last_ts, version)
+    SELECT u.venue, u.symbol, -1, u.ts, 0
+    FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol, unnest($3::timestamptz[]) AS ts) u
+    ORDER BY u.symbol, u.venue
+    ON CONFLICT (symbol, venue) DO UPDATE SET updated_at = p.updated_at
+    RETURNING p.venue, p.symbol, p.last_seq, p.last_ts, p.version
+), listed AS (
+    INSERT INTO instruments (symbol, calendar)
+    SELECT DISTINCT ON (l.symbol) l.symbol, coalesce(v.calendar, '24x7')
+    FROM locked l LEFT JOIN feed_venues v ON v.venue = l.venue WHERE l.version = 0 ORDER BY l.symbol, l.venue
+    ON CONFLICT DO NOTHING
+)
+SELECT l.venue, l.symbol, l.last_seq, l.last_ts, l.version FROM locked l
 `
 
 type LockFeedsParams struct {
@@ -147,7 +155,8 @@ type LockFeedsRow struct {
 }
 
 // Locks these feeds against ingest until the transaction ends, and returns their
-// positions. A new feed has version 0 and seq -1.
+// positions. A new feed has version 0 and seq -1; a new symbol gets a row in
+// instruments, as in AdvanceIngest.
 func (q *Queries) LockFeeds(ctx context.Context, arg LockFeedsParams) ([]LockFeedsRow, error) {
 	rows, err := q.db.Query(ctx, lockFeeds, arg.Venues, arg.Symbols, arg.Tss)
 	if err != nil {

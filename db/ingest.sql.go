@@ -28,7 +28,14 @@ WITH offsets AS (
     FROM (SELECT unnest($15::text[]) AS symbol, unnest($16::text[]) AS venue, unnest($17::bigint[]) AS version,
                  unnest($18::bigint[]) AS seq, unnest($19::timestamptz[]) AS ts, unnest($20::bigint[]) AS top, unnest($21::timestamptz[]) AS since, unnest($22::int[]) AS runs) u
     ON CONFLICT (symbol, venue) DO NOTHING
-    RETURNING 1
+    RETURNING symbol, venue
+), listed AS (
+    -- Nothing reads it, so it runs after the positions; in order, so that two
+    -- transactions with the same new symbols do not wait for each other in a circle.
+    INSERT INTO instruments (symbol, calendar)
+    SELECT DISTINCT ON (a.symbol) a.symbol, coalesce(v.calendar, '24x7')
+    FROM added a LEFT JOIN feed_venues v ON v.venue = a.venue ORDER BY a.symbol, a.venue
+    ON CONFLICT DO NOTHING
 ), counted AS (
     INSERT INTO ingest_activity AS a (minute, topic, partition, stored, duplicates, conflicts, changes, dead_letters, behind)
     SELECT date_trunc('minute', now()), $1, u.partition, u.stored, u.duplicates, u.conflicts, u.changes, u.dead_letters, u.behind

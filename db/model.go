@@ -4,6 +4,34 @@
 
 package db
 
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// Splits and cash dividends, by which adjusted prices are computed.
+type CorporateAction struct {
+	// Number of the action.
+	ID int64
+	// See ticks.symbol.
+	Symbol string
+	// split or dividend.
+	Kind string
+	// First trading day without it: earlier prices are adjusted.
+	ExDate pgtype.Date
+	// New shares for an old one: 4 where each becomes four, 0.1 where ten become one. NULL for a dividend.
+	Ratio *float64
+	// Paid per share, in the currency of the prices before ex_date. NULL for a split.
+	Cash *float64
+	// When it was entered here.
+	KnownAt time.Time
+	// When it was withdrawn or replaced. NULL: in force.
+	UndoneAt *time.Time
+	// Where it comes from.
+	Source string
+}
+
 // Properties of venues. A venue that is not listed is contiguous. Ingest reads the table once a minute.
 type FeedVenue struct {
 	// See ticks.venue.
@@ -16,4 +44,38 @@ type FeedVenue struct {
 	Conflicts string
 	// Calendar of symbols that are new: see instruments.
 	Calendar string
+}
+
+// Symbols that an instrument had before: its bars before the day until are those of the former symbol.
+type FormerSymbol struct {
+	// Symbol that it has now.
+	Symbol string
+	// Symbol that it had.
+	Former string
+	// First trading day under the next symbol.
+	Until pgtype.Date
+}
+
+// Properties of symbols. A symbol that is new gets a row with the calendar of its venue. Ingest reads the table once a minute.
+type Instrument struct {
+	// See ticks.symbol.
+	Symbol string
+	// What people call it. NULL: not known.
+	Name *string
+	// equity, etf, index, fx, crypto, future, option or other.
+	Kind string
+	// See calendars.calendar. 24x7: its day is the UTC day.
+	Calendar string
+	// ISO 4217 code, or that of a coin, that its prices are in.
+	Currency *string
+	// Prices are multiples of it. NULL: not known.
+	PriceStep *float64
+	// Sizes are multiples of it. NULL: not known.
+	SizeStep *float64
+	// Whether prices at or below 0 are stored. NULL: as feed_venues says of the venue.
+	NonPositivePrices *bool
+	// First day it trades. NULL: not known.
+	ActiveFrom pgtype.Date
+	// Last day it trades. NULL: it still does.
+	ActiveTo pgtype.Date
 }

@@ -809,6 +809,8 @@ COMMENT ON COLUMN instruments.non_positive_prices IS
 COMMENT ON COLUMN instruments.active_from IS 'First day it trades. NULL: not known.';
 COMMENT ON COLUMN instruments.active_to IS 'Last day it trades. NULL: it still does.';
 GRANT SELECT ON instruments TO hypertick_reader, hypertick_writer, hypertick_operator;
+GRANT INSERT (symbol, calendar) ON instruments TO hypertick_writer;
+GRANT INSERT, UPDATE ON instruments TO hypertick_operator;
 CREATE TABLE former_symbols (
     symbol text COLLATE "C" NOT NULL,
     former text COLLATE "C" NOT NULL,
@@ -824,6 +826,7 @@ COMMENT ON COLUMN former_symbols.former IS 'Symbol that it had.';
 COMMENT ON COLUMN former_symbols.until IS 'First trading day under the next symbol.';
 COMMENT ON INDEX former_symbols_former_idx IS 'Finds an instrument by a symbol it had.';
 GRANT SELECT ON former_symbols TO hypertick_reader, hypertick_writer, hypertick_operator;
+GRANT INSERT, UPDATE, DELETE ON former_symbols TO hypertick_operator;
 
 -- A row is never changed: what was known at a time is still known afterwards. A
 -- correction sets undone_at and adds a row.
@@ -855,6 +858,7 @@ COMMENT ON COLUMN corporate_actions.source IS 'Where it comes from.';
 COMMENT ON INDEX corporate_actions_symbol_idx IS 'One split and one dividend a day at most are in force.';
 COMMENT ON INDEX corporate_actions_history_idx IS 'Serves adjustment, as of any time.';
 GRANT SELECT ON corporate_actions TO hypertick_reader, hypertick_writer, hypertick_operator;
+GRANT INSERT (symbol, kind, ex_date, ratio, cash, source), UPDATE (undone_at) ON corporate_actions TO hypertick_operator;
 
 -- 03_topics.sql ---------------------------------------------------------------
 
@@ -7374,7 +7378,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('90b2b701056b478e7a640707c82834ece6708a2693f0153bdf5148923e330216');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('270e51083ada63f19e6de6c8a2a0f90f6f8897287a1e57b6f114954921b5b7d1');
 
 -- +goose Down
 -- +goose StatementBegin

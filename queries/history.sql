@@ -87,13 +87,22 @@ SELECT ARRAY(SELECT m.id FROM missed m)::bigint[] AS gaps, (SELECT count(*) FROM
 
 -- name: LockFeeds :many
 -- Locks these feeds against ingest until the transaction ends, and returns their
--- positions. A new feed has version 0 and seq -1.
-INSERT INTO feed_positions AS p (venue, symbol, last_seq, last_ts, version)
-SELECT u.venue, u.symbol, -1, u.ts, 0
-FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(tss)::timestamptz[]) AS ts) u
-ORDER BY u.symbol, u.venue
-ON CONFLICT (symbol, venue) DO UPDATE SET updated_at = p.updated_at
-RETURNING p.venue, p.symbol, p.last_seq, p.last_ts, p.version;
+-- positions. A new feed has version 0 and seq -1; a new symbol gets a row in
+-- instruments, as in AdvanceIngest.
+WITH locked AS (
+    INSERT INTO feed_positions AS p (venue, symbol, last_seq, last_ts, version)
+    SELECT u.venue, u.symbol, -1, u.ts, 0
+    FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(tss)::timestamptz[]) AS ts) u
+    ORDER BY u.symbol, u.venue
+    ON CONFLICT (symbol, venue) DO UPDATE SET updated_at = p.updated_at
+    RETURNING p.venue, p.symbol, p.last_seq, p.last_ts, p.version
+), listed AS (
+    INSERT INTO instruments (symbol, calendar)
+    SELECT DISTINCT ON (l.symbol) l.symbol, coalesce(v.calendar, '24x7')
+    FROM locked l LEFT JOIN feed_venues v ON v.venue = l.venue WHERE l.version = 0 ORDER BY l.symbol, l.venue
+    ON CONFLICT DO NOTHING
+)
+SELECT l.venue, l.symbol, l.last_seq, l.last_ts, l.version FROM locked l;
 
 -- name: FeedsWithGaps :many
 -- Which of these feeds have open gaps. Not a part of LockFeeds: a statement that

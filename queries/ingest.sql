@@ -72,7 +72,14 @@ WITH offsets AS (
     FROM (SELECT unnest(sqlc.arg(new_symbols)::text[]) AS symbol, unnest(sqlc.arg(new_venues)::text[]) AS venue, unnest(sqlc.arg(new_versions)::bigint[]) AS version,
                  unnest(sqlc.arg(new_seqs)::bigint[]) AS seq, unnest(sqlc.arg(new_tss)::timestamptz[]) AS ts, unnest(sqlc.arg(new_tops)::bigint[]) AS top, unnest(sqlc.arg(new_sinces)::timestamptz[]) AS since, unnest(sqlc.arg(new_runs)::int[]) AS runs) u
     ON CONFLICT (symbol, venue) DO NOTHING
-    RETURNING 1
+    RETURNING symbol, venue
+), listed AS (
+    -- Nothing reads it, so it runs after the positions; in order, so that two
+    -- transactions with the same new symbols do not wait for each other in a circle.
+    INSERT INTO instruments (symbol, calendar)
+    SELECT DISTINCT ON (a.symbol) a.symbol, coalesce(v.calendar, '24x7')
+    FROM added a LEFT JOIN feed_venues v ON v.venue = a.venue ORDER BY a.symbol, a.venue
+    ON CONFLICT DO NOTHING
 ), counted AS (
     INSERT INTO ingest_activity AS a (minute, topic, partition, stored, duplicates, conflicts, changes, dead_letters, behind)
     SELECT date_trunc('minute', now()), sqlc.arg(topic), u.partition, u.stored, u.duplicates, u.conflicts, u.changes, u.dead_letters, u.behind

@@ -29,6 +29,8 @@ COMMENT ON COLUMN instruments.non_positive_prices IS
 COMMENT ON COLUMN instruments.active_from IS 'First day it trades. NULL: not known.';
 COMMENT ON COLUMN instruments.active_to IS 'Last day it trades. NULL: it still does.';
 GRANT SELECT ON instruments TO hypertick_reader, hypertick_writer, hypertick_operator;
+GRANT INSERT (symbol, calendar) ON instruments TO hypertick_writer;
+GRANT INSERT, UPDATE ON instruments TO hypertick_operator;
 
 CREATE TABLE former_symbols (
     symbol text COLLATE "C" NOT NULL,
@@ -45,6 +47,7 @@ COMMENT ON COLUMN former_symbols.former IS 'Symbol that it had.';
 COMMENT ON COLUMN former_symbols.until IS 'First trading day under the next symbol.';
 COMMENT ON INDEX former_symbols_former_idx IS 'Finds an instrument by a symbol it had.';
 GRANT SELECT ON former_symbols TO hypertick_reader, hypertick_writer, hypertick_operator;
+GRANT INSERT, UPDATE, DELETE ON former_symbols TO hypertick_operator;
 
 -- A row is never changed: what was known at a time is still known afterwards. A
 -- correction sets undone_at and adds a row.
@@ -76,3 +79,4 @@ COMMENT ON COLUMN corporate_actions.source IS 'Where it comes from.';
 COMMENT ON INDEX corporate_actions_symbol_idx IS 'One split and one dividend a day at most are in force.';
 COMMENT ON INDEX corporate_actions_history_idx IS 'Serves adjustment, as of any time.';
 GRANT SELECT ON corporate_actions TO hypertick_reader, hypertick_writer, hypertick_operator;
+GRANT INSERT (symbol, kind, ex_date, ratio, cash, source), UPDATE (undone_at) ON corporate_actions TO hypertick_operator;
