@@ -40,6 +40,8 @@ type root struct {
 	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"List, show, retry and discard dead letters: records that ingest cannot store."`
 	Feed       feedCmd       `cmd:"" help:"List feeds, their gaps and conflicts, and reset their numbers."`
 	Tick       tickCmd       `cmd:"" help:"Show, cancel and correct ticks."`
+	Instrument instrumentCmd `cmd:"" help:"List instruments, and change what is known of them."`
+	Action     actionCmd     `cmd:"" help:"List, add and undo corporate actions: splits and dividends."`
 	Retention  retentionCmd  `cmd:"" help:"Show or change how long ticks and candles are kept."`
 	Interval   intervalCmd   `cmd:"" help:"List, add and remove intervals."`
 	Verify     verifyCmd     `cmd:"" help:"Compare stored candles and indicator states with the ticks, and repair drift."`

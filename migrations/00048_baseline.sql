@@ -858,7 +858,8 @@ COMMENT ON COLUMN corporate_actions.source IS 'Where it comes from.';
 COMMENT ON INDEX corporate_actions_symbol_idx IS 'One split and one dividend a day at most are in force.';
 COMMENT ON INDEX corporate_actions_history_idx IS 'Serves adjustment, as of any time.';
 GRANT SELECT ON corporate_actions TO hypertick_reader, hypertick_writer, hypertick_operator;
-GRANT INSERT (symbol, kind, ex_date, ratio, cash, source), UPDATE (undone_at) ON corporate_actions TO hypertick_operator;
+GRANT INSERT (symbol, kind, ex_date, ratio, cash, source, known_at), UPDATE (undone_at) ON corporate_actions
+    TO hypertick_operator;
 
 -- 03_topics.sql ---------------------------------------------------------------
 
@@ -7378,7 +7379,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('270e51083ada63f19e6de6c8a2a0f90f6f8897287a1e57b6f114954921b5b7d1');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('c7e5957ea8e3960bbdce7ee2c75e79485a92f20a6f97b1d5b0c0057463594164');
 
 -- +goose Down
 -- +goose StatementBegin

@@ -79,4 +79,5 @@ COMMENT ON COLUMN corporate_actions.source IS 'Where it comes from.';
 COMMENT ON INDEX corporate_actions_symbol_idx IS 'One split and one dividend a day at most are in force.';
 COMMENT ON INDEX corporate_actions_history_idx IS 'Serves adjustment, as of any time.';
 GRANT SELECT ON corporate_actions TO hypertick_reader, hypertick_writer, hypertick_operator;
-GRANT INSERT (symbol, kind, ex_date, ratio, cash, source), UPDATE (undone_at) ON corporate_actions TO hypertick_operator;
+GRANT INSERT (symbol, kind, ex_date, ratio, cash, source, known_at), UPDATE (undone_at) ON corporate_actions
+    TO hypertick_operator;
