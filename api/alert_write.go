@@ -95,7 +95,7 @@ func (s *Server) writes(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	_ = huma.WriteErr(s.api, ctx, http.StatusForbidden,
-		"This server only reads. Whoever runs it lets it write alert rules with --operator-url (HYPERTICK_OPERATOR_URL): the database as hypertick_operator.")
+		"This server only reads. Whoever runs it lets it write with --operator-url (HYPERTICK_OPERATOR_URL): the database as hypertick_operator.")
 }
 
 // takesJSON lets a request through when it says that its body is JSON. A form

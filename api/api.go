@@ -1,6 +1,6 @@
 // Package api serves the database over REST: huma operations on Fiber,
-// problem+json errors, cursor paging. It writes only alert rules and its request
-// statistics.
+// problem+json errors, cursor paging. It writes only alert rules, instruments,
+// corporate actions and its request statistics.
 package api
 
 import (
@@ -46,8 +46,8 @@ const (
 type Config struct {
 	// Pool reaches the database; hypertick_reader's rights are enough.
 	Pool *pgxpool.Pool
-	// Operator reaches it as hypertick_operator, to write alert rules, and each
-	// minute what the API was asked. Without it the API only reads.
+	// Operator reaches it as hypertick_operator, to write what clients may write,
+	// and each minute what the API was asked. Without it the API only reads.
 	Operator *pgxpool.Pool
 	// Listen is host:port; DefaultListen when empty. Port 0 takes a free one.
 	Listen string
@@ -164,6 +164,7 @@ func New(cfg Config) (*Server, error) {
 	s.registerHealth()
 	s.registerPipeline()
 	s.registerSymbols()
+	s.registerInstruments()
 	s.registerTicks()
 	s.registerCandles()
 	s.registerIntervals()

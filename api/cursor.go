@@ -18,12 +18,14 @@ const cursorVersion = 1
 
 // What a cursor pages through.
 const (
-	kindSymbols    = "symbols"
-	kindTicks      = "ticks"
-	kindCandles    = "candles"
-	kindIndicators = "indicators"
-	kindScreener   = "screener"
-	kindAlerts     = "alert events"
+	kindSymbols     = "symbols"
+	kindTicks       = "ticks"
+	kindCandles     = "candles"
+	kindIndicators  = "indicators"
+	kindScreener    = "screener"
+	kindAlerts      = "alert events"
+	kindInstruments = "instruments"
+	kindActions     = "corporate actions"
 )
 
 // cursor says where a page ended. It names the last row and not a count of

@@ -65,7 +65,7 @@ const operatorConns = 2
 type apiCmd struct {
 	databaseFlag
 	apiFlags
-	OperatorURL string `help:"The same database as hypertick_operator: lets clients write alert rules, and the API its request statistics. Without it the API only reads." placeholder:"URL"`
+	OperatorURL string `help:"The same database as hypertick_operator: lets clients write alert rules, instruments and corporate actions, and the API its request statistics. Without it the API only reads." placeholder:"URL"`
 }
 
 // Run serves until the context ends.
