@@ -38,6 +38,19 @@ func TestInstruments(t *testing.T) {
 	asOwner(t, d, `UPDATE instruments SET active_from = '2020-01-01' WHERE symbol = 'NEW'`)
 	c := serve(t, Config{Pool: reader(t, d), Operator: operator(t, d)})
 
+	asOwner(t, d, "INSERT INTO feed_positions (venue, symbol, last_seq, last_ts) VALUES ('V', 'FB', 1, now()), ('V', 'META', 1, now()), ('V', 'NOBODY', 1, now())")
+	var names []string
+	for _, s := range decode[page[Symbol]](t, c.read("/v1/symbols", 200)).Data {
+		if s.Name != nil {
+			names = append(names, s.Symbol+" "+*s.Name)
+		} else {
+			names = append(names, s.Symbol)
+		}
+	}
+	if want := "[FB META Meta Platforms NOBODY]"; fmt.Sprint(names) != want {
+		t.Errorf("symbols: got %v, want %s", names, want)
+	}
+
 	list := func(query string) (symbols []string) {
 		t.Helper()
 		for _, limit := range []int{1, 2, 500} {

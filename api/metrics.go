@@ -87,7 +87,7 @@ func (c qualityCollector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	// A kind that there is none of is 0, so that an alert can end.
-	found := map[string]int64{"stale": 0, "gap": 0, "conflict": 0, "outlier": 0, "crossed": 0, "skew": 0}
+	found := map[string]int64{"stale": 0, "gap": 0, "conflict": 0, "outlier": 0, "crossed": 0, "skew": 0, "split": 0}
 	for _, k := range counts {
 		found[k.Kind] = k.Findings
 	}

@@ -30,6 +30,7 @@ const recent = 7 * 24 * time.Hour
 // Symbol is one instrument.
 type Symbol struct {
 	Symbol    string    `json:"symbol" doc:"Symbol." example:"AAPL"`
+	Name      *string   `json:"name" nullable:"true" doc:"What people call it; null when it is not known. /v1/instruments searches names." example:"Apple"`
 	Venues    []string  `json:"venues" nullable:"false" doc:"Venues it was traded on." example:"[\"SIM\"]"`
 	LastPrice *float64  `json:"last_price" nullable:"true" doc:"Price of the newest tick; null for the moment before that tick is stored." example:"189.37"`
 	LastTS    time.Time `json:"last_ts" doc:"Time of the newest tick, UTC." example:"2026-11-24T19:00:00.123456Z"`
@@ -80,7 +81,7 @@ func (s *Server) symbols(ctx context.Context, in *symbolsInput) (*symbolsOutput,
 	}
 	out.Body.Data = make([]Symbol, len(rows))
 	for i, r := range rows {
-		out.Body.Data[i] = Symbol{Symbol: r.Symbol, Venues: r.Venues, LastTS: r.LastTs.UTC()}
+		out.Body.Data[i] = Symbol{Symbol: r.Symbol, Name: r.Name, Venues: r.Venues, LastTS: r.LastTs.UTC()}
 	}
 	if err := s.addLast(ctx, out.Body.Data); err != nil {
 		return nil, s.failed(ctx, "read last ticks", err)

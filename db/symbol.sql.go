@@ -41,11 +41,16 @@ func (q *Queries) SymbolFeeds(ctx context.Context, symbol string) (SymbolFeedsRo
 }
 
 const symbols = `-- name: Symbols :many
-SELECT p.symbol, array_agg(p.venue ORDER BY p.venue)::text[] AS venues, max(p.last_ts)::timestamptz AS last_ts
-FROM feed_positions p
-WHERE p.symbol > $1 AND ($2::text = '' OR strpos(lower(p.symbol COLLATE "default"), lower($2::text)) > 0)
-GROUP BY p.symbol
-ORDER BY p.symbol LIMIT $3
+SELECT f.symbol, i.name, f.venues, f.last_ts
+FROM (
+    SELECT p.symbol, array_agg(p.venue ORDER BY p.venue)::text[] AS venues, max(p.last_ts)::timestamptz AS last_ts
+    FROM feed_positions p
+    WHERE p.symbol > $1 AND ($2::text = '' OR strpos(lower(p.symbol COLLATE "default"), lower($2::text)) > 0)
+    GROUP BY p.symbol
+    ORDER BY p.symbol LIMIT $3
+) f
+LEFT JOIN instruments i ON i.symbol = f.symbol
+ORDER BY f.symbol
 `
 
 type SymbolsParams struct {
@@ -56,6 +61,7 @@ type SymbolsParams struct {
 
 type SymbolsRow struct {
 	Symbol string
+	Name   *string
 	Venues []string
 	LastTs time.Time
 }
@@ -70,7 +76,12 @@ func (q *Queries) Symbols(ctx context.Context, arg SymbolsParams) ([]SymbolsRow,
 	var items []SymbolsRow
 	for rows.Next() {
 		var i SymbolsRow
-		if err := rows.Scan(&i.Symbol, &i.Venues, &i.LastTs); err != nil {
+		if err := rows.Scan(
+			&i.Symbol,
+			&i.Name,
+			&i.Venues,
+			&i.LastTs,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

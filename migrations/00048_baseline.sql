@@ -795,8 +795,8 @@ CREATE TABLE instruments (
     active_to           date
 );
 COMMENT ON TABLE instruments IS
-    'Properties of symbols. A symbol that is new gets a row with the calendar of its venue. Ingest reads the table once '
-    'a minute.';
+    'Properties of symbols. A symbol that is new gets a row with the calendar of its venue. Ingest reads the table '
+    'once a minute.';
 COMMENT ON COLUMN instruments.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN instruments.name IS 'What people call it. NULL: not known.';
 COMMENT ON COLUMN instruments.kind IS 'equity, etf, index, fx, crypto, future, option or other.';
@@ -851,7 +851,8 @@ COMMENT ON COLUMN corporate_actions.kind IS 'split or dividend.';
 COMMENT ON COLUMN corporate_actions.ex_date IS 'First trading day without it: earlier prices are adjusted.';
 COMMENT ON COLUMN corporate_actions.ratio IS
     'New shares for an old one: 4 where each becomes four, 0.1 where ten become one. NULL for a dividend.';
-COMMENT ON COLUMN corporate_actions.cash IS 'Paid per share, in the currency of the prices before ex_date. NULL for a split.';
+COMMENT ON COLUMN corporate_actions.cash IS
+    'Paid per share, in the currency of the prices before ex_date. NULL for a split.';
 COMMENT ON COLUMN corporate_actions.known_at IS 'When it was entered here.';
 COMMENT ON COLUMN corporate_actions.undone_at IS 'When it was withdrawn or replaced. NULL: in force.';
 COMMENT ON COLUMN corporate_actions.source IS 'Where it comes from.';
@@ -5052,7 +5053,8 @@ SELECT add_job('_hypertick.verify_sample', INTERVAL '1 hour',
 -- Data quality of the ticks. Nothing is dropped or changed: findings are
 -- recorded, for people and for status.
 CREATE TABLE quality_findings (
-    kind     text             NOT NULL CHECK (kind IN ('stale', 'gap', 'conflict', 'outlier', 'crossed', 'skew')),
+    kind     text             NOT NULL
+             CHECK (kind IN ('stale', 'gap', 'conflict', 'outlier', 'crossed', 'skew', 'split')),
     venue    text COLLATE "C" NOT NULL,
     symbol   text COLLATE "C" NOT NULL,
     since    timestamptz      NOT NULL,
@@ -5070,14 +5072,16 @@ COMMENT ON TABLE quality_findings IS 'Data quality findings. Kept for 30 days af
 COMMENT ON COLUMN quality_findings.kind IS
     'stale: no tick though there should be some. gap: seqs that have not come. conflict: ticks that differ from a '
     'stored one in price or size alone, see feed_conflicts. outlier: a price far from those right before and after. '
-    ' crossed: two venues disagree about the price. skew: a venue''s clock is wrong, or its ticks '
-    'come late.';
+    'crossed: two venues disagree about the price. skew: a venue''s clock is wrong, or its ticks come late. '
+    'split: the price has changed as by a split that corporate_actions does not have.';
 -- +goose StatementBegin
-COMMENT ON COLUMN quality_findings.venue IS 'See ticks.venue; of crossed the one with the higher price.';
+COMMENT ON COLUMN quality_findings.venue IS
+    'See ticks.venue; of crossed the one with the higher price, of split empty.';
 -- +goose StatementEnd
 COMMENT ON COLUMN quality_findings.symbol IS 'See ticks.symbol. Empty: all of the venue.';
 COMMENT ON COLUMN quality_findings.since IS
-    'When it began: of stale the last tick, of gap and outlier the tick''s own time.';
+    'When it began: of stale the last tick, of gap and outlier the tick''s own time, of split the '
+    'open of the day.';
 -- +goose StatementBegin
 COMMENT ON COLUMN quality_findings.seq IS
     'Of gap the first seq missing, of conflict and outlier the tick''s; 0 otherwise.';
@@ -5086,9 +5090,12 @@ COMMENT ON COLUMN quality_findings.seen_at IS 'When a check last saw it.';
 COMMENT ON COLUMN quality_findings.ended_at IS 'When it was over. NULL: it lasts.';
 COMMENT ON COLUMN quality_findings.value IS
     'How much: seconds of stale and skew (negative: behind), ticks of gap and conflict, a price of outlier, a '
-    'fraction of crossed.';
+    'fraction of crossed, the last close over the open of split.';
+-- +goose StatementBegin
 COMMENT ON COLUMN quality_findings.bound IS
-    'What it should have kept within: seconds, 0 ticks, the price around an outlier, a fraction.';
+    'What it should have kept within: seconds, 0 ticks, the price around an outlier, a fraction; of split the common '
+    'ratio.';
+-- +goose StatementEnd
 COMMENT ON COLUMN quality_findings.detail IS 'One sentence about it.';
 COMMENT ON INDEX quality_findings_seen_at_idx IS 'Finds the newest, and what can go.';
 COMMENT ON INDEX quality_findings_open_idx IS 'Serves those that last.';
@@ -5098,6 +5105,7 @@ CREATE TABLE quality_runs (
     upto    timestamptz NOT NULL,
     gap_id  bigint      NOT NULL,
     conflict_id bigint NOT NULL DEFAULT 0,
+    days_upto timestamptz NOT NULL DEFAULT clock_timestamp(),
     at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     took    interval    NOT NULL DEFAULT '0'
 );
@@ -5106,6 +5114,7 @@ COMMENT ON COLUMN quality_runs.one IS 'Always true.';
 COMMENT ON COLUMN quality_runs.upto IS 'Ticks up to here have been looked at for outliers.';
 COMMENT ON COLUMN quality_runs.gap_id IS 'The last of feed_gaps that has been looked at.';
 COMMENT ON COLUMN quality_runs.conflict_id IS 'The last of feed_conflicts that has been looked at.';
+COMMENT ON COLUMN quality_runs.days_upto IS 'Trading days that ended by then have been looked at for splits.';
 COMMENT ON COLUMN quality_runs.at IS 'When the last check ended.';
 COMMENT ON COLUMN quality_runs.took IS 'How long it took.';
 GRANT SELECT ON quality_runs TO hypertick_reader;
@@ -5338,6 +5347,9 @@ DECLARE
     lag_    CONSTANT interval := coalesce(config ->> 'behind', '1 minute')::interval;
     backlog CONSTANT bigint := coalesce((config ->> 'backlog')::bigint, 1000);
     reach   CONSTANT interval := coalesce(config ->> 'reach', '10 minutes')::interval;
+    ratio   CONSTANT float8 := coalesce((config ->> 'split')::float8, 0.03);
+    drift   CONSTANT float8 := coalesce((config ->> 'split_drift')::float8, 0.1);
+    volume  CONSTANT float8 := coalesce((config ->> 'split_volume')::float8, 3);
     keep    CONSTANT interval := coalesce(config ->> 'keep', '30 days')::interval;
     began   CONSTANT timestamptz := clock_timestamp();
     run     public.quality_runs;
@@ -5346,8 +5358,8 @@ DECLARE
     last_conflict bigint;
     behind  boolean;
 BEGIN
-    INSERT INTO public.quality_runs (upto, gap_id)
-    SELECT at - reach, coalesce(max(g.id), 0) FROM public.feed_gaps g
+    INSERT INTO public.quality_runs (upto, days_upto, gap_id)
+    SELECT at - reach, at - reach, coalesce(max(g.id), 0) FROM public.feed_gaps g
     ON CONFLICT DO NOTHING;
     SELECT q.* INTO run FROM public.quality_runs q FOR UPDATE;
 
@@ -5455,7 +5467,7 @@ BEGIN
                                                AND f.ended_at IS NULL AND (n.since IS NULL OR f.since = n.since)
         ), ended AS (
             UPDATE public.quality_findings f SET ended_at = at
-            WHERE f.ended_at IS NULL
+            WHERE f.ended_at IS NULL AND f.kind <> 'split'
               AND NOT EXISTS (SELECT FROM matched m
                               WHERE m.kind = f.kind AND m.venue = f.venue AND m.symbol = f.symbol
                                 AND m.began = f.since)
@@ -5465,11 +5477,23 @@ BEGIN
         ON CONFLICT (kind, venue, symbol, since, seq) DO UPDATE
         SET seen_at = excluded.seen_at, ended_at = NULL, value = excluded.value, bound = excluded.bound,
             detail = excluded.detail;
+
+        -- A trading day is judged once, when its ticks have come.
+        INSERT INTO public.quality_findings (kind, venue, symbol, since, seen_at, value, bound, detail)
+        SELECT 'split', '', s.symbol, s.since, at, s.value, s.bound, s.detail
+        FROM _hypertick.quality_splits(greatest(run.days_upto, at - INTERVAL '7 days'), at - INTERVAL '10 minutes',
+                                       ratio, drift, volume) s
+        ON CONFLICT DO NOTHING;
+        run.days_upto := greatest(run.days_upto, at - INTERVAL '10 minutes');
     END IF;
+    -- It lasts until the split is entered, or for a week.
+    UPDATE public.quality_findings f SET ended_at = at
+    WHERE f.ended_at IS NULL AND f.kind = 'split'
+      AND (f.since < at - INTERVAL '7 days' OR _hypertick.quality_split_entered(f.symbol, f.since));
 
     DELETE FROM public.quality_findings f WHERE f.seen_at < at - keep AND f.ended_at IS NOT NULL;
     UPDATE public.quality_runs
-    SET upto = until, gap_id = last_id, conflict_id = last_conflict, at = clock_timestamp(),
+    SET upto = until, days_upto = run.days_upto, gap_id = last_id, conflict_id = last_conflict, at = clock_timestamp(),
         took = clock_timestamp() - began;
 END
 $$;
@@ -5489,8 +5513,9 @@ COMMENT ON PROCEDURE _hypertick.check_quality(int, jsonb) IS
     'Job: checks the ticks that came. config: stale, silence from which on a symbol counts as stale, and stale_gaps, '
     'how many times the usual time between its trades that must be; outlier, a fraction of the price, and '
     'outlier_mads, in deviations of 1.4826 times the median one; crossed, a fraction; ahead and behind, of a '
-    'venue''s clock; backlog, from how many records on ingest counts as behind; reach, how far back a check looks '
-    'after a pause; keep.';
+    'venue''s clock; split, how far from a common ratio the open may be, split_drift, how far the price may go on '
+    'that day, and split_volume, how many times the usual notional it may have; backlog, from how many records on '
+    'ingest counts as behind; reach, how far back a check looks after a pause; keep.';
 -- +goose StatementEnd
 REVOKE EXECUTE ON FUNCTION
     _hypertick.quality_stale(timestamptz, interval, float8),
@@ -5503,9 +5528,134 @@ FROM PUBLIC;
 REVOKE EXECUTE ON PROCEDURE _hypertick.check_quality(int, jsonb) FROM PUBLIC;
 SELECT add_job('_hypertick.check_quality', INTERVAL '1 minute',
     config => '{"stale": "2 minutes", "stale_gaps": 20, "outlier": 0.03, "outlier_mads": 10, "crossed": 0.01,
-                "ahead": "2 seconds", "behind": "1 minute", "backlog": 1000, "reach": "10 minutes",
-                "keep": "30 days"}',
+                "split": 0.03, "split_drift": 0.1, "split_volume": 3, "ahead": "2 seconds", "behind": "1 minute",
+                "backlog": 1000, "reach": "10 minutes", "keep": "30 days"}',
     fixed_schedule => false);
+
+-- 16_quality_splits.sql -------------------------------------------------------
+
+-- Splits that nobody has entered. A split moves the price between two trading
+-- days by a common ratio and volume the other way, so that as much money changes
+-- hands as on other days. A crash comes with far more of it, or within a day.
+-- +goose StatementBegin
+CREATE FUNCTION _hypertick.ended_days(after timestamptz, until timestamptz)
+RETURNS TABLE (calendar text, day date, opens timestamptz, closes timestamptz,
+               before_from timestamptz, before_to timestamptz)
+LANGUAGE sql STABLE ROWS 5
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT s.calendar, s.day, s.opens, s.closes, p.opens, p.closes
+    FROM public.sessions s
+    CROSS JOIN LATERAL (SELECT x.opens, x.closes FROM public.sessions x
+                        WHERE x.calendar = s.calendar AND x.day < s.day ORDER BY x.day DESC LIMIT 1) p
+    WHERE s.closes > after AND s.closes <= until
+    UNION ALL
+    -- Where every day is one, a symbol may still rest for some.
+    SELECT '24x7', (d.opens AT TIME ZONE 'UTC')::date, d.opens, d.opens + INTERVAL '24 hours',
+           d.opens - INTERVAL '168 hours', d.opens
+    FROM generate_series(date_trunc('day', after, 'UTC') - INTERVAL '24 hours', until - INTERVAL '24 hours',
+                         INTERVAL '24 hours') d(opens)
+    WHERE d.opens + INTERVAL '24 hours' > after
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.ended_days(timestamptz, timestamptz) IS
+    'Trading days that ended after one time and not after another, and where the last close before them is found.';
+-- +goose StatementBegin
+CREATE FUNCTION _hypertick.quality_splits(
+    after timestamptz, until timestamptz, tolerance float8, drift float8, volume float8)
+RETURNS TABLE (symbol text, since timestamptz, value float8, bound float8, detail text)
+LANGUAGE plpgsql STABLE ROWS 5
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    ratios CONSTANT float8[] := ARRAY(
+        SELECT r FROM unnest(ARRAY[1.5, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20]::float8[]) x(ratio),
+                      unnest(ARRAY[x.ratio, 1 / x.ratio]) r);
+    d record;
+BEGIN
+    FOR d IN SELECT * FROM _hypertick.ended_days(after, until) LOOP
+        RETURN QUERY
+        WITH bars AS MATERIALIZED (
+            SELECT b.symbol, b.bucket, b.open, b.close, b.notional
+            FROM public.candles_15m b
+            WHERE d.calendar <> '24x7' AND b.bucket >= d.before_from AND b.bucket < d.closes
+              AND (b.bucket < d.before_to OR b.bucket >= d.opens)
+            UNION ALL
+            SELECT b.symbol, b.bucket, b.open, b.close, b.notional
+            FROM public.candles_1d b
+            WHERE d.calendar = '24x7' AND b.bucket >= d.before_from AND b.bucket < d.closes
+        ), days AS (
+            SELECT b.symbol,
+                   public.last(b.close, b.bucket) FILTER (WHERE b.bucket < d.opens) AS last_close,
+                   public.first(b.open, b.bucket) FILTER (WHERE b.bucket >= d.opens) AS open,
+                   public.last(b.close, b.bucket) FILTER (WHERE b.bucket >= d.opens) AS close,
+                   sum(b.notional) FILTER (WHERE b.bucket >= d.opens) AS notional
+            FROM bars b
+            GROUP BY b.symbol
+        ), jumped AS MATERIALIZED (
+            SELECT x.symbol, x.last_close, x.open, x.notional, r.ratio
+            FROM days x
+            LEFT JOIN public.instruments i ON i.symbol = x.symbol
+            CROSS JOIN LATERAL (SELECT c.ratio FROM unnest(ratios) c(ratio)
+                                WHERE x.last_close > 0 AND x.open > 0
+                                ORDER BY abs(ln(x.last_close / x.open / c.ratio)) LIMIT 1) r
+            WHERE coalesce(i.calendar, '24x7') = d.calendar AND x.close > 0
+              AND abs(ln(x.last_close / x.open / r.ratio)) <= ln(1 + tolerance)
+              -- The move is between the days: the price stays where it opened.
+              AND abs(ln(x.close / x.open)) <= ln(1 + drift)
+        )
+        SELECT j.symbol, d.opens, j.last_close / j.open, j.ratio,
+               format('the open of %s leaves the last close of %s by %s, as a split of %s for %s does, '
+                      'and none is known',
+                      j.open, j.last_close, round((j.last_close / j.open)::numeric, 3),
+                      CASE WHEN j.ratio = 1.5 THEN 3 WHEN j.ratio > 1 THEN j.ratio
+                           WHEN j.ratio > 0.6 THEN 2 ELSE 1 END,
+                      CASE WHEN j.ratio = 1.5 THEN 2 WHEN j.ratio > 1 THEN 1
+                           WHEN j.ratio > 0.6 THEN 3 ELSE round(1 / j.ratio) END)
+        FROM jumped j
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS days, percentile_cont(0.5) WITHIN GROUP (ORDER BY u.notional) AS notional
+            FROM (SELECT b.notional FROM public.candles_1d b
+                  WHERE b.symbol = j.symbol AND b.bucket < d.before_to - INTERVAL '1 second'
+                    AND b.bucket >= d.opens - INTERVAL '40 days'
+                  ORDER BY b.bucket DESC LIMIT 20) u
+        ) usual
+        WHERE usual.days >= 5 AND j.notional BETWEEN usual.notional / volume AND usual.notional * volume
+          AND NOT EXISTS (SELECT FROM public.corporate_actions a
+                          WHERE a.symbol = j.symbol AND a.kind = 'split' AND a.ex_date = d.day
+                            AND a.undone_at IS NULL);
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.quality_splits(timestamptz, timestamptz, float8, float8, float8) IS
+    'Symbols whose open left the last close by a common ratio, to within tolerance, on a trading day that ended after '
+    'one time and not after another, whose price stayed within drift of it, and whose notional was within volume '
+    'times the median of up to 20 days before, while no split of that day is known. A symbol with fewer than 5 days '
+    'before is not judged.';
+-- +goose StatementBegin
+CREATE FUNCTION _hypertick.quality_split_entered(symbol text, opens timestamptz) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM public.corporate_actions a
+        WHERE a.symbol = quality_split_entered.symbol AND a.kind = 'split' AND a.undone_at IS NULL
+          AND a.ex_date = coalesce(
+              (SELECT s.day FROM public.instruments i JOIN public.sessions s ON s.calendar = i.calendar
+               WHERE i.symbol = quality_split_entered.symbol AND s.opens = quality_split_entered.opens),
+              (quality_split_entered.opens AT TIME ZONE 'UTC')::date))
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION _hypertick.quality_split_entered(text, timestamptz) IS
+    'Whether a split is in force whose ex-date is the trading day that opened then.';
+REVOKE EXECUTE ON FUNCTION
+    _hypertick.ended_days(timestamptz, timestamptz),
+    _hypertick.quality_splits(timestamptz, timestamptz, float8, float8, float8),
+    _hypertick.quality_split_entered(text, timestamptz)
+FROM PUBLIC;
 
 -- 17_alert_rules.sql ----------------------------------------------------------
 
@@ -7379,7 +7529,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('c7e5957ea8e3960bbdce7ee2c75e79485a92f20a6f97b1d5b0c0057463594164');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('d6ae0208535aee533dd72bdf10da8419f93357edee8bc3c669d6afe74a6aace9');
 
 -- +goose Down
 -- +goose StatementBegin
@@ -7453,6 +7603,9 @@ DROP FUNCTION _hypertick.check_series(text, text, text, jsonb, text);
 DROP FUNCTION _hypertick.matches(text, text[]);
 DROP TABLE alert.rules;
 DROP TABLE alert.channels;
+DROP FUNCTION _hypertick.quality_split_entered(text, timestamptz);
+DROP FUNCTION _hypertick.quality_splits(timestamptz, timestamptz, float8, float8, float8);
+DROP FUNCTION _hypertick.ended_days(timestamptz, timestamptz);
 DROP PROCEDURE _hypertick.check_quality(int, jsonb);
 DROP FUNCTION _hypertick.quality_check(jsonb, timestamptz);
 DROP FUNCTION _hypertick.quality_hampel(float8[], float8[]);

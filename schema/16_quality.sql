@@ -2,7 +2,8 @@
 -- recorded, for people and for status.
 
 CREATE TABLE quality_findings (
-    kind     text             NOT NULL CHECK (kind IN ('stale', 'gap', 'conflict', 'outlier', 'crossed', 'skew')),
+    kind     text             NOT NULL
+             CHECK (kind IN ('stale', 'gap', 'conflict', 'outlier', 'crossed', 'skew', 'split')),
     venue    text COLLATE "C" NOT NULL,
     symbol   text COLLATE "C" NOT NULL,
     since    timestamptz      NOT NULL,
@@ -20,21 +21,24 @@ COMMENT ON TABLE quality_findings IS 'Data quality findings. Kept for 30 days af
 COMMENT ON COLUMN quality_findings.kind IS
     'stale: no tick though there should be some. gap: seqs that have not come. conflict: ticks that differ from a '
     'stored one in price or size alone, see feed_conflicts. outlier: a price far from those right before and after. '
-    ' crossed: two venues disagree about the price. skew: a venue''s clock is wrong, or its ticks '
-    'come late.';
-COMMENT ON COLUMN quality_findings.venue IS 'See ticks.venue; of crossed the one with the higher price.';
+    'crossed: two venues disagree about the price. skew: a venue''s clock is wrong, or its ticks come late. '
+    'split: the price has changed as by a split that corporate_actions does not have.';
+COMMENT ON COLUMN quality_findings.venue IS
+    'See ticks.venue; of crossed the one with the higher price, of split empty.';
 COMMENT ON COLUMN quality_findings.symbol IS 'See ticks.symbol. Empty: all of the venue.';
 COMMENT ON COLUMN quality_findings.since IS
-    'When it began: of stale the last tick, of gap and outlier the tick''s own time.';
+    'When it began: of stale the last tick, of gap and outlier the tick''s own time, of split the '
+    'open of the day.';
 COMMENT ON COLUMN quality_findings.seq IS
     'Of gap the first seq missing, of conflict and outlier the tick''s; 0 otherwise.';
 COMMENT ON COLUMN quality_findings.seen_at IS 'When a check last saw it.';
 COMMENT ON COLUMN quality_findings.ended_at IS 'When it was over. NULL: it lasts.';
 COMMENT ON COLUMN quality_findings.value IS
     'How much: seconds of stale and skew (negative: behind), ticks of gap and conflict, a price of outlier, a '
-    'fraction of crossed.';
+    'fraction of crossed, the last close over the open of split.';
 COMMENT ON COLUMN quality_findings.bound IS
-    'What it should have kept within: seconds, 0 ticks, the price around an outlier, a fraction.';
+    'What it should have kept within: seconds, 0 ticks, the price around an outlier, a fraction; of split the common '
+    'ratio.';
 COMMENT ON COLUMN quality_findings.detail IS 'One sentence about it.';
 COMMENT ON INDEX quality_findings_seen_at_idx IS 'Finds the newest, and what can go.';
 COMMENT ON INDEX quality_findings_open_idx IS 'Serves those that last.';
@@ -45,6 +49,7 @@ CREATE TABLE quality_runs (
     upto    timestamptz NOT NULL,
     gap_id  bigint      NOT NULL,
     conflict_id bigint NOT NULL DEFAULT 0,
+    days_upto timestamptz NOT NULL DEFAULT clock_timestamp(),
     at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     took    interval    NOT NULL DEFAULT '0'
 );
@@ -53,6 +58,7 @@ COMMENT ON COLUMN quality_runs.one IS 'Always true.';
 COMMENT ON COLUMN quality_runs.upto IS 'Ticks up to here have been looked at for outliers.';
 COMMENT ON COLUMN quality_runs.gap_id IS 'The last of feed_gaps that has been looked at.';
 COMMENT ON COLUMN quality_runs.conflict_id IS 'The last of feed_conflicts that has been looked at.';
+COMMENT ON COLUMN quality_runs.days_upto IS 'Trading days that ended by then have been looked at for splits.';
 COMMENT ON COLUMN quality_runs.at IS 'When the last check ended.';
 COMMENT ON COLUMN quality_runs.took IS 'How long it took.';
 GRANT SELECT ON quality_runs TO hypertick_reader;
@@ -277,6 +283,9 @@ DECLARE
     lag_    CONSTANT interval := coalesce(config ->> 'behind', '1 minute')::interval;
     backlog CONSTANT bigint := coalesce((config ->> 'backlog')::bigint, 1000);
     reach   CONSTANT interval := coalesce(config ->> 'reach', '10 minutes')::interval;
+    ratio   CONSTANT float8 := coalesce((config ->> 'split')::float8, 0.03);
+    drift   CONSTANT float8 := coalesce((config ->> 'split_drift')::float8, 0.1);
+    volume  CONSTANT float8 := coalesce((config ->> 'split_volume')::float8, 3);
     keep    CONSTANT interval := coalesce(config ->> 'keep', '30 days')::interval;
     began   CONSTANT timestamptz := clock_timestamp();
     run     public.quality_runs;
@@ -285,8 +294,8 @@ DECLARE
     last_conflict bigint;
     behind  boolean;
 BEGIN
-    INSERT INTO public.quality_runs (upto, gap_id)
-    SELECT at - reach, coalesce(max(g.id), 0) FROM public.feed_gaps g
+    INSERT INTO public.quality_runs (upto, days_upto, gap_id)
+    SELECT at - reach, at - reach, coalesce(max(g.id), 0) FROM public.feed_gaps g
     ON CONFLICT DO NOTHING;
     SELECT q.* INTO run FROM public.quality_runs q FOR UPDATE;
 
@@ -394,7 +403,7 @@ BEGIN
                                                AND f.ended_at IS NULL AND (n.since IS NULL OR f.since = n.since)
         ), ended AS (
             UPDATE public.quality_findings f SET ended_at = at
-            WHERE f.ended_at IS NULL
+            WHERE f.ended_at IS NULL AND f.kind <> 'split'
               AND NOT EXISTS (SELECT FROM matched m
                               WHERE m.kind = f.kind AND m.venue = f.venue AND m.symbol = f.symbol
                                 AND m.began = f.since)
@@ -404,11 +413,23 @@ BEGIN
         ON CONFLICT (kind, venue, symbol, since, seq) DO UPDATE
         SET seen_at = excluded.seen_at, ended_at = NULL, value = excluded.value, bound = excluded.bound,
             detail = excluded.detail;
+
+        -- A trading day is judged once, when its ticks have come.
+        INSERT INTO public.quality_findings (kind, venue, symbol, since, seen_at, value, bound, detail)
+        SELECT 'split', '', s.symbol, s.since, at, s.value, s.bound, s.detail
+        FROM _hypertick.quality_splits(greatest(run.days_upto, at - INTERVAL '7 days'), at - INTERVAL '10 minutes',
+                                       ratio, drift, volume) s
+        ON CONFLICT DO NOTHING;
+        run.days_upto := greatest(run.days_upto, at - INTERVAL '10 minutes');
     END IF;
+    -- It lasts until the split is entered, or for a week.
+    UPDATE public.quality_findings f SET ended_at = at
+    WHERE f.ended_at IS NULL AND f.kind = 'split'
+      AND (f.since < at - INTERVAL '7 days' OR _hypertick.quality_split_entered(f.symbol, f.since));
 
     DELETE FROM public.quality_findings f WHERE f.seen_at < at - keep AND f.ended_at IS NOT NULL;
     UPDATE public.quality_runs
-    SET upto = until, gap_id = last_id, conflict_id = last_conflict, at = clock_timestamp(),
+    SET upto = until, days_upto = run.days_upto, gap_id = last_id, conflict_id = last_conflict, at = clock_timestamp(),
         took = clock_timestamp() - began;
 END
 $$;
@@ -425,8 +446,9 @@ COMMENT ON PROCEDURE _hypertick.check_quality(int, jsonb) IS
     'Job: checks the ticks that came. config: stale, silence from which on a symbol counts as stale, and stale_gaps, '
     'how many times the usual time between its trades that must be; outlier, a fraction of the price, and '
     'outlier_mads, in deviations of 1.4826 times the median one; crossed, a fraction; ahead and behind, of a '
-    'venue''s clock; backlog, from how many records on ingest counts as behind; reach, how far back a check looks '
-    'after a pause; keep.';
+    'venue''s clock; split, how far from a common ratio the open may be, split_drift, how far the price may go on '
+    'that day, and split_volume, how many times the usual notional it may have; backlog, from how many records on '
+    'ingest counts as behind; reach, how far back a check looks after a pause; keep.';
 
 REVOKE EXECUTE ON FUNCTION
     _hypertick.quality_stale(timestamptz, interval, float8),
@@ -439,6 +461,6 @@ FROM PUBLIC;
 REVOKE EXECUTE ON PROCEDURE _hypertick.check_quality(int, jsonb) FROM PUBLIC;
 SELECT add_job('_hypertick.check_quality', INTERVAL '1 minute',
     config => '{"stale": "2 minutes", "stale_gaps": 20, "outlier": 0.03, "outlier_mads": 10, "crossed": 0.01,
-                "ahead": "2 seconds", "behind": "1 minute", "backlog": 1000, "reach": "10 minutes",
-                "keep": "30 days"}',
+                "split": 0.03, "split_drift": 0.1, "split_volume": 3, "ahead": "2 seconds", "behind": "1 minute",
+                "backlog": 1000, "reach": "10 minutes", "keep": "30 days"}',
     fixed_schedule => false);
