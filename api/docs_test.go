@@ -101,8 +101,8 @@ func TestCurlInAlertDocs(t *testing.T) {
 // testCurlInDocs runs each curl of docs/api.md.
 func testCurlInDocs(t *testing.T, c *client) {
 	doc, lines, dir, run := examples(t, c, "api.md")
-	if len(lines) != 11 {
-		t.Errorf("%d examples, want 11", len(lines))
+	if len(lines) != 14 {
+		t.Errorf("%d examples, want 14", len(lines))
 	}
 	for _, line := range lines {
 		out := run(line)
@@ -118,6 +118,16 @@ func testCurlInDocs(t *testing.T, c *client) {
 		case strings.Contains(line, typeCSV):
 			if rows := csvRows(t, out, "bucket,open,high,low,close,volume,buy_volume,vwap,trades"); len(rows) != 24 {
 				t.Errorf("%s: %d rows", line, len(rows))
+			}
+		case strings.Contains(line, "/instruments/AAPL"):
+			var i FoundInstrument
+			if err := json.Unmarshal(out, &i); err != nil || i.Name == nil || *i.Name != "Apple" {
+				t.Errorf("%s: %v %s", line, err, out)
+			}
+		case strings.Contains(line, "/actions"):
+			var p page[Action]
+			if err := json.Unmarshal(out, &p); err != nil || p.Data == nil {
+				t.Errorf("%s: %v %s", line, err, out)
 			}
 		case strings.Contains(line, "snapshot"):
 			var s Snapshot

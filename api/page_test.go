@@ -90,7 +90,7 @@ func TestMarket(t *testing.T) {
 		for path, want := range map[string][]string{
 			"/v1/symbols/AAPL/candles": {"bucket", "buy_volume", "close", "high", "low", "open", "trades", "volume", "vwap"},
 			"/v1/symbols/AAPL/ticks":   {"flags", "price", "seq", "side", "size", "ts", "venue"},
-			"/v1/symbols":              {"last_price", "last_ts", "symbol", "venues"},
+			"/v1/symbols":              {"last_price", "last_ts", "name", "symbol", "venues"},
 		} {
 			a := c.get(path + "?limit=1")
 			var p struct {

@@ -317,6 +317,9 @@ func (m *market) insertAfter(t testing.TB, seq int) {
 		ON CONFLICT (symbol, venue) DO UPDATE SET last_seq = excluded.last_seq, last_ts = excluded.last_ts`); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := m.db.Pool.Exec(ctx, "INSERT INTO instruments (symbol, name) SELECT DISTINCT symbol, CASE symbol WHEN 'AAPL' THEN 'Apple' END FROM ticks ON CONFLICT DO NOTHING"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // vwap is what a candle's should be.
