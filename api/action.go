@@ -202,8 +202,8 @@ func (s *Server) addAction(ctx context.Context, in *newActionInput) (*newActionO
 		return nil, invalid("body.source", "want printable text", in.Body.Source)
 	}
 	a, bad := instrument.ParseAction(in.Body.Symbol, in.Body.Kind, in.Body.ExDate, number(in.Body.Ratio), number(in.Body.Cash))
-	for _, b := range bad {
-		return nil, refusedField(b)
+	if len(bad) > 0 {
+		return nil, refusedField(bad[0])
 	}
 	out := &newActionOutput{Status: http.StatusCreated}
 	err := s.write(ctx, func(q *db.Queries) error {

@@ -55,8 +55,8 @@ func (s *Server) patchInstrument(ctx context.Context, in *patchInstrumentInput) 
 	if err != nil {
 		return nil, err
 	}
-	for _, bad := range change.Check() {
-		return nil, refusedField(bad)
+	if bad := change.Check(); len(bad) > 0 {
+		return nil, refusedField(bad[0])
 	}
 	out := &instrumentOutput{}
 	err = s.write(ctx, func(q *db.Queries) error {

@@ -143,7 +143,8 @@ func (actionAddCmd) Help() string {
 // Run adds the action.
 func (c *actionAddCmd) Run(e *env) error {
 	a, bad := instrument.ParseAction(c.Symbol, c.Kind, c.ExDate, c.Ratio, c.Cash)
-	for _, b := range bad {
+	if len(bad) > 0 {
+		b := bad[0]
 		if b.Field == "ratio" || b.Field == "cash" {
 			b = flagError(b)
 		}

@@ -136,8 +136,8 @@ func (c *instrumentSetCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	for _, bad := range change.Check() {
-		return usagef("%v", flagError(bad))
+	if bad := change.Check(); len(bad) > 0 {
+		return usagef("%v", flagError(bad[0]))
 	}
 	pool, err := db.Open(e.ctx, c.DatabaseURL, 1)
 	if err != nil {

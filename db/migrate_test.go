@@ -293,6 +293,18 @@ func TestRolesAreNarrow(t *testing.T) {
 		{"hypertick_operator", "INSERT INTO api_activity VALUES (now(), 'a:1', now(), 'GET', '/', 1, 0, 0, 0, 0, '{1}') ON CONFLICT DO NOTHING", true},
 		{"hypertick_operator", "UPDATE api_activity SET requests = 0", false},
 		{"hypertick_operator", "DELETE FROM api_activity", false},
+		{"hypertick_writer", "INSERT INTO instruments (symbol, calendar) VALUES ('A', '24x7')", true},
+		{"hypertick_writer", "INSERT INTO instruments (symbol, name) VALUES ('B', 'B')", false},
+		{"hypertick_writer", "UPDATE instruments SET name = 'A'", false},
+		{"hypertick_writer", "INSERT INTO corporate_actions (symbol, kind, ex_date, ratio) VALUES ('A', 'split', '2020-01-01', 2)", false},
+		{"hypertick_operator", "UPDATE instruments SET name = 'A'", true},
+		{"hypertick_operator", "DELETE FROM instruments", false},
+		{"hypertick_operator", "INSERT INTO former_symbols VALUES ('A', 'B', '2020-01-01')", true},
+		{"hypertick_operator", "INSERT INTO corporate_actions (symbol, kind, ex_date, ratio) VALUES ('A', 'split', '2020-01-01', 2)", true},
+		{"hypertick_operator", "UPDATE corporate_actions SET ratio = 3", false},
+		{"hypertick_operator", "DELETE FROM corporate_actions", false},
+		{"hypertick_reader", "SELECT * FROM instruments, former_symbols, corporate_actions", true},
+		{"hypertick_reader", "UPDATE instruments SET name = 'A'", false},
 	} {
 		pool, err := pgxpool.New(ctx, d.URLAs(t, c.role))
 		if err != nil {
