@@ -77,8 +77,8 @@ var ActionColumns = []string{"symbol", "kind", "ex_date", "ratio", "cash"}
 // ReadActions reads a file of corporate actions.
 func ReadActions(r io.Reader) ([]Action, []*LineError, error) {
 	t, err := read(r, ActionColumns, []string{"symbol", "kind", "ex_date"})
-	if err != nil || len(t.bad) > 0 {
-		return nil, t.problems(), err
+	if err != nil {
+		return nil, nil, err
 	}
 	var out []Action
 	seen := map[key]Action{}
@@ -98,7 +98,7 @@ func ReadActions(r io.Reader) ([]Action, []*LineError, error) {
 		seen[a.key()] = a
 		out = append(out, a)
 	}
-	return out, t.bad, nil
+	return out, t.sorted(), nil
 }
 
 // Replaced is an action in force that another has taken the place of.

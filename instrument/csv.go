@@ -41,13 +41,14 @@ type line struct {
 }
 
 // read reads a file whose columns are some of known; those of need must be there.
+// Without a header that is valid there are no lines.
 func read(r io.Reader, known, need []string) (*table, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
 	}
 	c := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))))
-	c.FieldsPerRecord, c.TrimLeadingSpace, c.Comment = -1, true, '#'
+	c.FieldsPerRecord, c.TrimLeadingSpace = -1, true // no comments: a symbol may begin with #
 	t := &table{}
 	header, err := c.Read()
 	if errors.Is(err, io.EOF) {
@@ -73,7 +74,10 @@ func read(r io.Reader, known, need []string) (*table, error) {
 			t.refuse(top, name, "want the column in the header")
 		}
 	}
-	for len(t.bad) == 0 {
+	if len(t.bad) > 0 {
+		return t, nil
+	}
+	for {
 		row, err := c.Read()
 		if errors.Is(err, io.EOF) {
 			break
@@ -84,9 +88,8 @@ func read(r io.Reader, known, need []string) (*table, error) {
 		}
 		at, _ := c.FieldPos(0)
 		if len(row) != len(t.columns) {
-			t.lines = append(t.lines, line{number: at})
 			t.refuse(at, "", fmt.Sprintf("want %d fields, got %d", len(t.columns), len(row)))
-			break
+			continue
 		}
 		l := line{at, map[string]string{}}
 		for i, cell := range row {
@@ -123,8 +126,8 @@ type LineChange struct {
 // cell, leave what is known.
 func ReadChanges(r io.Reader) ([]LineChange, []*LineError, error) {
 	t, err := read(r, InstrumentColumns, []string{"symbol"})
-	if err != nil || len(t.bad) > 0 {
-		return nil, t.problems(), err
+	if err != nil {
+		return nil, nil, err
 	}
 	out := make([]LineChange, 0, len(t.lines))
 	seen := map[string]int{}
@@ -139,16 +142,14 @@ func ReadChanges(r io.Reader) ([]LineChange, []*LineError, error) {
 		seen[c.Symbol] = l.number
 		out = append(out, LineChange{l.number, c})
 	}
+	return out, t.sorted(), nil
+}
+
+// sorted returns what is not valid, by line.
+func (t *table) sorted() []*LineError {
 	slices.SortStableFunc(t.bad, func(a, b *LineError) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return out, t.bad, nil
-}
-
-func (t *table) problems() []*LineError {
-	if t == nil {
-		return nil
-	}
 	return t.bad
 }
 

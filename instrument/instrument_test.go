@@ -221,15 +221,44 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// FuzzRead reads anything: what is accepted is valid, and nothing is left out silently.
+func FuzzRead(f *testing.F) {
+	f.Add("symbol,kind,ex_date,ratio,cash\nAAPL,split,2020-08-31,4:1,\n#A,dividend,2020-08-07,,0.82\n")
+	f.Add("symbol,name,kind,price_step,active_from,former\nMETA,\"Meta, Inc\",equity,0.01,2012-05-18,FB until 2022-06-09; X until Y until 2001-01-01\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		actions, bad, err := instrument.ReadActions(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range actions {
+			if a.Kind == instrument.Split && !instrument.ValidRatio(a.Value) || a.Kind == instrument.Dividend && !instrument.ValidCash(a.Value) || a.ExDate.Year() < 1900 {
+				t.Errorf("%q is accepted: %v", text, a)
+			}
+		}
+		if len(bad) == 0 && len(actions) == 0 && strings.Count(strings.TrimSpace(text), "\n") > 0 && !strings.ContainsAny(text, "\"\r") {
+			t.Errorf("%q has lines and is accepted as none", text)
+		}
+		changes, _, err := instrument.ReadChanges(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range changes {
+			if changes[i].Line < 2 {
+				t.Errorf("%q: line %d", text, changes[i].Line)
+			}
+		}
+	})
+}
+
 // TestReadMalformed reads what is no file of actions.
 func TestReadMalformed(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":                                 "1: want a header",
-		"symbol,kind,ex_date\n\"A":         "extraneous or missing",
-		"symbol,ratio\n":                   `1: column "kind": want the column in the header`,
-		"symbol,symbol,kind,ex_date\n":     `1: column "symbol": want the column once`,
-		"# note\nsymbol,kind,ex_date\nA\n": "3: want 3 fields, got 1",
+		"":                             "1: want a header",
+		"symbol,kind,ex_date\n\"A":     "extraneous or missing",
+		"symbol,ex_date\n":             `1: column "kind": want the column in the header`,
+		"symbol,symbol,kind,ex_date\n": `1: column "symbol": want the column once`,
+		"symbol,kind,ex_date\n\nA\n":   "3: want 3 fields, got 1",
 	} {
 		_, bad, err := instrument.ReadActions(strings.NewReader(text))
 		if err != nil || len(bad) == 0 || !strings.Contains(bad[0].Error(), want) {
