@@ -144,6 +144,7 @@ freeze: ## Freeze the migrations, for a release
 check: ## Check that generated code is current and no frozen migration has changed
 	$(SQLC) diff
 	$(SQLC) vet
+	go run ./calendar/gen check
 	@before=$$(mktemp); trap 'rm -f '$$before EXIT; \
 	git show $(API_BASE):migrations/frozen.txt >$$before 2>/dev/null || true; \
 	go run ./migrations/gen check -before $$before
