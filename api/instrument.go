@@ -44,6 +44,14 @@ type FormerSymbol struct {
 type FoundInstrument struct {
 	Instrument
 	FoundBy *FormerSymbol `json:"found_by,omitempty" doc:"The former symbol that was asked for. Absent when it was the present one."`
+	Market  Market        `json:"market" doc:"What goes on in its market at this moment."`
+}
+
+// Market is what goes on in the market of an instrument.
+type Market struct {
+	State string     `json:"state" enum:"open,closed,pre,post,break" doc:"open, closed, before the open (pre), after the close (post) or in a break." example:"open"`
+	Until *time.Time `json:"until" nullable:"true" doc:"When that ends, UTC; null: never, or the calendar does not know." example:"2026-11-24T21:00:00Z"`
+	Day   *string    `json:"day" nullable:"true" format:"date" doc:"The trading day that is on, or else the next; null: the calendar does not know." example:"2026-11-24"`
 }
 
 type instrumentsInput struct {
@@ -130,6 +138,9 @@ func (s *Server) instruments(ctx context.Context, in *instrumentsInput) (*instru
 
 func (s *Server) instrument(ctx context.Context, in *instrumentInput) (*instrumentOutput, error) {
 	found, err := findInstrument(ctx, s.queries, string(in.Symbol))
+	if err == nil {
+		found.Market, err = marketOf(ctx, s.queries, found.Symbol)
+	}
 	if err != nil {
 		return nil, s.failed(ctx, "read instrument", err)
 	}
@@ -146,7 +157,7 @@ func findInstrument(ctx context.Context, q *db.Queries, symbol string) (FoundIns
 	if len(next) > 0 {
 		i, err := readInstrument(ctx, q, next[0].Symbol)
 		if !errors.Is(err, pgx.ErrNoRows) {
-			return FoundInstrument{i, &FormerSymbol{symbol, next[0].Until.Time.Format(time.DateOnly)}}, err
+			return FoundInstrument{Instrument: i, FoundBy: &FormerSymbol{symbol, next[0].Until.Time.Format(time.DateOnly)}}, err
 		}
 	}
 	i, err := readInstrument(ctx, q, symbol)
@@ -164,6 +175,22 @@ func readInstrument(ctx context.Context, q *db.Queries, symbol string) (Instrume
 	one := []Instrument{instrumentOf(&r)}
 	err = addFormer(ctx, q, one)
 	return one[0], err
+}
+
+// marketOf reads what goes on in the market of a symbol.
+func marketOf(ctx context.Context, q *db.Queries, symbol string) (Market, error) {
+	r, err := q.MarketStatus(ctx, symbol)
+	if err != nil {
+		return Market{}, err
+	}
+	m := Market{State: "closed", Day: dateOf(r.Day)}
+	if r.State != nil {
+		m.State = *r.State
+	}
+	if r.Until != nil {
+		m.Until = ptr(r.Until.UTC())
+	}
+	return m, nil
 }
 
 func unknownInstrument(symbol string) *Problem {

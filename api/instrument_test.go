@@ -114,6 +114,24 @@ func TestInstruments(t *testing.T) {
 	if got := one("NEW"); got.Symbol != "NEW" || got.FoundBy != nil {
 		t.Errorf("NEW, which has been taken: %+v", got)
 	}
+	// A calendar whose only session has the present in it, then one that ended.
+	asOwner(t, d, `INSERT INTO calendars (calendar, name, zone, first_day, last_day) VALUES ('NOW', 'Now', 'UTC', '1990-01-01', '2099-12-31'), ('PAST', 'Past', 'UTC', '1990-01-01', '2099-12-31')`)
+	now := time.Now().UTC().Truncate(time.Second)
+	day := now.Format(time.DateOnly)
+	for calendar, at := range map[string]time.Time{"NOW": now, "PAST": now.Add(-5 * time.Hour)} {
+		asOwner(t, d, `INSERT INTO sessions (calendar, day, opens, closes, pre_opens, post_closes, kind)
+			VALUES ($1, $2, $3::timestamptz - INTERVAL '1 hour', $3::timestamptz + INTERVAL '1 hour', $3::timestamptz - INTERVAL '2 hours', $3::timestamptz + INTERVAL '3 hours', 'regular')`, calendar, day, at)
+	}
+	asOwner(t, d, "INSERT INTO instruments (symbol, calendar) VALUES ('OPEN', 'NOW'), ('ENDED', 'PAST')")
+	if m := one("OPEN").Market; m.State != "open" || m.Until == nil || !m.Until.Equal(now.Add(time.Hour)) || *m.Day != day {
+		t.Errorf("a market that is open: %+v", m)
+	}
+	if m := one("ENDED").Market; m.State != "closed" || m.Until != nil || m.Day != nil {
+		t.Errorf("a market whose calendar ends: %+v", m)
+	}
+	if m := one("XM").Market; m.State != "open" || m.Until != nil || m.Day == nil {
+		t.Errorf("a market that is always open: %+v", m)
+	}
 	if got := one("BTC/USDT"); *got.Name != "Bitcoin" {
 		t.Errorf("BTC/USDT: %+v", got)
 	}

@@ -68,7 +68,10 @@ func (s *Server) patchInstrument(ctx context.Context, in *patchInstrumentInput) 
 		if _, err := instrument.Apply(ctx, q, &change); err != nil {
 			return err
 		}
-		out.Body.Instrument, err = readInstrument(ctx, q, change.Symbol)
+		if out.Body.Instrument, err = readInstrument(ctx, q, change.Symbol); err != nil {
+			return err
+		}
+		out.Body.Market, err = marketOf(ctx, q, change.Symbol)
 		return err
 	})
 	var bad *instrument.FieldError

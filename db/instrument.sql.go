@@ -406,6 +406,24 @@ func (q *Queries) LockInstrument(ctx context.Context, symbol string) (Instrument
 	return i, err
 }
 
+const marketStatus = `-- name: MarketStatus :one
+SELECT m.state, m.until, m.day FROM market_status($1, now()) m
+`
+
+type MarketStatusRow struct {
+	State *string
+	Until *time.Time
+	Day   pgtype.Date
+}
+
+// What goes on in the market of a symbol at this moment.
+func (q *Queries) MarketStatus(ctx context.Context, symbol string) (MarketStatusRow, error) {
+	row := q.db.QueryRow(ctx, marketStatus, symbol)
+	var i MarketStatusRow
+	err := row.Scan(&i.State, &i.Until, &i.Day)
+	return i, err
+}
+
 const setFormerSymbols = `-- name: SetFormerSymbols :exec
 INSERT INTO former_symbols AS f (symbol, former, until)
 SELECT $1, u.former, u.until

@@ -99,3 +99,7 @@ RETURNING id;
 
 -- name: FindAction :one
 SELECT a.id, a.symbol, a.kind, a.ex_date, a.ratio, a.cash, a.known_at, a.undone_at, a.source FROM corporate_actions a WHERE a.id = @id;
+
+-- name: MarketStatus :one
+-- What goes on in the market of a symbol at this moment.
+SELECT m.state, m.until, m.day FROM market_status(@symbol, now()) m;
