@@ -15,8 +15,8 @@ CREATE TABLE instruments (
     active_to           date
 );
 COMMENT ON TABLE instruments IS
-    'Properties of symbols. A symbol that is new gets a row with the calendar of its venue. Ingest reads the table once '
-    'a minute.';
+    'Properties of symbols. A symbol that is new gets a row with the calendar of its venue. Ingest reads the table '
+    'once a minute.';
 COMMENT ON COLUMN instruments.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN instruments.name IS 'What people call it. NULL: not known.';
 COMMENT ON COLUMN instruments.kind IS 'equity, etf, index, fx, crypto, future, option or other.';
@@ -69,7 +69,8 @@ COMMENT ON COLUMN corporate_actions.kind IS 'split or dividend.';
 COMMENT ON COLUMN corporate_actions.ex_date IS 'First trading day without it: earlier prices are adjusted.';
 COMMENT ON COLUMN corporate_actions.ratio IS
     'New shares for an old one: 4 where each becomes four, 0.1 where ten become one. NULL for a dividend.';
-COMMENT ON COLUMN corporate_actions.cash IS 'Paid per share, in the currency of the prices before ex_date. NULL for a split.';
+COMMENT ON COLUMN corporate_actions.cash IS
+    'Paid per share, in the currency of the prices before ex_date. NULL for a split.';
 COMMENT ON COLUMN corporate_actions.known_at IS 'When it was entered here.';
 COMMENT ON COLUMN corporate_actions.undone_at IS 'When it was withdrawn or replaced. NULL: in force.';
 COMMENT ON COLUMN corporate_actions.source IS 'Where it comes from.';
