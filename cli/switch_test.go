@@ -25,7 +25,7 @@ var settings = strings.Fields(`
 // actions are the flags that choose what one call does, and to what. A variable left
 // set by accident must not do that.
 var actions = strings.Fields(`
-	all allow-version at block-width candles channel down-to dry-run from gaps help interval name non-positive-prices offsets param
+	all allow-version at block-width calendar candles channel down-to dry-run from gaps help interval name non-positive-prices offsets param
 	price reason recursive repair seq side size skip-bad state status symbol test ticks to ts venue version wait watch yes`)
 
 // commands calls f for every command, the root first.
