@@ -168,6 +168,7 @@ func New(cfg Config) (*Server, error) {
 	s.registerTicks()
 	s.registerCandles()
 	s.registerIntervals()
+	s.registerCalendars()
 	s.registerCatalog()
 	s.registerIndicator()
 	s.registerScreener()

@@ -83,6 +83,7 @@ func TestMarket(t *testing.T) {
 		}
 	})
 
+	t.Run("calendars", func(t *testing.T) { testCalendars(t, c) })
 	t.Run("any interval", func(t *testing.T) { testIntervals(t, m, c) })
 	t.Run("no interval", func(t *testing.T) { testIntervalErrors(t, c) })
 

@@ -72,7 +72,7 @@ type Session struct {
 	Kind                 Kind
 }
 
-// Phase is what goes on at an instant.
+// Phase is the state of the market at an instant.
 type Phase string
 
 // Phases of a day.
@@ -187,7 +187,7 @@ func (c *Calendar) session(day time.Time, h Span, pause *Span, extended Span, ki
 	return s
 }
 
-// At returns what goes on at an instant, and the session that is on, its extended
+// At returns the state of the market at an instant, and the session that is on, its extended
 // hours included. Where none is, the phase is Closed, and the session is the next,
 // or zero after the last. Always is open without a session.
 func (c *Calendar) At(t time.Time) (Session, Phase) {

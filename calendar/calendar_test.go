@@ -79,7 +79,7 @@ func TestFacts(t *testing.T) {
 	}
 }
 
-// moments are instants, and what goes on then. TestStatus asks SQL the same.
+// moments are instants, and the state of the market then. TestStatus asks SQL the same.
 var moments = []struct {
 	calendar, at string
 	phase        calendar.Phase

@@ -58,7 +58,7 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// TestStatus asks the functions that tell what goes on, as the reader.
+// TestStatus asks the functions that tell the state of the market, as the reader.
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -44,6 +44,7 @@ type root struct {
 	Action     actionCmd     `cmd:"" help:"List, add and undo corporate actions: splits and dividends."`
 	Retention  retentionCmd  `cmd:"" help:"Show or change how long ticks and candles are kept."`
 	Interval   intervalCmd   `cmd:"" help:"List, add and remove intervals."`
+	Calendar   calendarCmd   `cmd:"" help:"List trading calendars, show their sessions, and add closures."`
 	Verify     verifyCmd     `cmd:"" help:"Compare stored candles and indicator states with the ticks, and repair drift."`
 	Indicator  indicatorCmd  `cmd:"" help:"Create, check and list indicators."`
 	Topic      topicCmd      `cmd:"" help:"Create the topics of the stream if they do not exist."`

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hypertick/hypertick/calendar"
 	"github.com/hypertick/hypertick/feed"
 	"github.com/hypertick/hypertick/feed/replay"
 )
@@ -22,6 +23,7 @@ type fileFlags struct {
 	Kind       string             `help:"Kind of the rows: ${enum}." enum:"auto,trades,bars" default:"auto"`
 	TimeFormat string             `help:"Format of the times, as a layout of Go's package time; common ones are recognised." placeholder:"LAYOUT"`
 	Timezone   string             `help:"Time zone of times without one." default:"UTC" placeholder:"ZONE"`
+	Calendar   string             `help:"Trading calendar of daily bars, such as XNYS: their ticks lie in the session of the day." placeholder:"CALENDAR" env:"-"`
 	Decimal    string             `help:"Decimal separator, . or ,; the numbers of the file suggest the default." placeholder:"CHAR"`
 	Scale      map[string]float64 `help:"Unit of numbers of fixed point, as in --scale price=1e-9. Fields: price size." mapsep:"," placeholder:"FIELD=UNIT"`
 	SkipBad    bool               `help:"Report and skip rows that cannot be read, instead of stopping at the first." env:"-"`
@@ -46,6 +48,18 @@ func (f *fileFlags) config(e *env) (replay.Config, error) {
 	var err error
 	if cfg.Zone, err = time.LoadLocation(f.Timezone); err != nil {
 		return cfg, usagef("--timezone: want a zone such as UTC or America/New_York, got %q", f.Timezone)
+	}
+	if f.Calendar != "" {
+		c, err := calendar.Load(f.Calendar)
+		if err != nil {
+			return cfg, usagef("--%w", err)
+		}
+		if c.Name != calendar.Always {
+			cfg.Opens = func(day time.Time) (time.Time, bool) {
+				s, ok := c.SessionOn(day)
+				return s.Opens, ok
+			}
+		}
 	}
 	return cfg, nil
 }

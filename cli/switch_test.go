@@ -25,8 +25,9 @@ var settings = strings.Fields(`
 // actions are the flags that choose what one call does, and to what. A variable left
 // set by accident must not do that.
 var actions = strings.Fields(`
-	active-from active-to all allow-version as-of at block-width calendar candles cash channel currency down-to former dry-run from gaps help interval name non-positive-prices offsets param
-	price price-step ratio reason recursive repair search seq side size size-step skip-bad source state status symbol test ticks to ts venue version wait watch yes`)
+	active-from active-to all allow-version as-of at block-width calendar candles cash channel currency down-to dry-run former from gaps help interval
+	name non-positive-prices offsets param price price-step ratio reason recursive repair search seq side size size-step skip-bad source state status
+	symbol test ticks to ts venue version wait watch yes`)
 
 // commands calls f for every command, the root first.
 func commands(t *testing.T, f func(path []string, n *kong.Node)) {

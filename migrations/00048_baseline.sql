@@ -396,7 +396,8 @@ COMMENT ON COLUMN calendar_rules.from_day IS 'First day of the period.';
 COMMENT ON COLUMN calendar_rules.to_day IS 'Last day of the period.';
 COMMENT ON COLUMN calendar_rules.weekdays IS 'Weekdays, 1 is Monday and 7 Sunday.';
 -- +goose StatementBegin
-COMMENT ON COLUMN calendar_rules.opens IS 'Local time after the midnight that begins the day; below 0 the evening before.';
+COMMENT ON COLUMN calendar_rules.opens IS
+    'Local time after the midnight that begins the day; below 0 the evening before.';
 -- +goose StatementEnd
 COMMENT ON COLUMN calendar_rules.closes IS 'Local time after the same midnight.';
 COMMENT ON COLUMN calendar_rules.break_start IS 'Start of the break. NULL: none.';
@@ -430,6 +431,7 @@ COMMENT ON COLUMN calendar_exceptions.no_break IS 'Whether the break of the rule
 COMMENT ON COLUMN calendar_exceptions.added IS 'Whether a person added it, rather than a release.';
 COMMENT ON COLUMN calendar_exceptions.note IS 'Why.';
 GRANT SELECT ON calendar_exceptions TO hypertick_reader, hypertick_writer, hypertick_operator;
+GRANT INSERT, UPDATE, DELETE ON calendar_exceptions TO hypertick_operator;
 CREATE TABLE sessions (
     calendar    text        NOT NULL REFERENCES calendars ON DELETE CASCADE,
     day         date        NOT NULL,
@@ -1721,32 +1723,34 @@ GRANT INSERT (symbol, kind, ex_date, ratio, cash, source, known_at), UPDATE (und
 
 -- 03_sessions.sql -------------------------------------------------------------
 
--- From rules and exceptions to sessions, and what goes on at an instant.
+-- From rules and exceptions to sessions, and the state of the market at an instant.
 
 -- A day's hours are wall clocks: the zone makes instants of them, so a day may
 -- have 23 or 25 hours. calendar/calendar.go does the same in Go, and a test
 -- compares the two.
 -- +goose StatementBegin
-CREATE FUNCTION _hypertick.expand_sessions(name text) RETURNS SETOF sessions
+CREATE FUNCTION expand_sessions(calendar text, from_day date DEFAULT NULL, to_day date DEFAULT NULL)
+RETURNS SETOF sessions
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH days AS (
-        SELECT c.calendar, c.zone, d.day::date AS day, r.from_day IS NOT NULL AS regular, e.day IS NOT NULL AS differs,
+        SELECT c.calendar, c.zone, d.day::date AS day,
+               r.from_day IS NOT NULL AS regular, e.day IS NOT NULL AS differs,
                coalesce(e.opens, r.opens) AS opens, coalesce(e.closes, r.closes) AS closes,
-               CASE WHEN NOT coalesce(e.no_break, false) THEN coalesce(e.break_start, r.break_start) END AS break_start,
-               CASE WHEN NOT coalesce(e.no_break, false) THEN coalesce(e.break_end, r.break_end) END AS break_end,
+               CASE WHEN e.no_break IS NOT TRUE THEN coalesce(e.break_start, r.break_start) END AS break_start,
+               CASE WHEN e.no_break IS NOT TRUE THEN coalesce(e.break_end, r.break_end) END AS break_end,
                r.opens AS rule_opens, r.closes AS rule_closes, r.pre_opens, r.post_closes
         FROM public.calendars c
         -- Without a rule there are exceptions alone: the days of 24x7 are not counted through.
         CROSS JOIN LATERAL (
-            SELECT generate_series(c.first_day, c.last_day, INTERVAL '1 day') AS day
+            SELECT generate_series(greatest(c.first_day, from_day), least(c.last_day, to_day), INTERVAL '1 day') AS day
             WHERE EXISTS (SELECT FROM public.calendar_rules r WHERE r.calendar = c.calendar)) d
         LEFT JOIN public.calendar_rules r
             ON r.calendar = c.calendar AND d.day::date BETWEEN r.from_day AND r.to_day
            AND extract(isodow FROM d.day)::int = ANY (r.weekdays)
         LEFT JOIN public.calendar_exceptions e ON e.calendar = c.calendar AND e.day = d.day::date
-        WHERE c.calendar = expand_sessions.name
+        WHERE c.calendar = expand_sessions.calendar
           AND NOT coalesce(e.closed, r.from_day IS NULL)
     ), hours AS (
         SELECT d.*,
@@ -1771,7 +1775,8 @@ AS $$
     FROM hours h
 $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION _hypertick.expand_sessions(text) IS 'The sessions that rules and exceptions of a calendar come to.';
+COMMENT ON FUNCTION expand_sessions(text, date, date) IS
+    'The sessions that rules and exceptions of a calendar come to, of days from from_day up to to_day, both included.';
 
 -- As its owner: ingest gives a new symbol the calendar of its venue.
 -- +goose StatementBegin
@@ -1790,14 +1795,14 @@ BEGIN
             (SELECT string_agg(c.calendar, ', ' ORDER BY c.calendar) FROM public.calendars c), make_sessions.calendar
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT s.day, s.opens, s.closes INTO wrong FROM _hypertick.expand_sessions(make_sessions.calendar) s
+    SELECT s.day, s.opens, s.closes INTO wrong FROM public.expand_sessions(make_sessions.calendar) s
     WHERE (s.opens < s.closes) IS NOT TRUE ORDER BY s.day LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'calendar % on %: want opens before closes, and both where no rule has a session, got % and %',
             make_sessions.calendar, wrong.day, wrong.opens, wrong.closes USING ERRCODE = 'invalid_parameter_value';
     END IF;
     WITH want AS MATERIALIZED (
-        SELECT * FROM _hypertick.expand_sessions(make_sessions.calendar)
+        SELECT * FROM public.expand_sessions(make_sessions.calendar)
     ), gone AS (
         DELETE FROM public.sessions s
         WHERE s.calendar = make_sessions.calendar AND s.day NOT IN (SELECT w.day FROM want w)
@@ -1894,15 +1899,16 @@ AS $$
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION trading_day(text, timestamptz) IS
-    'The trading day that a time belongs to, of a symbol: that of the session that is on, extended hours included, else '
-    'of the next. Without sessions (24x7) it is the UTC day. NULL where the calendar does not know.';
+    'The trading day that a time belongs to, of a symbol: that of the session that is on, extended hours included, '
+    'else of the next. Without sessions (24x7) it is the UTC day. NULL where the calendar does not know.';
 -- +goose StatementBegin
 CREATE FUNCTION market_status(symbol text, at timestamptz DEFAULT now(),
                               OUT state text, OUT until timestamptz, OUT day date)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT v.state, v.until, CASE c.name WHEN '24x7' THEN (market_status.at AT TIME ZONE 'UTC')::date ELSE (c.s).day END
+    SELECT v.state, v.until,
+           CASE c.name WHEN '24x7' THEN (market_status.at AT TIME ZONE 'UTC')::date ELSE (c.s).day END
     FROM (SELECT n.name, _hypertick.session_at(n.name, market_status.at) AS s
           FROM (SELECT _hypertick.calendar_of(market_status.symbol) AS name) n) c
     CROSS JOIN LATERAL (
@@ -1956,17 +1962,17 @@ AS $$
 $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION next_open(text, timestamptz) IS
-    'The next time after a time at which trading in a symbol begins, or goes on after a break. Without sessions (24x7) '
-    'the time itself. NULL where the calendar does not know.';
+    'The next time after a time at which trading in a symbol begins, or goes on after a break. Without sessions '
+    '(24x7) the time itself. NULL where the calendar does not know.';
 REVOKE EXECUTE ON FUNCTION
     make_sessions(text),
-    _hypertick.expand_sessions(text),
     _hypertick.use_calendars()
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION make_sessions(text) TO hypertick_writer, hypertick_operator;
 GRANT EXECUTE ON FUNCTION
     _hypertick.calendar_of(text), _hypertick.session_at(text, timestamptz),
-    trading_day(text, timestamptz), market_status(text, timestamptz), is_open(text, timestamptz),
+    expand_sessions(text, date, date), trading_day(text, timestamptz),
+    market_status(text, timestamptz), is_open(text, timestamptz),
     next_open(text, timestamptz)
 TO hypertick_reader, hypertick_writer, hypertick_operator;
 
@@ -8637,7 +8643,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('756c328223cc1f06ff864594400f7d16aa920274799659092f88b24deb62150c');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('92c62f73d3e3081740dcff2eab1572f089c04d8e89229fbbfe437eec6fe78223');
 
 -- +goose Down
 -- +goose StatementBegin
@@ -8873,7 +8879,7 @@ DROP TRIGGER use_calendars_of_changed ON instruments;
 DROP TRIGGER use_calendars_of_new ON instruments;
 DROP FUNCTION _hypertick.use_calendars();
 DROP FUNCTION make_sessions(text);
-DROP FUNCTION _hypertick.expand_sessions(text);
+DROP FUNCTION expand_sessions(text, date, date);
 DROP TABLE corporate_actions;
 DROP TABLE former_symbols;
 DROP TABLE instruments;

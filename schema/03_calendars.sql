@@ -48,7 +48,8 @@ COMMENT ON COLUMN calendar_rules.calendar IS 'See calendars.calendar.';
 COMMENT ON COLUMN calendar_rules.from_day IS 'First day of the period.';
 COMMENT ON COLUMN calendar_rules.to_day IS 'Last day of the period.';
 COMMENT ON COLUMN calendar_rules.weekdays IS 'Weekdays, 1 is Monday and 7 Sunday.';
-COMMENT ON COLUMN calendar_rules.opens IS 'Local time after the midnight that begins the day; below 0 the evening before.';
+COMMENT ON COLUMN calendar_rules.opens IS
+    'Local time after the midnight that begins the day; below 0 the evening before.';
 COMMENT ON COLUMN calendar_rules.closes IS 'Local time after the same midnight.';
 COMMENT ON COLUMN calendar_rules.break_start IS 'Start of the break. NULL: none.';
 COMMENT ON COLUMN calendar_rules.break_end IS 'End of the break.';
@@ -82,6 +83,7 @@ COMMENT ON COLUMN calendar_exceptions.no_break IS 'Whether the break of the rule
 COMMENT ON COLUMN calendar_exceptions.added IS 'Whether a person added it, rather than a release.';
 COMMENT ON COLUMN calendar_exceptions.note IS 'Why.';
 GRANT SELECT ON calendar_exceptions TO hypertick_reader, hypertick_writer, hypertick_operator;
+GRANT INSERT, UPDATE, DELETE ON calendar_exceptions TO hypertick_operator;
 
 CREATE TABLE sessions (
     calendar    text        NOT NULL REFERENCES calendars ON DELETE CASCADE,

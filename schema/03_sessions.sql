@@ -1,28 +1,30 @@
--- From rules and exceptions to sessions, and what goes on at an instant.
+-- From rules and exceptions to sessions, and the state of the market at an instant.
 
 -- A day's hours are wall clocks: the zone makes instants of them, so a day may
 -- have 23 or 25 hours. calendar/calendar.go does the same in Go, and a test
 -- compares the two.
-CREATE FUNCTION _hypertick.expand_sessions(name text) RETURNS SETOF sessions
+CREATE FUNCTION expand_sessions(calendar text, from_day date DEFAULT NULL, to_day date DEFAULT NULL)
+RETURNS SETOF sessions
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH days AS (
-        SELECT c.calendar, c.zone, d.day::date AS day, r.from_day IS NOT NULL AS regular, e.day IS NOT NULL AS differs,
+        SELECT c.calendar, c.zone, d.day::date AS day,
+               r.from_day IS NOT NULL AS regular, e.day IS NOT NULL AS differs,
                coalesce(e.opens, r.opens) AS opens, coalesce(e.closes, r.closes) AS closes,
-               CASE WHEN NOT coalesce(e.no_break, false) THEN coalesce(e.break_start, r.break_start) END AS break_start,
-               CASE WHEN NOT coalesce(e.no_break, false) THEN coalesce(e.break_end, r.break_end) END AS break_end,
+               CASE WHEN e.no_break IS NOT TRUE THEN coalesce(e.break_start, r.break_start) END AS break_start,
+               CASE WHEN e.no_break IS NOT TRUE THEN coalesce(e.break_end, r.break_end) END AS break_end,
                r.opens AS rule_opens, r.closes AS rule_closes, r.pre_opens, r.post_closes
         FROM public.calendars c
         -- Without a rule there are exceptions alone: the days of 24x7 are not counted through.
         CROSS JOIN LATERAL (
-            SELECT generate_series(c.first_day, c.last_day, INTERVAL '1 day') AS day
+            SELECT generate_series(greatest(c.first_day, from_day), least(c.last_day, to_day), INTERVAL '1 day') AS day
             WHERE EXISTS (SELECT FROM public.calendar_rules r WHERE r.calendar = c.calendar)) d
         LEFT JOIN public.calendar_rules r
             ON r.calendar = c.calendar AND d.day::date BETWEEN r.from_day AND r.to_day
            AND extract(isodow FROM d.day)::int = ANY (r.weekdays)
         LEFT JOIN public.calendar_exceptions e ON e.calendar = c.calendar AND e.day = d.day::date
-        WHERE c.calendar = expand_sessions.name
+        WHERE c.calendar = expand_sessions.calendar
           AND NOT coalesce(e.closed, r.from_day IS NULL)
     ), hours AS (
         SELECT d.*,
@@ -46,7 +48,8 @@ AS $$
            END
     FROM hours h
 $$;
-COMMENT ON FUNCTION _hypertick.expand_sessions(text) IS 'The sessions that rules and exceptions of a calendar come to.';
+COMMENT ON FUNCTION expand_sessions(text, date, date) IS
+    'The sessions that rules and exceptions of a calendar come to, of days from from_day up to to_day, both included.';
 
 -- As its owner: ingest gives a new symbol the calendar of its venue.
 CREATE FUNCTION make_sessions(calendar text) RETURNS SETOF date
@@ -64,14 +67,14 @@ BEGIN
             (SELECT string_agg(c.calendar, ', ' ORDER BY c.calendar) FROM public.calendars c), make_sessions.calendar
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT s.day, s.opens, s.closes INTO wrong FROM _hypertick.expand_sessions(make_sessions.calendar) s
+    SELECT s.day, s.opens, s.closes INTO wrong FROM public.expand_sessions(make_sessions.calendar) s
     WHERE (s.opens < s.closes) IS NOT TRUE ORDER BY s.day LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'calendar % on %: want opens before closes, and both where no rule has a session, got % and %',
             make_sessions.calendar, wrong.day, wrong.opens, wrong.closes USING ERRCODE = 'invalid_parameter_value';
     END IF;
     WITH want AS MATERIALIZED (
-        SELECT * FROM _hypertick.expand_sessions(make_sessions.calendar)
+        SELECT * FROM public.expand_sessions(make_sessions.calendar)
     ), gone AS (
         DELETE FROM public.sessions s
         WHERE s.calendar = make_sessions.calendar AND s.day NOT IN (SELECT w.day FROM want w)
@@ -157,15 +160,16 @@ AS $$
     FROM (SELECT _hypertick.calendar_of(trading_day.symbol) AS name) c
 $$;
 COMMENT ON FUNCTION trading_day(text, timestamptz) IS
-    'The trading day that a time belongs to, of a symbol: that of the session that is on, extended hours included, else '
-    'of the next. Without sessions (24x7) it is the UTC day. NULL where the calendar does not know.';
+    'The trading day that a time belongs to, of a symbol: that of the session that is on, extended hours included, '
+    'else of the next. Without sessions (24x7) it is the UTC day. NULL where the calendar does not know.';
 
 CREATE FUNCTION market_status(symbol text, at timestamptz DEFAULT now(),
                               OUT state text, OUT until timestamptz, OUT day date)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT v.state, v.until, CASE c.name WHEN '24x7' THEN (market_status.at AT TIME ZONE 'UTC')::date ELSE (c.s).day END
+    SELECT v.state, v.until,
+           CASE c.name WHEN '24x7' THEN (market_status.at AT TIME ZONE 'UTC')::date ELSE (c.s).day END
     FROM (SELECT n.name, _hypertick.session_at(n.name, market_status.at) AS s
           FROM (SELECT _hypertick.calendar_of(market_status.symbol) AS name) n) c
     CROSS JOIN LATERAL (
@@ -214,17 +218,17 @@ AS $$
     FROM (SELECT _hypertick.calendar_of(next_open.symbol) AS name) c
 $$;
 COMMENT ON FUNCTION next_open(text, timestamptz) IS
-    'The next time after a time at which trading in a symbol begins, or goes on after a break. Without sessions (24x7) '
-    'the time itself. NULL where the calendar does not know.';
+    'The next time after a time at which trading in a symbol begins, or goes on after a break. Without sessions '
+    '(24x7) the time itself. NULL where the calendar does not know.';
 
 REVOKE EXECUTE ON FUNCTION
     make_sessions(text),
-    _hypertick.expand_sessions(text),
     _hypertick.use_calendars()
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION make_sessions(text) TO hypertick_writer, hypertick_operator;
 GRANT EXECUTE ON FUNCTION
     _hypertick.calendar_of(text), _hypertick.session_at(text, timestamptz),
-    trading_day(text, timestamptz), market_status(text, timestamptz), is_open(text, timestamptz),
+    expand_sessions(text, date, date), trading_day(text, timestamptz),
+    market_status(text, timestamptz), is_open(text, timestamptz),
     next_open(text, timestamptz)
 TO hypertick_reader, hypertick_writer, hypertick_operator;

@@ -1,5 +1,6 @@
 // Command gen writes the calendars as SQL rows: schema/03_calendars_data.sql from
-// calendar/calendars.txt. With the argument check it says whether that is current.
+// calendar/calendars.txt. With the argument check it
+// fails when that is not current.
 package main
 
 import (

@@ -26,7 +26,11 @@ type Config struct {
 	Kind       Kind           // default: bars if there are open, high, low and close
 	TimeFormat string         // a layout of package time; default: the usual ones
 	Zone       *time.Location // of times without a zone; default UTC
-	Decimal    string         // "." or ","; default: what the file suggests
+	// Opens returns when the session of a day begins. The ticks of a bar whose time
+	// is a date lie there, so that the bar of the session is that of the file.
+	// Default: they lie at midnight.
+	Opens   func(day time.Time) (time.Time, bool)
+	Decimal string // "." or ","; default: what the file suggests
 	// Scale maps price and size to a factor, for numbers of fixed point.
 	Scale map[string]float64
 	// NonPositive allows prices at or below 0; else AllowsNonPositive, if it is

@@ -279,6 +279,14 @@ func (r *Replay) timestamp(c *columns, row []string, src *source) (us, ns int64,
 	if err != nil {
 		return 0, 0, c.errorf(c.at[fTime], "%s", err)
 	}
+	if in.local && c.kind == Bars && r.cfg.Opens != nil && in.us%(86400*1e6) == 0 {
+		day := time.UnixMicro(in.us).UTC()
+		opens, ok := r.cfg.Opens(day)
+		if !ok {
+			return 0, 0, c.errorf(c.at[fTime], "want a day with a session in the calendar, got %q", clip(trim(text)))
+		}
+		return opens.UnixMicro(), in.ns, nil
+	}
 	if !in.local || r.cfg.Zone == time.UTC {
 		return in.us, in.ns, nil
 	}
