@@ -27,6 +27,7 @@ type ingestCmd struct {
 
 // Run ingests until the context ends.
 func (c *ingestCmd) Run(e *env) error {
+	ingest.BoundMemory()
 	tracing, err := startTracing(e.ctx, "hypertick-ingest", e.log)
 	if err != nil {
 		return err

@@ -43,6 +43,7 @@ func child() bool {
 }
 
 func childIngest() error {
+	BoundMemory()
 	pool, err := db.NewPool(os.Getenv("CHILD_DATABASE"), 4)
 	if err != nil {
 		return err

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -249,4 +251,17 @@ func countRecords(b []byte) (n int) {
 		n++
 	}
 	return n
+}
+
+// softMemory is where the collector begins to work harder: below what ingest may
+// take (256 MiB), by what is not on the heap. Bombs are garbage as soon as they are
+// read, and on a busy machine they are made faster than it is collected.
+const softMemory = 200 << 20
+
+// BoundMemory gives this process a soft limit of memory, unless GOMEMLIMIT does. It is
+// for a process that does nothing but ingest.
+func BoundMemory() {
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
+		debug.SetMemoryLimit(softMemory)
+	}
 }
