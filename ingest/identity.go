@@ -139,7 +139,7 @@ func (pl *planner) judge(t *tick) (v verdict, other stored) {
 	if pos.above(t.TS, t.Seq) {
 		return isNew, other
 	}
-	equal, near := pl.window.find(pos.id, t.TS, t.Seq, t.Price, t.Size)
+	equal, near := pl.window.find(pos.id, t.TS, t.Seq, t.Price, t.Size, 0)
 	if equal {
 		return isDuplicate, other
 	}
