@@ -563,8 +563,10 @@ COMMENT ON COLUMN feed_gaps.venue IS 'See ticks.venue.';
 COMMENT ON COLUMN feed_gaps.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN feed_gaps.from_seq IS 'First seq that was missing.';
 COMMENT ON COLUMN feed_gaps.to_seq IS 'Last seq that was missing.';
-COMMENT ON COLUMN feed_gaps.before_ts IS 'Trade time of the tick before the gap.';
-COMMENT ON COLUMN feed_gaps.after_ts IS 'Trade time of the tick after the gap.';
+COMMENT ON COLUMN feed_gaps.before_ts IS
+    'Trade time of the tick before the gap, or of the one after it if that is older.';
+COMMENT ON COLUMN feed_gaps.after_ts IS
+    'Trade time of the tick after the gap, or of the one before it if that is newer.';
 COMMENT ON COLUMN feed_gaps.detected_at IS 'When it was detected.';
 COMMENT ON COLUMN feed_gaps.missing IS 'The seqs of it that are still missing.';
 COMMENT ON COLUMN feed_gaps.filled IS 'The seqs of it that have come since.';
@@ -7184,7 +7186,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('91b8d2d0279a5e235285859dbd68b83d2dc02fa5ee904c86911bd3631f5c9039');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('c6fa17ba100141a8e572fdfac572474c443ad33d147f394fca5f2a85395f05bc');
 
 -- +goose Down
 -- +goose StatementBegin
