@@ -326,7 +326,7 @@ WITH given AS MATERIALIZED (
 ), missed AS (
     -- A feed that is new has nothing before its first tick.
     INSERT INTO feed_gaps (venue, symbol, from_seq, to_seq, before_ts, after_ts)
-    SELECT s.venue, s.symbol, s.before + 1, s.seq - 1, s.before_ts, s.ts
+    SELECT s.venue, s.symbol, s.before + 1, s.seq - 1, least(s.before_ts, s.ts), greatest(s.before_ts, s.ts)
     FROM (
         SELECT g.venue, g.symbol, g.seq, g.ts, lag(g.seq, 1, nullif(p.last_seq, -1)) OVER w AS before, lag(g.ts, 1, p.last_ts) OVER w AS before_ts
         FROM fresh g JOIN feed_positions p ON p.symbol = g.symbol AND p.venue = g.venue AND g.seq > p.last_seq

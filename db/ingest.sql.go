@@ -127,13 +127,15 @@ func (q *Queries) AdvanceIngest(ctx context.Context, arg AdvanceIngestParams) (A
 }
 
 const closeGapsAround = `-- name: CloseGapsAround :many
-WITH around AS (
+WITH held AS (
     SELECT DISTINCT ON (u.venue, u.symbol, u.seq) g.id, u.seq, u.ts
     FROM (SELECT unnest($1::text[]) AS venue, unnest($2::text[]) AS symbol, unnest($3::bigint[]) AS seq, unnest($4::bigint[]) AS last,
                  unnest($5::timestamptz[]) AS ts) u
     JOIN feed_gaps g ON g.symbol = u.symbol AND g.venue = u.venue AND g.closed_at IS NULL AND g.from_seq <= u.seq AND g.to_seq >= u.seq AND g.to_seq < u.last
      AND u.ts <= g.after_ts + INTERVAL '1 hour'
     ORDER BY u.venue, u.symbol, u.seq, g.id DESC
+), around AS (
+    SELECT DISTINCT ON (h.id) h.id, h.seq, h.ts FROM held h ORDER BY h.id, h.seq
 ), closed AS (
     UPDATE feed_gaps g SET closed_at = now(), closed_by = 'restart' FROM around a WHERE g.id = a.id
     RETURNING g.venue, g.symbol, g.before_ts, a.ts, g.missing * int8multirange(int8range(NULL, a.seq)) AS below
@@ -153,7 +155,8 @@ type CloseGapsAroundParams struct {
 
 // A feed numbers again from seq on: the last gap that its old run jumped over, if
 // it holds the new seq, was none. What is missing of it below seq is, and becomes a
-// gap of its own. An old gap is not meant: the jump was just before.
+// gap of its own. An old gap is not meant: the jump was just before. If it numbers
+// again twice, the lower seq counts.
 func (q *Queries) CloseGapsAround(ctx context.Context, arg CloseGapsAroundParams) ([]int64, error) {
 	rows, err := q.db.Query(ctx, closeGapsAround,
 		arg.Venues,
@@ -343,6 +346,9 @@ WITH came AS (
         UNION ALL
         SELECT k.seq FROM late_ticks k
         WHERE k.symbol = g.symbol AND k.venue = g.venue AND k.ts >= g.before_ts - INTERVAL '1 hour' AND k.ts <= g.after_ts AND k.seq BETWEEN g.from_seq AND g.to_seq
+        UNION ALL
+        SELECT k.seq FROM ticks_undone k
+        WHERE k.symbol = g.symbol AND k.venue = g.venue AND k.ts >= g.before_ts - INTERVAL '1 hour' AND k.ts <= g.after_ts AND k.seq BETWEEN g.from_seq AND g.to_seq
     ) t
     WHERE g.id = ANY ($2::bigint[]) GROUP BY g.id
 )
@@ -359,7 +365,7 @@ type FillGapsFromStoredParams struct {
 }
 
 // Ticks of new gaps that are stored already: they came before the run reached
-// them, with a trade time before it began.
+// them, with a trade time before it began. One that was undone has come too.
 func (q *Queries) FillGapsFromStored(ctx context.Context, arg FillGapsFromStoredParams) error {
 	_, err := q.db.Exec(ctx, fillGapsFromStored, arg.How, arg.Ids)
 	return err

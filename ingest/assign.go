@@ -85,15 +85,21 @@ func (m *member) drop(ids []int32) {
 	m.positions.evict(gone)
 }
 
+// forget makes the member know nothing of any feed. The window goes with the
+// positions, by whose ids it tells feeds apart: they begin again.
+func (m *member) forget() {
+	m.epoch.Add(1)
+	m.positions = newPositions()
+	m.planner.window.clear()
+}
+
 // reset reads the offsets of all partitions from the database again.
 func (m *member) reset(ctx context.Context) error {
 	if err := m.flight.wait(ctx); err != nil {
 		return nil // ctx has ended, and ends the loop
 	}
 	m.mu.Lock()
-	m.epoch.Add(1)
-	m.positions = newPositions()
-	m.planner.window.clear()
+	m.forget()
 	m.mu.Unlock()
 	if m.resets.Add(1) > 1 { // another member moves the same feeds
 		m.pause(ctx, time.Duration(min(m.resets.Load(), 20))*50*time.Millisecond)

@@ -48,15 +48,30 @@ func (d *delta) join(next *delta) {
 	d.version, d.seq, d.ts, d.top, d.since, d.runs = next.version, next.seq, next.ts, next.top, next.since, next.runs
 	d.oldest, d.newest = min(d.oldest, next.oldest), max(d.newest, next.newest)
 	d.least, d.most = min(d.least, next.least), max(d.most, next.most)
-	d.opened = append(d.opened, next.opened...)
+	for _, g := range next.opened {
+		g.restarts += len(d.restarts)
+		d.opened = append(d.opened, g)
+	}
 	d.filled = append(d.filled, next.filled...)
 	d.restarts = append(d.restarts, next.restarts...)
 }
 
+// gap is a range of seqs that a run jumped over.
 type gap struct {
 	feedKey
 	from, to      int64
-	before, after int64
+	before, after int64 // trade times between which it lies
+	since         int64 // at which its run began
+	restarts      int   // of its delta, that came before it
+}
+
+// around is how far from a gap the trade time of a tick may lie that fills it, as
+// in FillGaps: a seq of another run has one far from it.
+const around = 3_600_000_000
+
+// holds reports whether a tick fills a part of the gap.
+func (g *gap) holds(x arrival) bool {
+	return g.from <= x.seq && x.seq <= g.to && g.before-around <= x.ts && x.ts <= g.after+around
 }
 
 // conflict is a tick that has the ts and seq of a stored one.

@@ -99,9 +99,6 @@ func (w *writer) commit(ctx context.Context, parts []*part) error {
 	if int(moved.Offsets) != len(w.args.Partitions) || int(moved.Moved) != len(w.args.Symbols) || int(moved.Added) != len(w.args.NewSymbols) {
 		return errFenced
 	}
-	if err := w.follow.write(ctx, q); err != nil {
-		return err
-	}
 	rows, late := 0, 0
 	for _, p := range parts {
 		rows, late = rows+p.direct.rows, late+p.late
@@ -110,6 +107,10 @@ func (w *writer) commit(ctx context.Context, parts []*part) error {
 		return err
 	}
 	if err := w.copy(ctx, tx, copyLate, late, parts, func(p *part) []byte { return p.lateRows }); err != nil {
+		return err
+	}
+	// After the rows: what is stored is missing in no gap.
+	if err := w.follow.write(ctx, q); err != nil {
 		return err
 	}
 	// Last, so that the clock is read shortly before the commit.

@@ -25,25 +25,18 @@ func (f *follow) collect(topic string, parts []*part, deltas []delta) {
 	*f = follow{}
 	for i := range deltas {
 		d := &deltas[i]
-		for j := range d.opened {
-			for _, x := range d.restarts { // as CloseGapsAround does
-				if g := &d.opened[j]; g.from <= x.from && x.from <= g.to && g.to < x.last {
-					g.to, g.after = x.from-1, x.ts
-				}
-			}
-		}
-		d.opened = slices.DeleteFunc(d.opened, func(g gap) bool { return g.from > g.to })
+		opened, filled := d.left()
 		for _, r := range d.restarts {
 			f.restarts.Venues, f.restarts.Symbols = append(f.restarts.Venues, r.venue), append(f.restarts.Symbols, r.symbol)
 			f.restarts.Seqs, f.restarts.Lasts = append(f.restarts.Seqs, r.from), append(f.restarts.Lasts, r.last)
 			f.restarts.Tss = append(f.restarts.Tss, fromMicros(r.ts))
 		}
-		for _, g := range subtract(d) {
+		for _, g := range opened {
 			f.gaps.Venues, f.gaps.Symbols = append(f.gaps.Venues, g.venue), append(f.gaps.Symbols, g.symbol)
 			f.gaps.FromSeqs, f.gaps.ToSeqs = append(f.gaps.FromSeqs, g.from), append(f.gaps.ToSeqs, g.to)
 			f.gaps.BeforeTss, f.gaps.AfterTss = append(f.gaps.BeforeTss, fromMicros(g.before)), append(f.gaps.AfterTss, fromMicros(g.after))
 		}
-		for _, x := range d.filled {
+		for _, x := range filled {
 			f.filled.Venues, f.filled.Symbols = append(f.filled.Venues, d.pos.venue), append(f.filled.Symbols, d.pos.symbol)
 			f.filled.Seqs, f.filled.Tss = append(f.filled.Seqs, x.seq), append(f.filled.Tss, fromMicros(x.ts))
 		}
@@ -73,37 +66,59 @@ func (f *follow) collect(topic string, parts []*part, deltas []delta) {
 	}
 }
 
-// subtract returns what is left of the gaps that a feed opened after the ticks of
-// the same transaction: a producer without keys opens and fills many. What has
-// filled them is taken from d.filled.
-func subtract(d *delta) []gap {
-	if len(d.opened) == 0 || len(d.filled) == 0 {
-		return d.opened
+// left returns the gaps that a feed opened, without what has come in the same
+// transaction: a producer without keys opens and fills many. It returns too what
+// may fill gaps that are stored. The delta stays as it is: a commit that fails is
+// repeated.
+func (d *delta) left() (opened []gap, filled []arrival) {
+	if len(d.opened) == 0 {
+		return nil, d.filled
 	}
-	slices.SortFunc(d.filled, func(a, b arrival) int { return cmp.Compare(a.seq, b.seq) })
-	var left []gap
-	used := make([]bool, len(d.filled))
+	filled = slices.Clone(d.filled)
+	slices.SortFunc(filled, func(a, b arrival) int { return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.ts, b.ts)) })
+	used := make([]bool, len(filled))
 	for _, g := range d.opened {
-		at, _ := slices.BinarySearchFunc(d.filled, g.from, func(a arrival, seq int64) int { return cmp.Compare(a.seq, seq) })
-		for ; at < len(d.filled) && d.filled[at].seq <= g.to; at++ {
-			x := d.filled[at]
-			used[at] = true
-			if x.seq > g.from {
-				left = append(left, gap{g.feedKey, g.from, x.seq - 1, g.before, x.ts})
+		for _, x := range d.restarts[g.restarts:] { // as CloseGapsAround does
+			if g.from <= x.from && x.from <= g.to && g.to < x.last {
+				g.to, g.after = x.from-1, x.ts
 			}
-			g.from, g.before = max(g.from, x.seq+1), x.ts
 		}
-		if g.from <= g.to {
-			left = append(left, g)
+		opened = g.without(filled, used, opened)
+	}
+	at := 0
+	return opened, slices.DeleteFunc(filled, func(arrival) bool { at++; return used[at-1] })
+}
+
+// without appends to left what the ticks leave of the gap; they are in the order
+// of their seqs. It marks those that can fill no other: ticks of its own run.
+func (g gap) without(ticks []arrival, used []bool, left []gap) []gap {
+	whole := g
+	at, _ := slices.BinarySearchFunc(ticks, g.from, func(a arrival, seq int64) int { return cmp.Compare(a.seq, seq) })
+	for ; at < len(ticks) && ticks[at].seq <= whole.to; at++ {
+		x := ticks[at]
+		if !whole.holds(x) {
+			continue
+		}
+		used[at] = used[at] || x.ts >= g.since
+		if x.seq < g.from {
+			continue // that seq has come twice
+		}
+		// Where the parts lie. Outside the gap there may be ticks of their seqs, of
+		// other runs.
+		between := whole.before <= x.ts && x.ts <= whole.after
+		if part := g; x.seq > g.from {
+			if part.to = x.seq - 1; between {
+				part.after = max(part.before, x.ts)
+			}
+			left = append(left, part)
+		}
+		if g.from = x.seq + 1; between {
+			g.before = max(g.before, x.ts)
 		}
 	}
-	kept := d.filled[:0]
-	for i, x := range d.filled {
-		if !used[i] {
-			kept = append(kept, x)
-		}
+	if g.from <= g.to {
+		left = append(left, g)
 	}
-	d.filled = kept
 	return left
 }
 

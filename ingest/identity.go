@@ -75,9 +75,17 @@ const (
 
 // pass moves the run by a tick that came and is not stored: it is not missing.
 func (p *position) pass(t *feed.Tick, d *delta) {
-	if t.Seq == p.seq+1 {
+	next := t.Seq == p.seq+1
+	if next {
 		p.seq = t.Seq
-	} else if p.gaps {
+	}
+	p.fill(t, next, d)
+}
+
+// fill notes a tick that may fill a gap. The very next one of the run does not,
+// unless it is older than the run: then it may be missing in one before.
+func (p *position) fill(t *feed.Tick, next bool, d *delta) {
+	if p.gaps && (!next || t.TS < p.since) {
 		d.filled = append(d.filled, arrival{t.Seq, t.TS})
 	}
 }
@@ -100,11 +108,15 @@ func (p *position) follow(t *feed.Tick, contiguous bool, d *delta) {
 		p.runs = max(p.runs, 1)
 	case t.Seq == p.seq+1, t.Seq > p.seq && t.TS >= p.since:
 		if contiguous && t.Seq > p.seq+1 {
-			p.jump = jump{gap: gap{p.feedKey, p.seq + 1, t.Seq - 1, p.ts, t.TS}}
+			p.jump = jump{gap: gap{
+				feedKey: p.feedKey, from: p.seq + 1, to: t.Seq - 1, before: min(p.ts, t.TS), after: max(p.ts, t.TS),
+				since: p.since, restarts: len(d.restarts),
+			}}
 			p.gaps = true
 			d.opened = append(d.opened, p.jump.gap)
 		} else {
 			p.jump = jump{}
+			p.fill(t, true, d)
 		}
 		p.seq = t.Seq
 	case t.Seq < p.seq && p.stored && t.TS > p.ts:
@@ -118,9 +130,7 @@ func (p *position) follow(t *feed.Tick, contiguous bool, d *delta) {
 		p.runs++
 		p.jump = jump{}
 	default:
-		if p.gaps {
-			d.filled = append(d.filled, arrival{t.Seq, t.TS})
-		}
+		p.fill(t, false, d)
 	}
 }
 
@@ -139,7 +149,7 @@ func (pl *planner) judge(t *tick) (v verdict, other stored) {
 	if pos.above(t.TS, t.Seq) {
 		return isNew, other
 	}
-	equal, near := pl.window.find(pos.id, t.TS, t.Seq, t.Price, t.Size)
+	equal, near := pl.window.find(pos.id, t.TS, t.Seq, t.Price, t.Size, 0)
 	if equal {
 		return isDuplicate, other
 	}

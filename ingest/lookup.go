@@ -19,11 +19,15 @@ type stored struct {
 }
 
 // lookups returns the query for the ticks of b that may be stored already: those
-// not above the newest tick of their feed, and not in the window. Positions must
-// be known.
+// not above the newest tick of their feed, and not in the window, or only until the
+// others of b are planned. Positions must be known.
 func (pl *planner) lookups(b *batch) (arg db.StoredTicksParams, keys []identity) {
 	pl.searches++
 	asked := map[identity]bool{}
+	all := 0
+	for i := range b.chunks {
+		all += len(b.chunks[i].ticks)
+	}
 	for i := range b.chunks {
 		c := &b.chunks[i]
 		for j := range c.ticks {
@@ -48,7 +52,7 @@ func (pl *planner) lookups(b *batch) (arg db.StoredTicksParams, keys []identity)
 			if asked[k] {
 				continue
 			}
-			if equal, _ := pl.window.find(p.id, t.TS, t.Seq, t.Price, t.Size); equal {
+			if equal, _ := pl.window.find(p.id, t.TS, t.Seq, t.Price, t.Size, all); equal {
 				continue
 			}
 			asked[k] = true

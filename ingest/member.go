@@ -145,8 +145,7 @@ func (m *member) renew(ctx context.Context) error {
 	m.mu.Lock()
 	ids := slices.Collect(maps.Keys(m.parts))
 	m.joined = false
-	m.epoch.Add(1)
-	m.positions = newPositions()
+	m.forget()
 	clear(m.groupOffsets)
 	m.mu.Unlock()
 	m.drop(ids)

@@ -114,7 +114,8 @@ func TestPlan(t *testing.T) {
 		const now = 1_800_000_000_000_000
 		base := model{map[int32]int64{}, map[feedKey]int64{}, map[string]int{}, map[feedKey][]feed.Tick{}}
 		pl := planner{now: now, newest: never, after: 5 * minute, horizon: now - 30*24*60*minute, venues: new(db.FeedSettings)}
-		pl.window = newWindow(200)
+		most := rapid.SampledFrom([]int{2, 4, 12}).Draw(t, "records of a partition at most")
+		pl.window = newWindow(4 * 3 * most) // as newMember does
 		cache := newPositions()
 		in := &Ingester{}
 		in.metrics = newMetrics(in)
@@ -135,10 +136,10 @@ func TestPlan(t *testing.T) {
 				flying = flying[1:]
 			}
 		}
-		for range rapid.IntRange(1, 6).Draw(t, "batches") {
+		for range rapid.IntRange(1, 20).Draw(t, "batches") {
 			b := new(batch)
 			for _, p := range partitions {
-				n := rapid.IntRange(0, 12).Draw(t, "records")
+				n := rapid.IntRange(0, most).Draw(t, "records")
 				if n == 0 {
 					continue
 				}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -156,6 +157,31 @@ func TestTopicRecreatedWhileRunning(t *testing.T) {
 		t.Errorf("restarted_partitions_total: %v, want %d", got, testPartitions)
 	}
 	x.stop()
+}
+
+// TestTopicRecreatedOtherFeeds: what came of one feed before is not taken for
+// another feed's.
+func TestTopicRecreatedOtherFeeds(t *testing.T) {
+	r := newRig(t)
+	x := r.start(nil)
+	produce := func(ticks ...feed.Tick) {
+		t.Helper()
+		recs := make([]*kgo.Record, len(ticks))
+		for i := range ticks {
+			recs[i] = record(ticks[i])
+			recs[i].Partition = 0
+		}
+		r.produceRecords(recs...)
+		r.untilRead()
+	}
+	a := series(1, 2, 1)
+	b := slices.Clone(a)
+	b[0].Symbol, b[1].Symbol = "B", "B"
+	produce(a[0], b[1])
+	r.recreate(testPartitions)
+	produce(b[0], a[1])
+	x.stop()
+	r.wantStored(append(a, b...))
 }
 
 // The new topic has more records than the old one had, so that the old offsets

@@ -38,11 +38,11 @@ func (w *window) add(feed uint32, ts, seq int64, price, size float64) {
 	*head = w.n
 }
 
-// find returns whether an equal tick is in the window, and otherwise one that
-// differs in price or size alone.
-func (w *window) find(feed uint32, ts, seq int64, price, size float64) (equal bool, other *planned) {
+// find returns whether an equal tick is in the window, and will be after so many
+// more are added, and otherwise one that differs in price or size alone.
+func (w *window) find(feed uint32, ts, seq int64, price, size float64, more int) (equal bool, other *planned) {
 	size64 := uint64(len(w.ring))
-	for n := w.heads[w.hash(feed, ts, seq)]; n > 0 && w.n-n < size64; {
+	for n := w.heads[w.hash(feed, ts, seq)]; n > 0 && w.n+uint64(more)-n < size64; {
 		p := &w.ring[(n-1)%size64]
 		if p.feed == feed && p.ts == ts && p.seq == seq {
 			if p.price == price && p.size == size {

@@ -1533,8 +1533,10 @@ COMMENT ON COLUMN feed_gaps.venue IS 'See ticks.venue.';
 COMMENT ON COLUMN feed_gaps.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN feed_gaps.from_seq IS 'First seq that was missing.';
 COMMENT ON COLUMN feed_gaps.to_seq IS 'Last seq that was missing.';
-COMMENT ON COLUMN feed_gaps.before_ts IS 'Trade time of the tick before the gap.';
-COMMENT ON COLUMN feed_gaps.after_ts IS 'Trade time of the tick after the gap.';
+COMMENT ON COLUMN feed_gaps.before_ts IS
+    'Trade time of the tick before the gap, or of the one after it if that is older.';
+COMMENT ON COLUMN feed_gaps.after_ts IS
+    'Trade time of the tick after the gap, or of the one before it if that is newer.';
 COMMENT ON COLUMN feed_gaps.detected_at IS 'When it was detected.';
 COMMENT ON COLUMN feed_gaps.missing IS 'The seqs of it that are still missing.';
 COMMENT ON COLUMN feed_gaps.filled IS 'The seqs of it that have come since.';
@@ -8643,7 +8645,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('92c62f73d3e3081740dcff2eab1572f089c04d8e89229fbbfe437eec6fe78223');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('fc0023e9ae8cf9f46c834aae34440e0d137409c812177ad5e6a4ae36c19384ff');
 
 -- +goose Down
 -- +goose StatementBegin

@@ -101,7 +101,7 @@ RETURNING id;
 
 -- name: FillGapsFromStored :exec
 -- Ticks of new gaps that are stored already: they came before the run reached
--- them, with a trade time before it began.
+-- them, with a trade time before it began. One that was undone has come too.
 WITH came AS (
     SELECT g.id, range_agg(int8range(t.seq, t.seq, '[]')) AS seqs
     FROM feed_gaps g CROSS JOIN LATERAL (
@@ -109,6 +109,9 @@ WITH came AS (
         WHERE k.symbol = g.symbol AND k.venue = g.venue AND k.ts >= g.before_ts - INTERVAL '1 hour' AND k.ts <= g.after_ts AND k.seq BETWEEN g.from_seq AND g.to_seq
         UNION ALL
         SELECT k.seq FROM late_ticks k
+        WHERE k.symbol = g.symbol AND k.venue = g.venue AND k.ts >= g.before_ts - INTERVAL '1 hour' AND k.ts <= g.after_ts AND k.seq BETWEEN g.from_seq AND g.to_seq
+        UNION ALL
+        SELECT k.seq FROM ticks_undone k
         WHERE k.symbol = g.symbol AND k.venue = g.venue AND k.ts >= g.before_ts - INTERVAL '1 hour' AND k.ts <= g.after_ts AND k.seq BETWEEN g.from_seq AND g.to_seq
     ) t
     WHERE g.id = ANY (sqlc.arg(ids)::bigint[]) GROUP BY g.id
@@ -138,14 +141,17 @@ FROM came WHERE g.id = came.id AND g.missing && came.seqs;
 -- name: CloseGapsAround :many
 -- A feed numbers again from seq on: the last gap that its old run jumped over, if
 -- it holds the new seq, was none. What is missing of it below seq is, and becomes a
--- gap of its own. An old gap is not meant: the jump was just before.
-WITH around AS (
+-- gap of its own. An old gap is not meant: the jump was just before. If it numbers
+-- again twice, the lower seq counts.
+WITH held AS (
     SELECT DISTINCT ON (u.venue, u.symbol, u.seq) g.id, u.seq, u.ts
     FROM (SELECT unnest(sqlc.arg(venues)::text[]) AS venue, unnest(sqlc.arg(symbols)::text[]) AS symbol, unnest(sqlc.arg(seqs)::bigint[]) AS seq, unnest(sqlc.arg(lasts)::bigint[]) AS last,
                  unnest(sqlc.arg(tss)::timestamptz[]) AS ts) u
     JOIN feed_gaps g ON g.symbol = u.symbol AND g.venue = u.venue AND g.closed_at IS NULL AND g.from_seq <= u.seq AND g.to_seq >= u.seq AND g.to_seq < u.last
      AND u.ts <= g.after_ts + INTERVAL '1 hour'
     ORDER BY u.venue, u.symbol, u.seq, g.id DESC
+), around AS (
+    SELECT DISTINCT ON (h.id) h.* FROM held h ORDER BY h.id, h.seq
 ), closed AS (
     UPDATE feed_gaps g SET closed_at = now(), closed_by = 'restart' FROM around a WHERE g.id = a.id
     RETURNING g.venue, g.symbol, g.before_ts, a.ts, g.missing * int8multirange(int8range(NULL, a.seq)) AS below

@@ -202,8 +202,10 @@ COMMENT ON COLUMN feed_gaps.venue IS 'See ticks.venue.';
 COMMENT ON COLUMN feed_gaps.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN feed_gaps.from_seq IS 'First seq that was missing.';
 COMMENT ON COLUMN feed_gaps.to_seq IS 'Last seq that was missing.';
-COMMENT ON COLUMN feed_gaps.before_ts IS 'Trade time of the tick before the gap.';
-COMMENT ON COLUMN feed_gaps.after_ts IS 'Trade time of the tick after the gap.';
+COMMENT ON COLUMN feed_gaps.before_ts IS
+    'Trade time of the tick before the gap, or of the one after it if that is older.';
+COMMENT ON COLUMN feed_gaps.after_ts IS
+    'Trade time of the tick after the gap, or of the one before it if that is newer.';
 COMMENT ON COLUMN feed_gaps.detected_at IS 'When it was detected.';
 COMMENT ON COLUMN feed_gaps.missing IS 'The seqs of it that are still missing.';
 COMMENT ON COLUMN feed_gaps.filled IS 'The seqs of it that have come since.';

@@ -50,10 +50,8 @@ func (r *rig) check(h *history) {
 			fail("lost: %+v", t)
 		}
 	}
-	var filled string
-	if err := r.db.Pool.QueryRow(r.ctx, `SELECT coalesce(string_agg(format('seq %s of %s is in %s, %s to %s', t.seq, t.ts, g.missing, g.before_ts, g.after_ts), ', '), '') FROM feed_gaps g JOIN ticks t ON t.symbol = g.symbol AND t.venue = g.venue
-		AND t.ts >= g.before_ts AND t.ts <= g.after_ts AND g.missing @> t.seq WHERE g.symbol = $1 AND g.closed_at IS NULL`, h.symbol).Scan(&filled); err != nil || filled != "" {
-		fail("said to be missing, and stored: %s, %v", filled, err)
+	if filled := r.filled(h.symbol); filled != "" {
+		fail("said to be missing, and stored: %s", filled)
 	}
 
 	var left []dbtest.Tick
@@ -83,6 +81,20 @@ func (r *rig) check(h *history) {
 		r.checkSeries(fail, h.symbol, i.Name, "rsi", "rsi", want, rsi(want, 14))
 		r.checkSeries(fail, h.symbol, i.Name, "ema", "ema", want, ema(want, 20))
 	}
+}
+
+// filled lists ticks that are stored, or were until they were undone, and open
+// gaps that say of them that they are missing.
+func (r *rig) filled(symbol string) (list string) {
+	r.t.Helper()
+	if err := r.db.Pool.QueryRow(r.ctx, `SELECT coalesce(string_agg(format('seq %s of %s is in %s, %s to %s', t.seq, t.ts, g.missing, g.before_ts, g.after_ts), ', '), '')
+		FROM feed_gaps g
+		LEFT JOIN (SELECT symbol, venue, ts, seq FROM ticks UNION ALL SELECT symbol, venue, ts, seq FROM ticks_undone) t
+		ON t.symbol = g.symbol AND t.venue = g.venue AND t.ts >= g.before_ts AND t.ts <= g.after_ts AND g.missing @> t.seq
+		WHERE g.symbol = $1 AND g.closed_at IS NULL AND (t.seq IS NOT NULL OR g.before_ts > g.after_ts)`, symbol).Scan(&list); err != nil {
+		r.t.Fatal(err)
+	}
+	return list
 }
 
 func ambiguous(ticks map[feed.Tick]bool) bool {

@@ -37,6 +37,7 @@ const (
 	together   = 50 // histories that share a round
 	steps      = 6
 	partitions = 4
+	maxBatch   = 100
 )
 
 // key identifies a trade of a history.
@@ -251,12 +252,12 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// start starts ingest, with one or two members.
-func (r *rig) start(workers int) {
+// start starts ingest, with one or two members, and so many records in a batch.
+func (r *rig) start(workers, batch int) {
 	r.t.Helper()
 	in, err := ingest.New(ingest.Config{
 		Brokers: r.broker.ListenAddrs(), Pool: r.pool, Log: slog.New(slog.DiscardHandler), SessionTimeout: 6 * time.Second,
-		Workers: workers, MaxBatch: 100,
+		Workers: workers, MaxBatch: batch,
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -382,7 +383,7 @@ func (r *rig) step(rng *rand.Rand, all []*history) {
 	switch rng.IntN(4) {
 	case 0:
 		r.stop()
-		r.start(1 + rng.IntN(2))
+		r.start(1+rng.IntN(2), maxBatch)
 	case 1:
 		r.kill()
 	}
@@ -418,7 +419,7 @@ func TestHistories(t *testing.T) {
 		t.Skip("takes minutes")
 	}
 	r := newRig(t)
-	r.start(1)
+	r.start(1, maxBatch)
 	for first := *firstSeed; first < *firstSeed+uint64(*histories); first += together {
 		rng := rand.New(rand.NewPCG(first, 7))
 		var all []*history
