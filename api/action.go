@@ -23,7 +23,7 @@ type Action struct {
 	ID       int64      `json:"id" doc:"Number of the action." example:"12"`
 	Symbol   string     `json:"symbol" doc:"Symbol." example:"AAPL"`
 	Kind     string     `json:"kind" enum:"split,dividend" doc:"What it is." example:"split"`
-	ExDate   string     `json:"ex_date" format:"date" doc:"First trading day without it: earlier prices are adjusted." example:"2020-08-31"`
+	ExDate   string     `json:"ex_date" format:"date" doc:"First trading day without it." example:"2020-08-31"`
 	Ratio    *float64   `json:"ratio" nullable:"true" doc:"Of a split: new shares for an old one; 0.1 where ten become one." example:"4"`
 	Cash     *float64   `json:"cash" nullable:"true" doc:"Of a dividend: what is paid for a share." example:"0.82"`
 	KnownAt  time.Time  `json:"known_at" doc:"When it was entered here, UTC." example:"2026-11-24T15:30:00Z"`
@@ -85,13 +85,13 @@ func (s *Server) registerActions() {
 	huma.Register(s.api, huma.Operation{
 		OperationID: "list-actions", Method: http.MethodGet, Path: "/v1/actions", Tags: []string{"market"},
 		Summary:     "Corporate actions",
-		Description: "Splits and dividends, by which prices are adjusted, the newest ex-date first.",
+		Description: "Splits and dividends, the newest ex-date first. Bars are as they were traded: they are not adjusted yet.",
 		Errors:      marketErrors[1:],
 	}, s.actions)
 	huma.Register(s.api, huma.Operation{
 		OperationID: "add-action", Method: http.MethodPost, Path: "/v1/actions", Tags: []string{"market"},
 		Summary: "Add a corporate action",
-		Description: "Adjusted prices are right from then on. One that is in force already is answered with status 200. One of the same symbol, kind and day " +
+		Description: "It is known from then on. One that is in force already is answered with status 200. One of the same symbol, kind and day " +
 			"that differs is undone and replaced: what was known before can still be asked for with as_of.",
 		DefaultStatus: http.StatusCreated,
 		Errors:        slices.DeleteFunc(writeErrors(http.StatusUnsupportedMediaType), func(e int) bool { return e == http.StatusNotFound }),

@@ -39,7 +39,7 @@ func (s *Server) registerInstrumentWrites() {
 		OperationID: "change-instrument", Method: http.MethodPatch, Path: "/v1/instruments/{symbol}", Tags: []string{"market"},
 		Summary: "Change an instrument",
 		Description: "What is absent stays, null is not known again, or the default. The symbol is the present one: a former symbol leads nowhere here. " +
-			"Ingest and the readers of bars follow within a minute.",
+			"Ingest follows within a minute.",
 		Errors:      writeErrors(http.StatusUnsupportedMediaType),
 		Middlewares: huma.Middlewares{s.takesJSON, s.writes},
 	}, s.patchInstrument)

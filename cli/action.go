@@ -136,7 +136,7 @@ type actionAddCmd struct {
 
 // Help is shown below the flags.
 func (actionAddCmd) Help() string {
-	return "Adjusted prices are right from then on; nothing is computed again. One of the same symbol, kind and day is replaced: " +
+	return "It is known from then on; bars do not follow it yet. One of the same symbol, kind and day is replaced: " +
 		"what was known before can still be asked for. The privileges of hypertick_operator are enough."
 }
 

@@ -127,7 +127,7 @@ type instrumentSetCmd struct {
 // Help is shown below the flags.
 func (instrumentSetCmd) Help() string {
 	return "What is not given stays; an empty value (--name '') is not known again, or the default. An instrument that is not listed is made. " +
-		"Its history begins with that of its former symbols. The privileges of hypertick_operator are enough."
+		"A search finds it by its former symbols. The privileges of hypertick_operator are enough."
 }
 
 // Run changes the instrument.

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// Splits and cash dividends, by which adjusted prices are computed.
+// Splits and cash dividends, as they are and were known.
 type CorporateAction struct {
 	// Number of the action.
 	ID int64
@@ -18,7 +18,7 @@ type CorporateAction struct {
 	Symbol string
 	// split or dividend.
 	Kind string
-	// First trading day without it: earlier prices are adjusted.
+	// First trading day without it.
 	ExDate pgtype.Date
 	// New shares for an old one: 4 where each becomes four, 0.1 where ten become one. NULL for a dividend.
 	Ratio *float64
@@ -46,7 +46,7 @@ type FeedVenue struct {
 	Calendar string
 }
 
-// Symbols that an instrument had before: its bars before the day until are those of the former symbol.
+// Symbols that an instrument had before the day until. Searches find it by them.
 type FormerSymbol struct {
 	// Symbol that it has now.
 	Symbol string

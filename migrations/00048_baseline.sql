@@ -372,7 +372,7 @@ COMMENT ON COLUMN calendars.day_shift IS
     '17:00 the evening before.';
 COMMENT ON COLUMN calendars.first_day IS 'First day that it knows.';
 COMMENT ON COLUMN calendars.last_day IS 'Last day that it knows. Later days have no session.';
-COMMENT ON COLUMN calendars.version IS 'Rises when a session changes: bars made of older ones are made again.';
+COMMENT ON COLUMN calendars.version IS 'Rises when a session changes.';
 GRANT SELECT ON calendars TO hypertick_reader, hypertick_writer, hypertick_operator;
 CREATE TABLE calendar_rules (
     calendar    text     NOT NULL REFERENCES calendars ON DELETE CASCADE,
@@ -1681,7 +1681,7 @@ CREATE TABLE former_symbols (
 );
 CREATE INDEX former_symbols_former_idx ON former_symbols (former);
 COMMENT ON TABLE former_symbols IS
-    'Symbols that an instrument had before: its bars before the day until are those of the former symbol.';
+    'Symbols that an instrument had before the day until. Searches find it by them.';
 COMMENT ON COLUMN former_symbols.symbol IS 'Symbol that it has now.';
 COMMENT ON COLUMN former_symbols.former IS 'Symbol that it had.';
 COMMENT ON COLUMN former_symbols.until IS 'First trading day under the next symbol.';
@@ -1705,11 +1705,11 @@ CREATE TABLE corporate_actions (
 );
 CREATE UNIQUE INDEX corporate_actions_symbol_idx ON corporate_actions (symbol, ex_date, kind) WHERE undone_at IS NULL;
 CREATE INDEX corporate_actions_history_idx ON corporate_actions (symbol, ex_date);
-COMMENT ON TABLE corporate_actions IS 'Splits and cash dividends, by which adjusted prices are computed.';
+COMMENT ON TABLE corporate_actions IS 'Splits and cash dividends, as they are and were known.';
 COMMENT ON COLUMN corporate_actions.id IS 'Number of the action.';
 COMMENT ON COLUMN corporate_actions.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN corporate_actions.kind IS 'split or dividend.';
-COMMENT ON COLUMN corporate_actions.ex_date IS 'First trading day without it: earlier prices are adjusted.';
+COMMENT ON COLUMN corporate_actions.ex_date IS 'First trading day without it.';
 COMMENT ON COLUMN corporate_actions.ratio IS
     'New shares for an old one: 4 where each becomes four, 0.1 where ten become one. NULL for a dividend.';
 COMMENT ON COLUMN corporate_actions.cash IS
@@ -1718,7 +1718,7 @@ COMMENT ON COLUMN corporate_actions.known_at IS 'When it was entered here.';
 COMMENT ON COLUMN corporate_actions.undone_at IS 'When it was withdrawn or replaced. NULL: in force.';
 COMMENT ON COLUMN corporate_actions.source IS 'Where it comes from.';
 COMMENT ON INDEX corporate_actions_symbol_idx IS 'One split and one dividend a day at most are in force.';
-COMMENT ON INDEX corporate_actions_history_idx IS 'Serves adjustment, as of any time.';
+COMMENT ON INDEX corporate_actions_history_idx IS 'Serves reads of a symbol, as of any time.';
 GRANT SELECT ON corporate_actions TO hypertick_reader, hypertick_writer, hypertick_operator;
 GRANT INSERT (symbol, kind, ex_date, ratio, cash, source, known_at), UPDATE (undone_at) ON corporate_actions
     TO hypertick_operator;
@@ -8645,7 +8645,7 @@ COMMENT ON COLUMN api_traffic.p95_ms IS 'Latency that 95 % of them did not excee
 COMMENT ON COLUMN api_traffic.p99_ms IS 'Latency that 99 % of them did not exceed.';
 GRANT SELECT ON api_traffic TO hypertick_reader;
 
-INSERT INTO _hypertick.baseline (checksum) VALUES ('fc0023e9ae8cf9f46c834aae34440e0d137409c812177ad5e6a4ae36c19384ff');
+INSERT INTO _hypertick.baseline (checksum) VALUES ('651c86c7f463793c33200c67e069ad19b1a4ab6c473b39f3cb0f9ddee10cb762');
 
 -- +goose Down
 -- +goose StatementBegin

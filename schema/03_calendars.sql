@@ -24,7 +24,7 @@ COMMENT ON COLUMN calendars.day_shift IS
     '17:00 the evening before.';
 COMMENT ON COLUMN calendars.first_day IS 'First day that it knows.';
 COMMENT ON COLUMN calendars.last_day IS 'Last day that it knows. Later days have no session.';
-COMMENT ON COLUMN calendars.version IS 'Rises when a session changes: bars made of older ones are made again.';
+COMMENT ON COLUMN calendars.version IS 'Rises when a session changes.';
 GRANT SELECT ON calendars TO hypertick_reader, hypertick_writer, hypertick_operator;
 
 CREATE TABLE calendar_rules (

@@ -41,7 +41,7 @@ CREATE TABLE former_symbols (
 );
 CREATE INDEX former_symbols_former_idx ON former_symbols (former);
 COMMENT ON TABLE former_symbols IS
-    'Symbols that an instrument had before: its bars before the day until are those of the former symbol.';
+    'Symbols that an instrument had before the day until. Searches find it by them.';
 COMMENT ON COLUMN former_symbols.symbol IS 'Symbol that it has now.';
 COMMENT ON COLUMN former_symbols.former IS 'Symbol that it had.';
 COMMENT ON COLUMN former_symbols.until IS 'First trading day under the next symbol.';
@@ -65,11 +65,11 @@ CREATE TABLE corporate_actions (
 );
 CREATE UNIQUE INDEX corporate_actions_symbol_idx ON corporate_actions (symbol, ex_date, kind) WHERE undone_at IS NULL;
 CREATE INDEX corporate_actions_history_idx ON corporate_actions (symbol, ex_date);
-COMMENT ON TABLE corporate_actions IS 'Splits and cash dividends, by which adjusted prices are computed.';
+COMMENT ON TABLE corporate_actions IS 'Splits and cash dividends, as they are and were known.';
 COMMENT ON COLUMN corporate_actions.id IS 'Number of the action.';
 COMMENT ON COLUMN corporate_actions.symbol IS 'See ticks.symbol.';
 COMMENT ON COLUMN corporate_actions.kind IS 'split or dividend.';
-COMMENT ON COLUMN corporate_actions.ex_date IS 'First trading day without it: earlier prices are adjusted.';
+COMMENT ON COLUMN corporate_actions.ex_date IS 'First trading day without it.';
 COMMENT ON COLUMN corporate_actions.ratio IS
     'New shares for an old one: 4 where each becomes four, 0.1 where ten become one. NULL for a dividend.';
 COMMENT ON COLUMN corporate_actions.cash IS
@@ -78,7 +78,7 @@ COMMENT ON COLUMN corporate_actions.known_at IS 'When it was entered here.';
 COMMENT ON COLUMN corporate_actions.undone_at IS 'When it was withdrawn or replaced. NULL: in force.';
 COMMENT ON COLUMN corporate_actions.source IS 'Where it comes from.';
 COMMENT ON INDEX corporate_actions_symbol_idx IS 'One split and one dividend a day at most are in force.';
-COMMENT ON INDEX corporate_actions_history_idx IS 'Serves adjustment, as of any time.';
+COMMENT ON INDEX corporate_actions_history_idx IS 'Serves reads of a symbol, as of any time.';
 GRANT SELECT ON corporate_actions TO hypertick_reader, hypertick_writer, hypertick_operator;
 GRANT INSERT (symbol, kind, ex_date, ratio, cash, source, known_at), UPDATE (undone_at) ON corporate_actions
     TO hypertick_operator;
