@@ -11,7 +11,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/feed"
@@ -39,24 +38,6 @@ type NewAction struct {
 	Ratio  *float64 `json:"ratio,omitempty" exclusiveMinimum:"0" doc:"Of a split: new shares for an old one; 0.1 where ten become one." example:"4"`
 	Cash   *float64 `json:"cash,omitempty" exclusiveMinimum:"0" doc:"Of a dividend: what is paid for a share."`
 	Source string   `json:"source,omitempty" maxLength:"200" default:"api" doc:"Where it comes from." example:"api"`
-}
-
-// Date is a day of a query that may be absent.
-type Date struct{ pgtype.Date }
-
-// UnmarshalText reads a day.
-func (d *Date) UnmarshalText(b []byte) error {
-	t, ok := instrument.ParseDay(string(b))
-	if !ok {
-		return errors.New(wantDay)
-	}
-	d.Date = instrument.Day(t)
-	return nil
-}
-
-// Schema describes it in the OpenAPI document.
-func (Date) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Format: "date"}
 }
 
 type actionsInput struct {

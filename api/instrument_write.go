@@ -129,8 +129,6 @@ func (in *patchInstrumentInput) change() (instrument.Change, error) {
 	return c, nil
 }
 
-const wantDay = "want a day such as 2022-06-09"
-
 func optionOf[T any](f Field[T]) instrument.Option[T] {
 	o := instrument.Option[T]{Given: f.given}
 	if f.given && !f.null {

@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/hypertick/hypertick/instrument"
 )
 
 // RangeQuery asks for a page of a time range. Exported as SymbolPath is.
@@ -39,6 +42,26 @@ func (t *Time) UnmarshalText(b []byte) error {
 // Schema describes it in the OpenAPI document.
 func (t Time) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Format: "date-time"}
+}
+
+const wantDay = "want a day such as 2022-06-09"
+
+// Date is a day of a query that may be absent.
+type Date struct{ pgtype.Date }
+
+// UnmarshalText reads a day.
+func (d *Date) UnmarshalText(b []byte) error {
+	t, ok := instrument.ParseDay(string(b))
+	if !ok {
+		return errors.New(wantDay)
+	}
+	d.Date = instrument.Day(t)
+	return nil
+}
+
+// Schema describes it in the OpenAPI document.
+func (Date) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date"}
 }
 
 // page is the body of every list.

@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/instrument"
@@ -109,19 +107,6 @@ func decimal(v *float64) string {
 		return ""
 	}
 	return strconv.FormatFloat(*v, 'g', -1, 64)
-}
-
-// dateOf formats a day that may be absent.
-func dateOf(d pgtype.Date) *string {
-	if !d.Valid {
-		return nil
-	}
-	s := d.Time.Format(time.DateOnly)
-	return &s
-}
-
-func sortBySymbol(changes []instrument.LineChange) {
-	slices.SortStableFunc(changes, func(a, b instrument.LineChange) int { return cmp.Compare(a.Symbol, b.Symbol) })
 }
 
 type actionAddCmd struct {

@@ -1,16 +1,19 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/hypertick/hypertick/db"
 	"github.com/hypertick/hypertick/instrument"
@@ -100,6 +103,15 @@ func (c *instrumentListCmd) Run(e *env) error {
 		fmt.Fprintf(e.out, "More than %d instruments; see --limit.\n", c.Limit)
 	}
 	return nil
+}
+
+// dateOf formats a day that may be absent.
+func dateOf(d pgtype.Date) *string {
+	if !d.Valid {
+		return nil
+	}
+	s := d.Time.Format(time.DateOnly)
+	return &s
 }
 
 func deref(s *string) string {
@@ -259,7 +271,7 @@ func (c *instrumentImportCmd) Run(e *env) error {
 	defer pool.Close()
 	var changed int64
 	// Two imports take their locks in the same order.
-	sortBySymbol(changes)
+	slices.SortStableFunc(changes, func(a, b instrument.LineChange) int { return cmp.Compare(a.Symbol, b.Symbol) })
 	err = db.InTx(e.ctx, pool, e.log, func(tx pgx.Tx) error {
 		changed = 0
 		q := db.New(tx)

@@ -18,8 +18,7 @@ var settings = strings.Fields(`
 	broker-sasl broker-tls broker-tls-ca broker-tls-cert broker-tls-key broker-username cache-dir channels-file cors-origins data-dir
 	database-listen database-url deadline decimal delivery-timeout dir duplicates email-from email-to every file group header history history-rate
 	idle-timeout insecure instance json kind late late-after limit listen log-format log-level map max-age max-batch max-feeds metrics-listen new-feeds
-	notify-metrics-listen operator-url partitions port-base rate rate-burst rate-limit read-timeout replicas request-timeout seed
-	scale
+	notify-metrics-listen operator-url partitions port-base rate rate-burst rate-limit read-timeout replicas request-timeout scale seed
 	send-timeout send-tries simulate speed symbols time-format timeout timezone tolerance topic trusted-proxies workers write-timeout`)
 
 // actions are the flags that choose what one call does, and to what. A variable left
