@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/hypertick/hypertick/db/dbtest"
@@ -198,20 +199,27 @@ func (x *bench) pgxCopy() error {
 	return err
 }
 
+// ingest ingests the topic of all ticks once, age after their time.
 func (x *bench) ingest(age time.Duration) error {
-	in, err := New(Config{
-		Brokers: []string{x.addr}, Pool: x.db.Pool, Log: quiet(), Now: func() time.Time { return time.Now().Add(age) },
-	})
+	return x.ingestUntil(Config{Now: func() time.Time { return time.Now().Add(age) }}, len(x.ticks), 0)
+}
+
+// ingestUntil ingests until so many ticks are stored, and so many were recognised as
+// stored.
+func (x *bench) ingestUntil(cfg Config, stored, known int) error {
+	cfg.Brokers, cfg.Pool, cfg.Log = []string{x.addr}, x.db.Pool, quiet()
+	in, err := New(cfg)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(x.ctx)
 	done := make(chan error, 1)
 	go func() { done <- in.Run(ctx) }()
-	wait.Until(x.t, "all ingested", func() bool {
-		var rows dto.Metric
-		return in.metrics.rows.Write(&rows) == nil && rows.Counter.GetValue() >= float64(len(x.ticks))
-	})
+	reached := func(c prometheus.Counter, n int) bool {
+		var m dto.Metric
+		return c.Write(&m) == nil && m.Counter.GetValue() >= float64(n)
+	}
+	wait.Until(x.t, "all ingested", func() bool { return reached(in.metrics.rows, stored) && reached(in.metrics.dups, known) })
 	cancel()
 	return <-done
 }

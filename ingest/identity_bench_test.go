@@ -1,17 +1,12 @@
 package ingest
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
-
 	"github.com/hypertick/hypertick/feed"
-	"github.com/hypertick/hypertick/internal/wait"
 )
 
 // BenchmarkIdentity measures what it takes to tell what is stored from what is not:
@@ -57,7 +52,7 @@ func BenchmarkIdentity(b *testing.B) {
 		return least
 	}
 	rising := best("rising", func() error { return x.ingest(0) })
-	tenth := best("one of ten twice", func() error { return x.ingestTopic(doubled, int64(len(x.ticks)), int64(len(x.ticks)/10)) })
+	tenth := best("one of ten twice", func() error { return x.ingestUntil(Config{Topic: doubled}, len(x.ticks), len(x.ticks)/10) })
 
 	// Once more, with everything there.
 	if _, err := x.measure(func() error { return x.ingest(0) }); err != nil {
@@ -67,7 +62,7 @@ func BenchmarkIdentity(b *testing.B) {
 		b.Fatal(err)
 	}
 	begin := time.Now()
-	if err := x.ingestTopic(feed.Topic, 0, int64(len(x.ticks))); err != nil {
+	if err := x.ingestUntil(Config{}, 0, len(x.ticks)); err != nil {
 		b.Fatal(err)
 	}
 	again := time.Since(begin)
@@ -101,23 +96,4 @@ func BenchmarkIdentity(b *testing.B) {
 	b.Logf("%d ticks of 100 symbols, %d rounds, best:%s\n1,000 cancels in the columnstore: %v; bytes a tick there: %.1f", len(x.ticks), x.rounds, out.String(), cancels.Round(time.Millisecond), bytes)
 	b.ReportMetric(rate(rising), "rows/s")
 	b.ReportMetric(0, "ns/op")
-}
-
-// ingestTopic ingests a topic until so many ticks are stored, and so many recognised
-// as stored.
-func (x *bench) ingestTopic(topic string, stored, known int64) error {
-	in, err := New(Config{Brokers: []string{x.addr}, Topic: topic, Pool: x.db.Pool, Log: quiet()})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(x.ctx)
-	done := make(chan error, 1)
-	go func() { done <- in.Run(ctx) }()
-	reached := func(c prometheus.Counter, n int64) bool {
-		var m dto.Metric
-		return c.Write(&m) == nil && m.Counter.GetValue() >= float64(n)
-	}
-	wait.Until(x.t, "all ingested", func() bool { return reached(in.metrics.rows, stored) && reached(in.metrics.dups, known) })
-	cancel()
-	return <-done
 }
