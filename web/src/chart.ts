@@ -6,20 +6,18 @@ import {
   type IChartApi, type ISeriesApi, type ISeriesMarkersPluginApi, type LogicalRange, type Time, type UTCTimestamp,
 } from "lightweight-charts";
 
-import { aborted, candles, message, type AlertEvent, type Candle, type Indicator, type LiveCandle, type Tick } from "./api";
-import { at, bar, merge, put, remove, trade, type Bar } from "./bars";
+import { aborted, message, type AlertEvent, type Indicator, type LiveCandle, type Tick } from "./api";
+import { at, bar, put, remove, trade, type Bar } from "./bars";
 import { frame, later } from "./dom";
 import { clock, decimals, fixed } from "./format";
-import { add, parse, same, typical, type Width } from "./interval";
+import { parse, same, type Width } from "./interval";
+import { History } from "./history";
 import { Legend } from "./legend";
 import { Marks } from "./marks";
 import { Study } from "./study";
 import { theme, type Theme } from "./theme";
+import { Viewport } from "./viewport";
 import { shownKey, type View } from "./view";
-
-const page = 1000;
-// A range of history that ends more than this many bars ago is shown without the bars after it.
-const reach = 20_000;
 
 export interface ChartEvents {
   // The user scrolled or zoomed.
@@ -41,14 +39,12 @@ export class ChartView {
   private colors: Theme = theme();
   private studies: Study[] = [];
   private catalog: Indicator[] = [];
-  private bars: Bar[] = [];
+  private readonly history = new History();
+  private readonly sight: Viewport;
   private digits = 2;
   private view: View;
   private width: Width;
   private loading = new AbortController();
-  // The cursor of older bars; without one the beginning of history is loaded.
-  private older: boolean = false;
-  private newer: boolean = false;
   private paging = false;
   private lastTick = 0;
   private hover: number | null = null;
@@ -63,6 +59,7 @@ export class ChartView {
     this.view = view;
     this.width = parse(view.interval);
     this.chart = createChart(box, { autoSize: true, ...this.options() });
+    this.sight = new Viewport(this.chart, () => this.bars);
     this.price = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
     this.price.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: 0.22 } });
     this.volume = this.chart.addSeries(HistogramSeries, { priceScaleId: "volume", priceFormat: { type: "volume" }, priceLineVisible: false, lastValueVisible: false });
@@ -78,6 +75,10 @@ export class ChartView {
     // A pane that the user drags moves its legend.
     new ResizeObserver(() => this.layout()).observe(box);
     box.addEventListener("pointermove", () => this.layout());
+  }
+
+  private get bars(): Bar[] {
+    return this.history.bars;
   }
 
   // show loads what the view asks for, if it is not on the chart already.
@@ -96,7 +97,7 @@ export class ChartView {
     const signal = this.loading.signal;
     await Promise.all([this.sync(signal), marksChanged ? this.loadMarks(signal) : undefined]);
     if (signal.aborted) return;
-    if (before.bars !== view.bars && !view.range) this.zoom(view.bars);
+    if (before.bars !== view.bars && !view.range) this.sight.newest(view.bars);
     this.draw();
   }
 
@@ -104,32 +105,15 @@ export class ChartView {
     this.loading.abort();
     this.loading = new AbortController();
     const { signal } = this.loading;
-    const { symbol, interval, range, bars } = this.view;
+    const { symbol, range, bars } = this.view;
     this.box.classList.add("loading");
     // Loading is shown only when it takes long.
     const slow = window.setTimeout(() => !signal.aborted && this.on.state("loading", `Loading ${symbol} …`), 700);
     this.on.state("loading", "");
     this.paging = true;
     try {
-      const query = range
-        ? { interval, from: iso(range.from - (range.to - range.from)), limit: 5000 }
-        : { interval, limit: Math.min(5000, Math.max(page, bars * 2)) };
-      let got = await candles(symbol, query, signal);
-      let data = got.data;
-      if (range) {
-        while (got.next && data.length < reach && Date.parse(data.at(-1)!.bucket) / 1000 < range.to + (range.to - range.from) + page * typical(this.width)) {
-          got = await candles(symbol, { ...query, cursor: got.next }, signal);
-          data = data.concat(got.data);
-        }
-        if (data.length === 0) {
-          got = await candles(symbol, { interval, limit: page }, signal);
-          data = got.data;
-        }
-      }
+      await this.history.load(this.view, this.width, signal);
       if (signal.aborted) return;
-      this.bars = data.map(bar);
-      this.older = range ? true : got.next !== undefined;
-      this.newer = range ? got.next !== undefined : false;
       this.lastTick = 0;
       this.digits = decimals(this.bars.slice(-300).flatMap((b) => [b.open, b.high, b.low, b.close]));
       this.price.applyOptions({ priceFormat: { type: "custom", minMove: 10 ** -this.digits, formatter: (v: number) => fixed(v, this.digits) } });
@@ -138,8 +122,8 @@ export class ChartView {
       for (const s of this.studies) s.points = null;
       this.drawBars();
       this.chart.priceScale("right", 0).applyOptions({ autoScale: true });
-      if (range) this.zoomTo(range);
-      else this.zoom(bars);
+      if (range) this.sight.range(range);
+      else this.sight.newest(bars);
       this.tell();
       clearTimeout(slow);
       this.on.state("loading", "");
@@ -150,7 +134,7 @@ export class ChartView {
       this.on.state(this.bars.length > 0 ? "ready" : "empty", "");
     } catch (err) {
       if (signal.aborted || aborted(err)) return;
-      this.bars = [];
+      this.history.bars = [];
       this.draw();
       this.on.state("error", message(err));
     } finally {
@@ -176,25 +160,20 @@ export class ChartView {
         Object.assign(kept!.shown, { series: shown.series, place: shown.place });
         return [kept!];
       }
-      return [new Study({ ...shown }, def, this.chart, () => this.room())];
+      return [new Study({ ...shown }, def, this.chart, () => this.sight.room())];
     });
     for (const s of old) s.remove();
     this.legend.missing(indicators.filter((s) => !this.catalog.some((d) => d.name === s.name)).map((s) => s.name));
     const first = this.bars[0]?.time;
     if (first === undefined) return;
-    await Promise.all(this.studies.filter((s) => s.points === null).map((s) => s.load(symbol, interval, first, this.end(), signal)));
+    await Promise.all(this.studies.filter((s) => s.points === null).map((s) => s.load(symbol, interval, first, this.history.end(this.width), signal)));
   }
 
   private loadMarks(signal: AbortSignal): Promise<void> {
     const { symbol, interval, marks } = this.view;
     const first = this.bars[0]?.time;
     if (first === undefined) return Promise.resolve();
-    return this.marks.load(marks, this.catalog, symbol, interval, first, this.end(), signal);
-  }
-
-  // end bounds what is asked for when the newest bars are not loaded.
-  private end(): number | undefined {
-    return this.newer ? add(this.width, this.bars.at(-1)!.time, 1) : undefined;
+    return this.marks.load(marks, this.catalog, symbol, interval, first, this.history.end(this.width), signal);
   }
 
   private draw(): void {
@@ -228,7 +207,7 @@ export class ChartView {
     const i = this.hover === null ? this.bars.length - 1 : at(this.bars, this.hover);
     const b = this.bars[i < 0 ? this.bars.length - 1 : i];
     this.legend.tell(b, this.bars[(i < 0 ? this.bars.length : i) - 1], this.digits, this.width, b ? this.marks.say(b.time) : "");
-    this.on.price(this.newer ? undefined : this.bars.at(-1), this.bars.at(-2), this.digits);
+    this.on.price(this.history.newer ? undefined : this.bars.at(-1), this.bars.at(-2), this.digits);
   });
 
   private readonly layout = frame(() => this.legend.layout(this.chart.panes().map((p) => p.getHTMLElement())));
@@ -236,7 +215,7 @@ export class ChartView {
   // Live ----------------------------------------------------------------------
 
   tick(t: Tick): void {
-    if (t.symbol !== this.view.symbol || this.newer || this.paging) return;
+    if (t.symbol !== this.view.symbol || this.history.newer || this.paging) return;
     const ts = Date.parse(t.ts) / 1000;
     if (ts < this.lastTick) return;
     // One that does not move every price waits for the server's bar.
@@ -248,7 +227,7 @@ export class ChartView {
   }
 
   candle(c: LiveCandle): void {
-    if (c.symbol !== this.view.symbol || !same(c.interval, this.view.interval) || this.newer || this.bars.length === 0) return;
+    if (c.symbol !== this.view.symbol || !same(c.interval, this.view.interval) || this.history.newer || this.bars.length === 0) return;
     const time = Date.parse(c.bucket) / 1000;
     if (time < this.bars[0]!.time) return;
     if (c.state === "removed") {
@@ -331,20 +310,13 @@ export class ChartView {
   // caughtUp fetches what happened while there was no stream.
   async caughtUp(): Promise<void> {
     const last = this.bars.at(-1);
-    if (!last || this.newer || this.paging) return;
+    if (!last || this.history.newer || this.paging) return;
     const { signal } = this.loading;
-    const { symbol, interval } = this.view;
     const from = this.bars.at(-2)?.time ?? last.time;
     try {
-      let cursor: string | undefined;
-      let data: Candle[] = [];
-      do {
-        const got = await candles(symbol, { interval, from: iso(from), limit: 5000, cursor }, signal);
-        data = data.concat(got.data);
-        cursor = got.next;
-      } while (cursor && data.length < reach);
+      const now = await this.history.since(this.view, from, signal);
       if (signal.aborted) return;
-      for (const c of data) this.accept(bar(c));
+      for (const b of now) this.accept(b);
       this.renew(from);
     } catch {
       // The stream reconnects, and calls this again.
@@ -355,8 +327,8 @@ export class ChartView {
 
   private moved(r: LogicalRange): void {
     if (this.bars.length === 0) return;
-    if (r.from < 60 && this.older) void this.loadOlder();
-    if (r.to > this.bars.length - 60 && this.newer) void this.loadNewer();
+    if (r.from < 60 && this.history.older) void this.loadOlder();
+    if (r.to > this.bars.length - 60 && this.history.newer) void this.loadNewer();
     if (!this.quiet) this.remember(r);
   }
 
@@ -366,7 +338,7 @@ export class ChartView {
     // Beyond the first bar there is no time to remember.
     if (r.to < 2) return;
     const bars = Math.max(5, Math.round(r.to - r.from));
-    const live = !this.newer && r.to >= n - 1.5;
+    const live = !this.history.newer && r.to >= n - 1.5;
     const time = (i: number) => this.bars[Math.min(Math.max(Math.round(i), 0), n - 1)]!.time;
     const range = live ? undefined : { from: time(r.from), to: time(r.to) };
     this.view.bars = bars;
@@ -376,13 +348,10 @@ export class ChartView {
   });
 
   private async loadOlder(): Promise<void> {
-    const first = this.bars[0];
-    if (this.paging || !first) return;
+    if (this.paging || this.bars.length === 0) return;
     await this.more(async (signal) => {
-      const got = await candles(this.view.symbol, { interval: this.view.interval, to: iso(first.time), limit: page * 2 }, signal);
+      await this.history.before(this.view, signal);
       if (signal.aborted) return;
-      this.older = got.next !== undefined;
-      this.bars = merge(this.bars, got.data.map(bar));
       // Bars and lines prolonged at once, so that nothing jumps.
       const from = this.bars[0]!.time;
       await Promise.all([...this.studies.map((s) => s.extend(from, signal)), this.marks.extend(from, signal)]);
@@ -393,10 +362,8 @@ export class ChartView {
     const last = this.bars.at(-1);
     if (this.paging || !last) return;
     await this.more(async (signal) => {
-      const got = await candles(this.view.symbol, { interval: this.view.interval, from: iso(last.time), limit: page * 2 }, signal);
+      await this.history.after(this.view, signal);
       if (signal.aborted) return;
-      this.newer = got.next !== undefined;
-      this.bars = merge(this.bars, got.data.map(bar));
       await Promise.all([...this.studies.map((s) => s.tail(last.time, signal)), this.marks.tail(last.time, signal)]);
     });
   }
@@ -422,39 +389,21 @@ export class ChartView {
 
   // Looking around --------------------------------------------------------------
 
-  private zoom(bars: number): void {
-    const n = this.bars.length;
-    if (n > 0) this.chart.timeScale().setVisibleLogicalRange({ from: n - bars + 4, to: n + 4 });
-  }
-
-  private zoomTo(range: { from: number; to: number }): void {
-    const index = (t: number) => {
-      const i = at(this.bars, t);
-      return i >= 0 ? i : -i - 1;
-    };
-    if (this.bars.length > 0) this.chart.timeScale().setVisibleLogicalRange({ from: index(range.from), to: Math.max(index(range.to), index(range.from) + 4) });
-  }
-
   // toLive goes back to the newest bar.
   toLive(): void {
-    if (this.newer) {
+    if (this.history.newer) {
       delete this.view.range;
       this.on.moved(this.view.bars, undefined);
       void this.load();
-    } else this.zoom(Math.max(this.view.bars, 40)); // at once: what moves meanwhile would stop an animation
+    } else this.sight.newest(Math.max(this.view.bars, 40)); // at once: what moves meanwhile would stop an animation
   }
 
   scroll(share: number): void {
-    const r = this.chart.timeScale().getVisibleLogicalRange();
-    if (!r) return;
-    const by = (r.to - r.from) * share;
-    this.chart.timeScale().setVisibleLogicalRange({ from: r.from + by, to: r.to + by });
+    this.sight.scroll(share);
   }
 
   scale(factor: number): void {
-    const r = this.chart.timeScale().getVisibleLogicalRange();
-    if (!r) return;
-    this.chart.timeScale().setVisibleLogicalRange({ from: r.to - Math.max(10, (r.to - r.from) * factor), to: r.to });
+    this.sight.scale(factor);
   }
 
   study(index: number): Study | undefined {
@@ -467,18 +416,6 @@ export class ChartView {
     this.chart.applyOptions(this.options());
     this.price.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
     this.draw();
-  }
-
-  private room(): [number, number] | null {
-    const r = this.chart.timeScale().getVisibleLogicalRange();
-    if (!r) return null;
-    let low = Infinity;
-    let high = -Infinity;
-    for (const b of this.bars.slice(Math.max(0, Math.floor(r.from)), Math.max(0, Math.ceil(r.to) + 1))) {
-      low = Math.min(low, b.low);
-      high = Math.max(high, b.high);
-    }
-    return low <= high ? [low - (high - low) * 0.3, high + (high - low) * 0.3] : null;
   }
 
   private options() {
@@ -499,9 +436,6 @@ export class ChartView {
     };
   }
 }
-
-// Ranges of long bars reach beyond the years that the API takes.
-const iso = (t: number) => new Date(Math.min(Math.max(t, Date.UTC(1000, 0) / 1000), Date.UTC(9000, 0) / 1000) * 1000).toISOString();
 
 function sameRange(a: View["range"], b: View["range"]): boolean {
   return a === b || (a !== undefined && b !== undefined && a.from === b.from && a.to === b.to);
